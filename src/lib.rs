@@ -1,1 +1,35 @@
+//! Daymill: a day's records in, a day's predictions out, exactly once.
+//!
+//! For a first reading, in this order: [`interval`] says which day; [`project`] turns what the user wrote into what
+//! will run; [`pipeline`] runs one interval through the four stages [`extract`], [`transform`], [`score`] and
+//! [`load`]; the [`ledger`] remembers; [`commands`] are the words of the command line. ARCHITECTURE.md draws the map.
 
+pub mod cli;
+pub mod commands;
+pub mod output;
+
+pub mod interval;
+pub mod project;
+
+pub mod pipeline;
+
+pub mod extract;
+pub mod load;
+pub mod score;
+pub mod transform;
+
+pub mod ledger;
+pub mod postgres;
+
+pub mod digest;
+pub mod error;
+pub mod frames;
+pub mod identifier;
+pub mod placeholders;
+pub mod progress;
+
+/// What a caught panic said.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}

@@ -1,0 +1,39 @@
+# Everything a newcomer needs. `make help` lists it.
+SHELL := /bin/bash
+# One build folder for every clone on this machine. Set CARGO_TARGET_DIR to put it elsewhere.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/daymill/target
+DAYMILL := $(CARGO_TARGET_DIR)/release/daymill
+DATE ?= 2013-06-08
+
+.PHONY: help build demo test lint bench fixtures svg clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the release binary
+	cargo build --release --locked
+
+demo: build ## Score a night of flights into SQLite and show the result
+	$(DAYMILL) run flight_delay --date $(DATE)
+	@echo
+	$(DAYMILL) runs --limit 3
+	@echo
+	@echo "The scores are in the table flight_delay_scores of .daymill/warehouse.sqlite"
+
+test: ## Run all tests, those on Postgres included
+	scripts/with-postgres.sh cargo test --locked --features failpoints
+
+lint: ## rustfmt and clippy, warnings as errors
+	cargo fmt --check
+	cargo clippy --locked --all-targets --features failpoints -- -D warnings
+
+bench: build ## Measure the flights pipeline beside a careful Python one (minutes; needs python3)
+	scripts/with-postgres.sh benches/run.sh
+
+fixtures: ## Make the fixtures and the model bundles again (needs python3)
+	python3 -m venv $(CARGO_TARGET_DIR)/fixtures-venv
+	$(CARGO_TARGET_DIR)/fixtures-venv/bin/pip install --quiet -r fixtures/requirements.txt
+	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_fixtures.py
+
+clean: ## Remove what runs left behind
+	rm -rf .daymill

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Runs a command beside a private Postgres and stops the server afterwards.
+#
+#   scripts/with-postgres.sh COMMAND [ARG ...]
+#
+# The server listens on a Unix socket and on a free port of 127.0.0.1; DAYMILL_TEST_PG holds its URL. Its files are
+# in a temporary folder. The binaries are found, or installed with apt; as root the server runs as the user postgres.
+set -euo pipefail
+
+find_binaries() {
+    local folder
+    for folder in "${PG_BIN:-}" $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -rV) \
+        "$(dirname "$(readlink -f "$(command -v initdb || echo /nowhere/initdb)")")" \
+        /usr/local/pgsql/bin /opt/homebrew/opt/postgresql*/bin; do
+        if [ -n "$folder" ] && [ -x "$folder/initdb" ] && [ -x "$folder/pg_ctl" ]; then
+            echo "$folder"
+            return
+        fi
+    done
+}
+
+bin=$(find_binaries)
+if [ -z "$bin" ]; then
+    echo "with-postgres: no initdb and pg_ctl here; installing postgresql with apt" >&2
+    if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
+    # No cluster of the distribution's own is wanted.
+    $sudo mkdir -p /etc/postgresql-common
+    echo "create_main_cluster = false" | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null
+    $sudo apt-get update -qq >&2
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends postgresql >&2
+    bin=$(find_binaries)
+fi
+if [ -z "$bin" ]; then
+    echo "with-postgres: no Postgres could be found or installed; set PG_BIN to the folder of initdb" >&2
+    exit 1
+fi
+
+folder=$(mktemp -d "${TMPDIR:-/tmp}/daymill-pg.XXXXXX")
+as_server=()
+if [ "$(id -u)" = 0 ]; then
+    id postgres >/dev/null 2>&1 || useradd --system --no-create-home postgres
+    chown postgres "$folder"
+    as_server=(runuser -u postgres --)
+fi
+stop() {
+    (cd / && "${as_server[@]}" "$bin/pg_ctl" -D "$folder/data" -m immediate -w stop >/dev/null 2>&1) || true
+    rm -rf "$folder"
+}
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+cd_and_run() { (cd / && "${as_server[@]}" "$@"); }
+cd_and_run "$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >/dev/null
+
+# A free port may be taken between the look and the start, so try a few.
+started=
+for _ in 1 2 3 4 5; do
+    port=$(( 20000 + RANDOM % 20000 ))
+    if cd_and_run "$bin/pg_ctl" -D "$folder/data" -w -t 60 -l "$folder/log" -o "-p $port -h 127.0.0.1 -k $folder -c max_connections=200 -c shared_buffers=${PG_SHARED_BUFFERS:-128MB} -c max_wal_size=4GB ${PG_OPTIONS:-}" start >/dev/null 2>&1; then
+        started=1
+        break
+    fi
+done
+if [ -z "$started" ]; then
+    echo "with-postgres: the server did not start:" >&2
+    tail -20 "$folder/log" >&2 || true
+    exit 1
+fi
+chmod 755 "$folder"
+
+export DAYMILL_TEST_PG="postgres://postgres@127.0.0.1:$port/postgres"
+"$@"

@@ -1,0 +1,1 @@
+SELECT tailnum, built, seats, engines FROM planes

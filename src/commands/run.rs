@@ -1,0 +1,126 @@
+//! `run`, and its four stages apart.
+
+use crate::cli::{Global, IntervalArgs, LoadPath, Run, ScoreArgs, StageArgs};
+use crate::error::{Error, Result};
+use crate::load::Path as LoadsBy;
+use crate::output;
+use crate::progress::Progress;
+use crate::pipeline::report::RunReport;
+use crate::pipeline::{self, Context, stages};
+use crate::project::BATCH_ROWS;
+
+/// Attempts at one interval when the trouble is one that passes.
+const ATTEMPTS: u32 = 4;
+
+pub fn run(global: &Global, args: &Run) -> Result<u8> {
+    let root = super::root(global)?;
+    let progress = Progress::default();
+    let report = super::reported(global, "run", Some(root.join(".daymill")), &progress, async |report| {
+        let mut context = super::context(global, &root, &args.job, &args.interval, &progress, report)?;
+        context.load_path = args.load_path.map(|path| if path == LoadPath::Direct { LoadsBy::Direct } else { LoadsBy::Staged });
+        with_retries(&context, report).await
+    })?;
+    Ok(if report.state == "skipped" { args.skip_exit_code.unwrap_or(0) } else { 0 })
+}
+
+/// Tries the whole attempt again, never a part of it, while the error is one that may pass.
+async fn with_retries(context: &Context, report: &mut RunReport) -> Result<()> {
+    let before = report.clone();
+    for attempt in 1.. {
+        match pipeline::run(context, report).await {
+            Err(error) if error.transient && attempt < ATTEMPTS && !context.progress.stopped() => {
+                // Full jitter: anywhere up to 1, 2, 4 seconds.
+                let random = uuid::Uuid::now_v7().as_u128() as u64 % 1000;
+                let wait = std::time::Duration::from_millis((1 << (attempt - 1)) * random);
+                output::warn(&format!("attempt {attempt} of {ATTEMPTS}: {error}; trying again in {:.1} s", wait.as_secs_f64()));
+                tokio::time::sleep(wait).await;
+                context.progress.check()?;
+                *report = RunReport { run_id: uuid::Uuid::now_v7().to_string(), ..before.clone() };
+            }
+            Err(error) if error.transient && attempt > 1 => return Err(error.context(format!("after {attempt} attempts"))),
+            result => return result,
+        }
+    }
+    Err(Error::defect("attempts never end"))
+}
+
+pub fn extract(global: &Global, args: &StageArgs) -> Result<u8> {
+    if args.input.is_some() {
+        return Err(Error::usage("extract reads the job's sources; --in has no meaning here"));
+    }
+    stage(global, "extract", args, async |context, report| {
+        let out = args.out.clone().unwrap_or_else(|| stages::folder(context).join("extract"));
+        stages::extract(context, report, &out).await
+    })
+}
+
+pub fn transform(global: &Global, args: &StageArgs) -> Result<u8> {
+    stage(global, "transform", args, async |context, report| {
+        let folder = stages::folder(context);
+        let input = args.input.clone().unwrap_or_else(|| folder.join("extract"));
+        let out = args.out.clone().unwrap_or_else(|| folder.join("features.parquet"));
+        stages::transform(context, report, &input, &out)
+    })
+}
+
+pub fn load(global: &Global, args: &StageArgs) -> Result<u8> {
+    if args.out.is_some() {
+        return Err(Error::usage("load writes to the target's table; --out has no meaning here").hint("choose the target with --target"));
+    }
+    stage(global, "load", args, async |context, report| {
+        let left = if context.job.score.is_some() { "scores.parquet" } else { "features.parquet" };
+        let input = args.input.clone().unwrap_or_else(|| stages::folder(context).join(left));
+        stages::load(context, report, &input).await
+    })
+}
+
+pub fn score(global: &Global, args: &ScoreArgs) -> Result<u8> {
+    if args.model.is_some() {
+        return score_loose(global, args);
+    }
+    let interval = IntervalArgs {
+        date: args.date.clone(),
+        start: args.start.clone(),
+        end: args.end.clone(),
+        as_of: args.as_of.clone(),
+        allow_partial: args.allow_partial,
+    };
+    let stage_args = StageArgs { job: args.job.clone().unwrap_or_default(), interval, input: args.input.clone(), out: args.out.clone() };
+    stage(global, "score", &stage_args, async |context, report| {
+        let folder = stages::folder(context);
+        let input = args.input.clone().unwrap_or_else(|| folder.join("features.parquet"));
+        let out = args.out.clone().unwrap_or_else(|| folder.join("scores.parquet"));
+        stages::score(context, report, &input, &out).await
+    })
+}
+
+fn stage(global: &Global, name: &str, args: &StageArgs, work: impl AsyncFnOnce(&Context, &mut RunReport) -> Result<()>) -> Result<u8> {
+    let root = super::root(global)?;
+    let progress = Progress::default();
+    super::reported(global, name, Some(root.join(".daymill")), &progress, async |report| {
+        let context = super::context(global, &root, &args.job, &args.interval, &progress, report)?;
+        work(&context, report).await
+    })?;
+    Ok(0)
+}
+
+fn score_loose(global: &Global, args: &ScoreArgs) -> Result<u8> {
+    let (Some(model), Some(input), Some(out)) = (&args.model, &args.input, &args.out) else {
+        return Err(Error::usage("score --model needs --in and --out"));
+    };
+    let progress = Progress::default();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    super::reported(global, "score", None, &progress, async |report| {
+        let loose = stages::Loose {
+            model,
+            input,
+            out,
+            keep: &args.keep,
+            batch_rows: args.batch_rows.map_or(BATCH_ROWS, |n| n as usize),
+            threads: global.threads.map_or(cores, usize::from),
+            progress: progress.clone(),
+        };
+        stages::score_loose(loose, report).await
+    })?;
+    Ok(0)
+}

@@ -1,0 +1,106 @@
+//! What a person or a log sees while a run works, and the signals that stop it.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::cli::{Global, LogFormat};
+use crate::error::Class;
+use crate::output;
+use crate::progress::Progress;
+
+/// Seconds between two lines of a log.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The first signal stops the run at the next batch; the second ends the process at once.
+pub fn signals(progress: &Progress) {
+    for (kind, class) in [(SignalKind::interrupt(), Class::Interrupted), (SignalKind::terminate(), Class::Terminated)] {
+        let Ok(mut stream) = signal(kind) else { continue };
+        let progress = progress.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                if progress.stopped() {
+                    std::process::exit(class.exit_code().into());
+                }
+                output::note("stopping at the next batch; a second signal stops at once");
+                progress.stop(class);
+            }
+        });
+    }
+}
+
+pub struct Watching {
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Watching {
+    pub async fn stop(self) {
+        let _ = self.end.send(());
+        let _ = self.task.await;
+    }
+}
+
+/// A bar on a terminal; elsewhere a line about every ten seconds.
+pub fn show(global: &Global, progress: &Progress) -> Watching {
+    let (end, mut ended) = oneshot::channel();
+    let bar = (global.log_format == LogFormat::Auto && std::io::stderr().is_terminal()).then(bar);
+    let (json, progress) = (global.log_format == LogFormat::Json, progress.clone());
+    let task = tokio::spawn(async move {
+        let (started, mut line_at) = (Instant::now(), Instant::now() + LINE_EVERY);
+        while tokio::time::timeout(Duration::from_millis(100), &mut ended).await.is_err() {
+            match &bar {
+                Some(bar) => {
+                    bar.set_position(progress.loaded.get().max(progress.extracted.get()));
+                    bar.set_message(line(&progress));
+                }
+                None if Instant::now() >= line_at => {
+                    line_at += LINE_EVERY;
+                    output::note(&logged(&progress, started, json));
+                }
+                None => {}
+            }
+        }
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+    });
+    Watching { end, task }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {elapsed_precise} {human_pos} rows ({per_sec}) {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn line(progress: &Progress) -> String {
+    format!(
+        "{}: {} extracted, {} transformed, {} scored, {} loaded",
+        progress.stage().name(),
+        output::count(progress.extracted.get()),
+        output::count(progress.transformed.get()),
+        output::count(progress.scored.get()),
+        output::count(progress.loaded.get())
+    )
+}
+
+fn logged(progress: &Progress, started: Instant, json: bool) -> String {
+    let now = crate::interval::instant(chrono::Utc::now());
+    let seconds = started.elapsed().as_secs();
+    let rate = progress.loaded.get() / seconds.max(1);
+    match json {
+        false => format!("{now} {} ({} rows/s)", line(progress), output::count(rate)),
+        true => serde_json::json!({
+            "time": now, "level": "info", "stage": progress.stage().name(), "seconds": seconds, "extracted": progress.extracted.get(),
+            "transformed": progress.transformed.get(), "scored": progress.scored.get(), "loaded": progress.loaded.get(), "rows_per_second": rate,
+        })
+        .to_string(),
+    }
+}

@@ -1,0 +1,255 @@
+//! Parquet files as a table: which files an interval needs, whether they are whole and as declared, and one lazy scan
+//! over them with projection and predicate pushdown.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use arrow::datatypes::DataType as ArrowType;
+use chrono::{Datelike, NaiveDate};
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use polars::prelude::*;
+
+use super::{Input, agree, canonical};
+use crate::digest;
+use crate::error::{Error, Result};
+use crate::interval::Interval;
+use crate::project::job::{ColumnType, MissingLookback, TableSpec};
+
+/// The files of a table, and the dates of its lookback that have none.
+pub struct Listing {
+    pub files: Vec<PathBuf>,
+    pub missing: Vec<String>,
+}
+
+pub struct Scan {
+    pub frame: LazyFrame,
+    pub inputs: Vec<Input>,
+    pub warnings: Vec<String>,
+}
+
+/// A file as it was when the run listed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    path: PathBuf,
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    pub fn of(path: &Path) -> Result<Stamp> {
+        let metadata = std::fs::metadata(path).map_err(|e| Error::unreadable(path, &e))?;
+        Ok(Stamp { path: path.to_owned(), bytes: metadata.len(), modified: metadata.modified().ok() })
+    }
+
+    /// The file must still be what the run read.
+    pub fn recheck(&self) -> Result<()> {
+        match Stamp::of(&self.path) {
+            Ok(now) if now == *self => Ok(()),
+            _ => Err(Error::input(format!("{} changed while it was being read", self.path.display()))
+                .hint("run again when the writer has finished; writers should rename a whole file into place")
+                .transient()),
+        }
+    }
+}
+
+/// The files of the interval and of its lookback. A missing file of the interval itself is never an empty day.
+pub fn list(root: &Path, spec: &TableSpec, template: &str, interval: &Interval) -> Result<Listing> {
+    let span = interval.extended_back(spec.lookback_days)?;
+    let mut patterns: BTreeMap<String, bool> = BTreeMap::new();
+    for (date, hour) in slots(template, &span) {
+        let own = date >= interval.date() && hour.is_none_or(|_| true);
+        let required = own || spec.missing_lookback == MissingLookback::Error;
+        let entry = patterns.entry(fill(template, date, hour)).or_insert(required);
+        *entry |= required;
+    }
+    let mut listing = Listing { files: Vec::new(), missing: Vec::new() };
+    for (pattern, required) in patterns {
+        let files = glob_files(root, &pattern)?;
+        if files.is_empty() && required {
+            return Err(Error::input(format!("table {}: no file matches {pattern}", spec.name))
+                .hint("a missing file is never an empty day: wait for it, or write an empty Parquet file"));
+        }
+        if files.is_empty() {
+            listing.missing.push(pattern);
+        }
+        listing.files.extend(files);
+    }
+    listing.files.sort();
+    listing.files.dedup();
+    Ok(listing)
+}
+
+fn slots(template: &str, span: &Interval) -> Vec<(NaiveDate, Option<u32>)> {
+    match template.contains("{hour}") {
+        true => span.local_hours().into_iter().map(|(date, hour)| (date, Some(hour))).collect(),
+        false => span.dates().into_iter().map(|date| (date, None)).collect(),
+    }
+}
+
+fn fill(template: &str, date: NaiveDate, hour: Option<u32>) -> String {
+    template
+        .replace("{date}", &date.to_string())
+        .replace("{year}", &format!("{:04}", date.year()))
+        .replace("{month}", &format!("{:02}", date.month()))
+        .replace("{day}", &format!("{:02}", date.day()))
+        .replace("{hour}", &format!("{:02}", hour.unwrap_or(0)))
+}
+
+fn glob_files(root: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
+    if !pattern.contains(['*', '?', '[']) {
+        let path = root.join(pattern);
+        return Ok(if path.exists() { vec![path] } else { Vec::new() });
+    }
+    let full = Path::new(&glob::Pattern::escape(&root.to_string_lossy())).join(pattern);
+    let paths = glob::glob(&full.to_string_lossy()).map_err(|e| Error::config(format!("the pattern {pattern} is wrong")).cause(e))?;
+    paths
+        .map(|path| path.map_err(|e| Error::new(crate::error::Class::Io, format!("cannot list {pattern}")).cause(e)))
+        .filter(|path| path.as_ref().map_or(true, |p| p.is_file()))
+        .collect()
+}
+
+/// Reads the footers, compares them with the declared columns and puts one lazy scan together.
+pub fn scan(spec: &TableSpec, time_column: Option<&str>, listing: &Listing, interval: &Interval) -> Result<Scan> {
+    let mut inputs = Vec::with_capacity(listing.files.len());
+    let mut frames = Vec::new();
+    for path in &listing.files {
+        let stamp = Stamp::of(path)?;
+        let footer = footer(path)?;
+        let partition = hive(path, spec);
+        let wanted = agree(spec, &path.display().to_string(), &with_partition(columns(path, &footer)?, &partition))?;
+        inputs.push(Input {
+            table: spec.name.clone(),
+            from: path.display().to_string(),
+            rows: footer.file_metadata().num_rows().max(0) as u64,
+            bytes: Some(stamp.bytes),
+            sha256: Some(digest::file_hex(path)?),
+            file: Some(stamp),
+        });
+        frames.push(one(path, &wanted, &partition)?);
+    }
+    if frames.is_empty() {
+        return Err(Error::input(format!("table {}: there is no file to read", spec.name)));
+    }
+    let union = UnionArgs { parallel: true, rechunk: false, ..UnionArgs::default() };
+    let mut frame = if frames.len() == 1 { frames.remove(0) } else { concat(frames, union).map_err(|e| plan_error(spec, &e))? };
+    if let Some(name) = time_column {
+        let span = interval.extended_back(spec.lookback_days)?;
+        let at = |t: chrono::DateTime<chrono::Utc>| lit(t.timestamp_micros()).cast(canonical(ColumnType::Timestamp));
+        frame = frame.filter(col(name).gt_eq(at(span.start)).and(col(name).lt(at(span.end))));
+    }
+    let mut warnings = Vec::new();
+    if let (Some(first), Some(last)) = (listing.missing.first(), listing.missing.last()) {
+        let n = listing.missing.len();
+        warnings.push(format!("table {}: {n} of {} days of the lookback have no file ({first} to {last})", spec.name, spec.lookback_days));
+    }
+    Ok(Scan { frame, inputs, warnings })
+}
+
+/// Name, family and full type of each column of a file, the folders it lies in included.
+pub fn described(path: &Path, spec: &TableSpec) -> Result<Described> {
+    Ok(with_partition(columns(path, &footer(path)?)?, &hive(path, spec)))
+}
+
+type Described = Vec<(String, Option<ColumnType>, String)>;
+
+/// A folder's value stands for a column of the same name in the file.
+fn with_partition(mut columns: Described, partition: &[(String, String, ColumnType)]) -> Described {
+    columns.retain(|(name, ..)| !partition.iter().any(|(key, ..)| key == name));
+    columns.extend(partition.iter().map(|(key, value, kind)| (key.clone(), Some(*kind), format!("the folder {key}={value}"))));
+    columns
+}
+
+fn one(path: &Path, wanted: &[(String, ColumnType)], partition: &[(String, String, ColumnType)]) -> Result<LazyFrame> {
+    let args = ScanArgsParquet { glob: false, hive_options: polars::io::HiveOptions::new_disabled(), ..ScanArgsParquet::default() };
+    let name = path.to_str().ok_or_else(|| Error::config(format!("the path {} is not UTF-8", path.display())))?;
+    let frame = LazyFrame::scan_parquet(PlRefPath::new(name), args)
+        .map_err(|e| Error::input(format!("cannot read {}", path.display())).cause(e))?;
+    let columns: Vec<Expr> = wanted
+        .iter()
+        .map(|(name, kind)| {
+            let value = match partition.iter().find(|(key, ..)| key == name) {
+                Some((_, value, _)) => lit(value.as_str()),
+                None => col(name.as_str()),
+            };
+            value.strict_cast(canonical(*kind)).alias(name.as_str())
+        })
+        .collect();
+    Ok(frame.select(columns))
+}
+
+/// `key=value` folders of the path: columns, of the declared type or of the type the value looks like.
+fn hive(path: &Path, spec: &TableSpec) -> Vec<(String, String, ColumnType)> {
+    let folder = path.parent().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+    let parts = folder.split('/').filter_map(|part| part.split_once('='));
+    parts
+        .map(|(key, value)| {
+            let declared = spec.columns.iter().find(|(name, _)| name == key).map(|(_, kind)| *kind);
+            let kind = declared.unwrap_or_else(|| match value {
+                v if v.parse::<NaiveDate>().is_ok() => ColumnType::Date,
+                v if v.parse::<i64>().is_ok() => ColumnType::Int,
+                _ => ColumnType::Text,
+            });
+            (key.to_owned(), value.to_owned(), kind)
+        })
+        .collect()
+}
+
+/// The footer, read by a reader that survives any bytes.
+pub fn footer(path: &Path) -> Result<ParquetMetaData> {
+    let file = File::open(path).map_err(|e| Error::unreadable(path, &e))?;
+    let damaged = |e: &dyn std::fmt::Display| {
+        Error::input(format!("{} is not a whole Parquet file", path.display())).cause(e)
+            .hint("was it still being written? Replace it with a whole one")
+    };
+    match std::panic::catch_unwind(|| ParquetMetaDataReader::new().parse_and_finish(&file)) {
+        Ok(Ok(metadata)) => Ok(metadata),
+        Ok(Err(error)) => Err(damaged(&error)),
+        Err(_) => Err(damaged(&"the footer makes no sense")),
+    }
+}
+
+/// Name, family and full type of each column.
+fn columns(path: &Path, footer: &ParquetMetaData) -> Result<Described> {
+    let metadata = footer.file_metadata();
+    let schema = parquet_to_arrow_schema(metadata.schema_descr(), metadata.key_value_metadata())
+        .map_err(|e| Error::input(format!("{} has a schema that makes no sense", path.display())).cause(e))?;
+    Ok(schema.fields().iter().map(|field| (field.name().clone(), family(field.data_type()), field.data_type().to_string())).collect())
+}
+
+fn family(kind: &ArrowType) -> Option<ColumnType> {
+    Some(match kind {
+        ArrowType::Boolean => ColumnType::Bool,
+        k if k.is_integer() => ColumnType::Int,
+        ArrowType::Float32 | ArrowType::Float64 => ColumnType::Float,
+        ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View => ColumnType::Text,
+        ArrowType::Dictionary(_, value) => return family(value).filter(|f| *f == ColumnType::Text),
+        ArrowType::Date32 => ColumnType::Date,
+        ArrowType::Timestamp(_, Some(_)) => ColumnType::Timestamp,
+        _ => return None,
+    })
+}
+
+/// Decodes every page of a file, to find out whether it is the reason why a plan failed.
+pub fn verify(path: &Path) -> Result<()> {
+    let damaged = |e: String| Error::input(format!("{} is damaged", path.display())).cause(e).hint("replace it with a whole one");
+    let file = File::open(path).map_err(|e| Error::unreadable(path, &e))?;
+    let read = move || -> Result<(), String> {
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| e.to_string())?;
+        for batch in reader.build().map_err(|e| e.to_string())? {
+            batch.map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    };
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(damaged(error)),
+        Err(_) => Err(damaged("a page makes no sense".into())),
+    }
+}
+
+fn plan_error(spec: &TableSpec, error: &PolarsError) -> Error {
+    Error::data(format!("table {}: its files do not fit together", spec.name)).cause(error)
+}

@@ -1,0 +1,153 @@
+//! One connection to the warehouse, Postgres or SQLite, and the few statements that are the same in both.
+
+use sqlx::postgres::PgArguments;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+
+use crate::error::{Class, Error, Result};
+use crate::identifier::Identifier;
+use crate::postgres::classify;
+
+pub enum Db {
+    Postgres { connection: PgConnection, schema: Identifier },
+    Sqlite(SqliteConnection),
+}
+
+/// A bound parameter.
+#[derive(Clone, Debug)]
+pub enum Value {
+    Null,
+    Int(i64),
+    Text(String),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Value {
+        Value::Int(value)
+    }
+}
+
+/// A row of texts; every query of the ledger casts what it selects.
+pub type TextRow = Vec<Option<String>>;
+
+impl Db {
+    pub fn is_postgres(&self) -> bool {
+        matches!(self, Db::Postgres { .. })
+    }
+
+    /// The quoted name of a table of the ledger.
+    pub fn ledger_table(&self, name: &str) -> String {
+        match self {
+            Db::Postgres { .. } => format!("daymill.{name}"),
+            Db::Sqlite(_) => format!("daymill_{name}"),
+        }
+    }
+
+    /// The quoted name of a published table.
+    pub fn published(&self, table: &Identifier) -> String {
+        match self {
+            Db::Postgres { schema, .. } => format!("{schema}.{table}"),
+            Db::Sqlite(_) => format!("main.{table}"),
+        }
+    }
+
+    /// The names of the ledger's tables, filled into a statement.
+    pub fn fill(&self, sql: &str) -> String {
+        ["migrations", "intervals", "runs", "tables"]
+            .iter()
+            .fold(sql.to_owned(), |sql, name| sql.replace(&format!("{{{name}}}"), &self.ledger_table(name)))
+            .replace("{runs_index}", if self.is_postgres() { "runs_interval" } else { "daymill_runs_interval" })
+    }
+
+    /// Runs a statement whose `{name}`s are the ledger's tables; the number of rows it touched.
+    pub async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64> {
+        let sql = AssertSqlSafe(self.fill(sql));
+        match self {
+            Db::Postgres { connection, .. } => sqlx::query_with(sql, postgres(values)?).execute(connection).await.map(|r| r.rows_affected()).map_err(|e| classify::error(&e)),
+            Db::Sqlite(connection) => sqlx::query_with(sql, sqlite(values)?).execute(connection).await.map(|r| r.rows_affected()).map_err(|e| sqlite_error(&e)),
+        }
+    }
+
+    /// Runs several statements without parameters.
+    pub async fn script(&mut self, sql: &str) -> Result<()> {
+        let sql = AssertSqlSafe(self.fill(sql));
+        match self {
+            Db::Postgres { connection, .. } => sqlx::raw_sql(sql).execute(connection).await.map(|_| ()).map_err(|e| classify::error(&e)),
+            Db::Sqlite(connection) => sqlx::raw_sql(sql).execute(connection).await.map(|_| ()).map_err(|e| sqlite_error(&e)),
+        }
+    }
+
+    pub async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<TextRow>> {
+        let sql = AssertSqlSafe(self.fill(sql));
+        match self {
+            Db::Postgres { connection, .. } => {
+                let rows = sqlx::query_with(sql, postgres(values)?).fetch_all(connection).await.map_err(|e| classify::error(&e))?;
+                rows.iter().map(|row| (0..row.len()).map(|i| row.try_get(i).map_err(|e| classify::error(&e))).collect()).collect()
+            }
+            Db::Sqlite(connection) => {
+                let rows = sqlx::query_with(sql, sqlite(values)?).fetch_all(connection).await.map_err(|e| sqlite_error(&e))?;
+                rows.iter().map(|row| (0..row.len()).map(|i| row.try_get(i).map_err(|e| sqlite_error(&e))).collect()).collect()
+            }
+        }
+    }
+
+    pub async fn close(self) {
+        let _ = match self {
+            Db::Postgres { connection, .. } => connection.close().await,
+            Db::Sqlite(connection) => connection.close().await,
+        };
+    }
+}
+
+fn postgres(values: &[Value]) -> Result<PgArguments> {
+    let mut arguments = PgArguments::default();
+    for value in values {
+        let added = match value {
+            Value::Null => arguments.add(None::<String>),
+            Value::Int(value) => arguments.add(*value),
+            Value::Text(text) => arguments.add(text.clone()),
+        };
+        added.map_err(|e| Error::defect("a parameter cannot be bound").cause(e))?;
+    }
+    Ok(arguments)
+}
+
+fn sqlite(values: &[Value]) -> Result<SqliteArguments> {
+    let mut arguments = SqliteArguments::default();
+    for value in values {
+        let added = match value {
+            Value::Null => arguments.add(None::<String>),
+            Value::Int(value) => arguments.add(*value),
+            Value::Text(text) => arguments.add(text.clone()),
+        };
+        added.map_err(|e| Error::defect("a parameter cannot be bound").cause(e))?;
+    }
+    Ok(arguments)
+}
+
+/// What SQLite's result code means.
+pub fn sqlite_error(error: &sqlx::Error) -> Error {
+    let Some(database) = error.as_database_error() else { return classify::error(error) };
+    let code = database.code().and_then(|c| c.parse::<i32>().ok()).unwrap_or(0) & 0xff;
+    let message = database.message().to_owned();
+    match code {
+        5 | 6 => Error::new(Class::Unavailable, "the SQLite file is busy").cause(message).transient(),
+        7 | 10 | 13 => Error::new(Class::Io, "SQLite cannot write").cause(message).hint("is the disk full?"),
+        8 | 14 | 23 => Error::config("SQLite cannot open or write the file").cause(message),
+        11 | 26 => Error::input("the SQLite file is damaged or is no SQLite file").cause(message),
+        19 | 20 => Error::data("SQLite refused a row").cause(message),
+        _ => Error::config("SQLite refused a statement").cause(message),
+    }
+}

@@ -1,0 +1,77 @@
+//! Rows into SQLite: many rows to an INSERT, into a temporary table, so that the file's one write lock is held only
+//! for the final copy.
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Date32Type, Float32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use chrono::{DateTime, NaiveDate};
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, AssertSqlSafe, SqliteConnection};
+
+use super::table::{TableSchema, interval_literal};
+use crate::error::{Error, Result};
+use crate::interval::{Interval, instant};
+use crate::ledger::Db;
+use crate::ledger::db::sqlite_error;
+
+/// SQLite's own limit of parameters in a statement, less a little.
+const MAX_PARAMETERS: usize = 32_000;
+const MAX_ROWS: usize = 256;
+
+pub async fn stage(connection: &mut SqliteConnection, table: &TableSchema, batch: &RecordBatch) -> Result<()> {
+    let columns = batch.num_columns();
+    let rows_at_once = (MAX_PARAMETERS / columns.max(1)).clamp(1, MAX_ROWS);
+    // One transaction of the temporary database, which locks nobody out.
+    sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|e| sqlite_error(&e))?;
+    let mut at = 0;
+    while at < batch.num_rows() {
+        let rows = rows_at_once.min(batch.num_rows() - at);
+        let tuple = format!("({})", vec!["?"; columns].join(","));
+        let sql = format!("INSERT INTO temp.daymill_staging ({}) VALUES {}", table.row_list(), vec![tuple.as_str(); rows].join(","));
+        let mut arguments = SqliteArguments::default();
+        for row in at..at + rows {
+            for array in batch.columns() {
+                bind(&mut arguments, array, row).map_err(|e| Error::defect("a value cannot be bound").cause(e))?;
+            }
+        }
+        sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *connection).await.map_err(|e| sqlite_error(&e))?;
+        at += rows;
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(|e| sqlite_error(&e))?;
+    Ok(())
+}
+
+/// Inside the load transaction.
+pub async fn publish(db: &mut Db, table: &TableSchema, interval: &Interval, run_id: &str) -> Result<()> {
+    let (published, own) = (db.published(&table.name), table.row_list());
+    let model = "(SELECT substr(model, 1, instr(model, '@') - 1) FROM {runs} WHERE run_id = $1), \
+                 (SELECT CAST(substr(model, instr(model, '@') + 1) AS INTEGER) FROM {runs} WHERE run_id = $1)";
+    let sql = format!(
+        "INSERT INTO {published} ({}) SELECT {own}, {}, {model}, $1 FROM temp.daymill_staging",
+        table.column_list(),
+        interval_literal(interval, false)
+    );
+    db.execute(&sql, &[run_id.into()]).await?;
+    Ok(())
+}
+
+fn bind(arguments: &mut SqliteArguments, array: &ArrayRef, row: usize) -> std::result::Result<(), sqlx::error::BoxDynError> {
+    if array.is_null(row) {
+        return arguments.add(None::<i64>);
+    }
+    match array.data_type() {
+        DataType::Boolean => arguments.add(array.as_boolean().value(row)),
+        DataType::Int64 => arguments.add(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Float32 => arguments.add(f64::from(array.as_primitive::<Float32Type>().value(row))),
+        DataType::Float64 => arguments.add(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Date32 => {
+            let days = array.as_primitive::<Date32Type>().value(row);
+            arguments.add(NaiveDate::from_epoch_days(days).map(|d| d.to_string()).ok_or("a date out of range")?)
+        }
+        DataType::Timestamp(_, zone) => {
+            let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            let at = DateTime::from_timestamp_micros(micros).ok_or("a timestamp out of range")?;
+            arguments.add(if zone.is_some() { instant(at) } else { instant(at).trim_end_matches('Z').to_owned() })
+        }
+        _ => arguments.add(array.as_string_view().value(row).to_owned()),
+    }
+}

@@ -1,0 +1,195 @@
+//! The moving part of a run: the streaming engine on its own thread, scoring threads that share its batches, and the
+//! caller that takes the results in order. Every queue holds a few batches of a fixed number of rows.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, Float32Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use polars::prelude::{DataFrame, LazyFrame, PolarsError};
+
+use crate::error::{Error, Result};
+use crate::frames;
+use crate::postgres::encode::{Encoded, Tail, encode};
+use crate::progress::Progress;
+use crate::score::Bundle;
+use crate::score::contract::Counts;
+use crate::transform;
+
+/// Which columns a job publishes: the key, what it keeps, the scores.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Columns of the transform that are published, the key first.
+    pub columns: Vec<String>,
+    pub key: usize,
+    /// Names of the scores.
+    pub outputs: Vec<String>,
+}
+
+impl Layout {
+    pub fn names(&self) -> Vec<&str> {
+        self.columns.iter().chain(&self.outputs).map(String::as_str).collect()
+    }
+
+    /// The published schema, given the transform's.
+    pub fn schema(&self, transformed: &Schema) -> Result<Schema> {
+        let mut fields = Vec::new();
+        for name in &self.columns {
+            let field = transformed.field_with_name(name).map_err(|e| Error::defect("a published column is missing").cause(e))?;
+            fields.push(field.clone());
+        }
+        fields.extend(self.outputs.iter().map(|name| Field::new(name, DataType::Float32, true)));
+        Ok(Schema::new(fields))
+    }
+
+    fn publish(&self, batch: &RecordBatch, outputs: Vec<Vec<f32>>) -> Result<RecordBatch> {
+        let schema = self.schema(batch.schema_ref())?;
+        let own = self.columns.iter().filter_map(|name| batch.column_by_name(name).cloned());
+        let scores = outputs.into_iter().map(|values| Arc::new(Float32Array::from(values)) as ArrayRef);
+        RecordBatch::try_new(Arc::new(schema), own.chain(scores).collect()).map_err(|e| Error::defect("a batch lost a column").cause(e))
+    }
+}
+
+pub struct Work {
+    pub frame: LazyFrame,
+    pub batch_rows: usize,
+    pub threads: usize,
+    pub bundle: Option<Arc<Bundle>>,
+    pub layout: Layout,
+    pub tail: Tail,
+    pub progress: Progress,
+}
+
+/// A batch ready to be written.
+#[derive(Debug)]
+pub struct Finished {
+    pub batch: RecordBatch,
+    pub encoded: Encoded,
+    pub counts: Counts,
+    /// Rows that came out of the transform for it.
+    pub rows_in: u64,
+}
+
+/// Why a flow stopped early.
+pub enum Stop {
+    Engine(PolarsError),
+    Other(Error),
+}
+
+enum Message {
+    Batch(usize, Box<Result<Finished>>),
+    Ended(std::result::Result<(), PolarsError>),
+}
+
+/// Nanoseconds that threads were busy.
+#[derive(Default)]
+pub struct Busy {
+    pub transform: AtomicU64,
+    pub score: AtomicU64,
+}
+
+pub struct Flow {
+    messages: tokio::sync::mpsc::Receiver<Message>,
+    early: BTreeMap<usize, Finished>,
+    next: usize,
+    ended: bool,
+    pub busy: Arc<Busy>,
+}
+
+impl Flow {
+    pub fn start(work: Work) -> Flow {
+        let busy = Arc::new(Busy::default());
+        let threads = work.threads.max(1);
+        let (sender, messages) = tokio::sync::mpsc::channel(2 * threads);
+        let (batches, queue) = mpsc::sync_channel::<(usize, DataFrame)>(threads);
+        let queue = Arc::new(Mutex::new(queue));
+        let work = Arc::new(work);
+        for _ in 0..threads {
+            let (work, queue, sender, busy) = (work.clone(), queue.clone(), sender.clone(), busy.clone());
+            std::thread::spawn(move || score_batches(&work, &queue, &sender, &busy));
+        }
+        let engine_busy = busy.clone();
+        std::thread::spawn(move || {
+            let ended = run_engine(&work, batches, &engine_busy);
+            let _ = sender.blocking_send(Message::Ended(ended));
+        });
+        Flow { messages, early: BTreeMap::new(), next: 0, ended: false, busy }
+    }
+
+    /// The next batch in the order of the transform.
+    pub async fn next(&mut self) -> std::result::Result<Option<Finished>, Stop> {
+        loop {
+            if let Some(finished) = self.early.remove(&self.next) {
+                self.next += 1;
+                return Ok(Some(finished));
+            }
+            match self.messages.recv().await {
+                Some(Message::Batch(index, result)) => {
+                    self.early.insert(index, (*result).map_err(Stop::Other)?);
+                }
+                Some(Message::Ended(Ok(()))) => self.ended = true,
+                Some(Message::Ended(Err(error))) => return Err(Stop::Engine(error)),
+                // Every thread has gone, so every batch has come.
+                None if self.ended && self.early.is_empty() => return Ok(None),
+                None => return Err(Stop::Other(Error::defect("a scoring thread was lost"))),
+            }
+        }
+    }
+}
+
+fn run_engine(work: &Work, batches: mpsc::SyncSender<(usize, DataFrame)>, busy: &Arc<Busy>) -> std::result::Result<(), PolarsError> {
+    let started = Instant::now();
+    let waited = Arc::new(AtomicU64::new(0));
+    let (index, waiting, progress) = (AtomicU64::new(0), waited.clone(), work.progress.clone());
+    let result = transform::stream(work.frame.clone(), work.batch_rows, move |frame| {
+        let at = Instant::now();
+        progress.transformed.add(frame.height() as u64);
+        let index = index.fetch_add(1, Ordering::Relaxed) as usize;
+        let sent = batches.send((index, frame)).is_ok();
+        waiting.fetch_add(at.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        sent && !progress.stopped()
+    });
+    let total = started.elapsed().as_nanos() as u64;
+    busy.transform.store(total.saturating_sub(waited.load(Ordering::Relaxed)), Ordering::Relaxed);
+    result
+}
+
+fn score_batches(
+    work: &Work,
+    queue: &Mutex<mpsc::Receiver<(usize, DataFrame)>>,
+    sender: &tokio::sync::mpsc::Sender<Message>,
+    busy: &Busy,
+) {
+    loop {
+        let received = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).recv();
+        let Ok((index, frame)) = received else { return };
+        let at = Instant::now();
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one_batch(work, &frame)))
+            .unwrap_or_else(|panic| Err(Error::defect(format!("scoring failed: {}", crate::panic_text(&panic)))));
+        busy.score.fetch_add(at.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let failed = result.is_err();
+        if sender.blocking_send(Message::Batch(index, Box::new(result))).is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn one_batch(work: &Work, frame: &DataFrame) -> Result<Finished> {
+    work.progress.check()?;
+    fail::fail_point!("score-batch");
+    let batch = frames::to_batch(frame)?;
+    let rows_in = batch.num_rows() as u64;
+    let (batch, outputs, counts) = match &work.bundle {
+        Some(bundle) => {
+            let scores = bundle.score(&batch)?;
+            (scores.batch, scores.outputs, scores.counts)
+        }
+        None => (batch, Vec::new(), Counts::default()),
+    };
+    let batch = work.layout.publish(&batch, outputs)?;
+    let encoded = encode(&batch, work.layout.key, &work.tail)?;
+    work.progress.scored.add(batch.num_rows() as u64);
+    Ok(Finished { batch, encoded, counts, rows_in })
+}

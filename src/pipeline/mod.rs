@@ -1,0 +1,332 @@
+//! One interval, from records to published rows: the order of things, and what is checked before anything is
+//! published. Knows nothing of the terminal, the command line or a particular warehouse.
+
+pub mod flow;
+pub mod report;
+pub mod stages;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use polars::prelude::{LazyFrame, col};
+
+use crate::digest::RowSet;
+use crate::error::{Error, Result};
+use crate::extract::{self, Extraction};
+use crate::frames;
+use crate::interval::Interval;
+use crate::ledger::End;
+use crate::load::table::TableSchema;
+use crate::load::{Attempt, Load, Path};
+use crate::postgres::encode::Tail;
+use crate::project::job::OnEmpty;
+use crate::project::{Job, Project};
+use crate::progress::{Progress, Stage};
+use crate::score::Bundle;
+use crate::transform;
+use crate::transform::checks::{Gates, gate};
+use flow::{Finished, Flow, Layout, Stop, Work};
+use report::{ModelReport, RunReport, Sketch};
+
+/// Everything one attempt at one interval needs, resolved.
+#[derive(Clone)]
+pub struct Context {
+    pub project: Arc<Project>,
+    pub job: Arc<Job>,
+    pub target: String,
+    pub interval: Interval,
+    pub threads: usize,
+    pub load_path: Option<Path>,
+    pub progress: Progress,
+}
+
+/// The transform's plan, ready to run.
+pub struct Planned {
+    pub frame: LazyFrame,
+    pub layout: Layout,
+    pub schema: arrow::datatypes::Schema,
+}
+
+/// Extracts, transforms, scores and loads in one streamed pass.
+pub async fn run(context: &Context, report: &mut RunReport) -> Result<()> {
+    let Context { project, job, target, interval, progress, .. } = context;
+    progress.enter(Stage::Prepare);
+    let bundle = open_bundle(context, report)?;
+    let model = bundle.as_ref().map(|b| b.label());
+    let mut load = begin_load(context, report, model.as_deref()).await?;
+    let prepared = async {
+        progress.enter(Stage::Extract);
+        let at = Instant::now();
+        let extraction = extract::extract(project, job, interval, progress).await?;
+        report.stage("extract", at.elapsed().as_secs_f64());
+        record_inputs(report, &extraction);
+        let planned = plan(job, bundle.as_deref(), &extraction, interval)?;
+        load.prepare(TableSchema::new(&job.load.table, &planned.schema, &job.key)?).await?;
+        Ok((extraction, planned))
+    };
+    let (extraction, planned) = match prepared.await {
+        Ok(prepared) => prepared,
+        Err(error) => return Err(load.fail(error).await),
+    };
+    let (frame, at) = (planned.frame.clone(), Instant::now());
+    let streamed = stream_into(context, report, planned, bundle.as_ref(), &mut load).await;
+    let streamed = streamed.map_err(|stop| explain(stop, job, &extraction));
+    let gated = streamed.and_then(|(mut totals, gates)| {
+        extraction.inputs.iter().filter_map(|input| input.file.as_ref()).try_for_each(|file| file.recheck())?;
+        judge(job, report, &mut totals, &gates, || transform::duplicates(frame, &job.key))?;
+        Ok(totals)
+    });
+    report.stage("transform, score and load", at.elapsed().as_secs_f64());
+    finish_load(context, report, load, gated, target).await
+}
+
+/// Opens the job's model and records which it is.
+pub fn open_bundle(context: &Context, report: &mut RunReport) -> Result<Option<Arc<Bundle>>> {
+    let Some(score) = &context.job.score else { return Ok(None) };
+    let bundle = Bundle::find(&context.project.root, &score.model)?;
+    report.model = Some(ModelReport {
+        name: bundle.name.clone(),
+        version: bundle.version,
+        kind: bundle.kind.clone(),
+        sha256: bundle.sha256.clone(),
+        oracle: bundle.oracle.clone(),
+    });
+    Ok(Some(Arc::new(bundle)))
+}
+
+pub async fn begin_load(context: &Context, report: &mut RunReport, model: Option<&str>) -> Result<Load> {
+    report.table = Some(context.job.load.table.clone());
+    report.config_digest = Some(context.job.config_digest.clone());
+    let load = Load::begin(Attempt {
+        project: &context.project,
+        target: &context.target,
+        run_id: &report.run_id,
+        job: &context.job.name,
+        interval: &context.interval,
+        model,
+        path: context.load_path,
+    })
+    .await?;
+    fail::fail_point!("after-lock");
+    Ok(load)
+}
+
+pub fn record_inputs(report: &mut RunReport, extraction: &Extraction) {
+    report.rows.extracted = extraction.inputs.iter().map(|input| input.rows).sum();
+    report.inputs = extraction.inputs.clone();
+    report.warnings.extend(extraction.warnings.iter().cloned());
+}
+
+/// Plans the transform, checks it against the job and the model's contract, and keeps only the columns that are used.
+pub fn plan(job: &Job, bundle: Option<&Bundle>, extraction: &Extraction, interval: &Interval) -> Result<Planned> {
+    let frame = transform::plan(&job.transform, &extraction.tables, interval)?;
+    select(job, bundle, frame)
+}
+
+/// The layout of a transformed frame, and the frame cut down to what the layout and the model need.
+pub fn select(job: &Job, bundle: Option<&Bundle>, mut frame: LazyFrame) -> Result<Planned> {
+    let polars_schema = frame.collect_schema().map_err(|e| Error::config("the transform has no schema").cause(e))?;
+    transform::require_columns(job, &polars_schema)?;
+    let schema = frames::to_batch(&polars::prelude::DataFrame::empty_with_schema(&polars_schema))?.schema();
+    let layout = layout(job, bundle, &polars_schema.iter_names().map(|n| n.to_string()).collect::<Vec<_>>())?;
+    let mut used = layout.columns.clone();
+    if let Some(bundle) = bundle {
+        let columns: Vec<_> = schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
+        let mismatches = bundle.contract.mismatches(&columns);
+        if !mismatches.is_empty() {
+            let mut error = Error::input(format!("{} does not give what the model {} takes", job.transform.path.display(), bundle.label()));
+            error.causes = mismatches;
+            return Err(error.hint(format!("the contract is in {}", bundle.folder.join("model.toml").display())));
+        }
+        let features = bundle.contract.features.iter().map(|f| f.name.clone());
+        used.extend(features.filter(|name| !layout.columns.contains(name)));
+    }
+    let frame = frame.select(used.iter().map(|name| col(name.as_str())).collect::<Vec<_>>());
+    Ok(Planned { frame, schema: layout.schema(&schema)?, layout })
+}
+
+fn layout(job: &Job, bundle: Option<&Bundle>, transformed: &[String]) -> Result<Layout> {
+    let mut columns = job.key.clone();
+    let rest = if bundle.is_some() { &job.load.keep[..] } else { transformed };
+    columns.extend(rest.iter().filter(|name| !job.key.contains(name)).cloned());
+    let mut outputs = bundle.map(|b| b.outputs.clone()).unwrap_or_default();
+    if let Some(renamed) = job.score.as_ref().and_then(|score| score.outputs.clone()) {
+        if renamed.len() != outputs.len() {
+            return Err(Error::config(format!("score.outputs names {} columns, but the model has {}", renamed.len(), outputs.len())));
+        }
+        outputs = renamed;
+    }
+    if let Some(twice) = outputs.iter().find(|name| columns.contains(name)) {
+        return Err(Error::config(format!("the score {twice:?} has the name of a column that is published too")).hint("rename it with score.outputs"));
+    }
+    Ok(Layout { columns, key: job.key.len(), outputs })
+}
+
+/// What the stream added up to.
+#[derive(Default)]
+pub struct Totals {
+    pub rows: RowSet,
+    pub keys: Vec<u128>,
+    pub transformed: u64,
+    pub published: u64,
+    pub bad_rows: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, finished: &Finished) {
+        self.rows.merge(&finished.encoded.rows);
+        self.keys.extend_from_slice(&finished.encoded.keys);
+        self.transformed += finished.rows_in;
+        self.published += finished.batch.num_rows() as u64;
+        self.bad_rows += finished.counts.bad_rows;
+    }
+
+    /// Whether some key stands on two rows.
+    fn repeats(&mut self) -> bool {
+        self.keys.sort_unstable();
+        self.keys.windows(2).any(|pair| pair[0] == pair[1])
+    }
+}
+
+async fn stream_into(
+    context: &Context,
+    report: &mut RunReport,
+    planned: Planned,
+    bundle: Option<&Arc<Bundle>>,
+    load: &mut Load,
+) -> Result<(Totals, Gates), Stop> {
+    let tail = load.tail(bundle.map(|b| (b.name.as_str(), b.version)));
+    let scores = planned.layout.outputs.clone();
+    stream_tail(context, report, planned, bundle, load, tail, &scores).await
+}
+
+/// Streams a plan into a load; `scores` are the published columns that are summarized.
+pub async fn stream_tail(
+    context: &Context,
+    report: &mut RunReport,
+    planned: Planned,
+    bundle: Option<&Arc<Bundle>>,
+    load: &mut Load,
+    tail: Tail,
+    scores: &[String],
+) -> Result<(Totals, Gates), Stop> {
+    let Context { job, progress, .. } = context;
+    progress.enter(Stage::Score);
+    let mut gates = Gates::new(&job.checks, &planned.layout.names(), &job.file).map_err(Stop::Other)?;
+    let mut sketches: Vec<Sketch> = scores.iter().map(|name| Sketch::new(name)).collect();
+    let mut flow = Flow::start(Work {
+        frame: planned.frame,
+        batch_rows: job.batch_rows,
+        threads: context.threads,
+        bundle: bundle.cloned(),
+        layout: planned.layout,
+        tail,
+        progress: progress.clone(),
+    });
+    let mut totals = Totals::default();
+    let mut loading = 0.0;
+    while let Some(finished) = flow.next().await? {
+        progress.check().map_err(Stop::Other)?;
+        observe(&finished, &mut totals, &mut gates, &mut sketches, report).map_err(Stop::Other)?;
+        let at = Instant::now();
+        load.write(&finished.batch, &finished.encoded).await.map_err(Stop::Other)?;
+        loading += at.elapsed().as_secs_f64();
+        fail::fail_point!("batch-loaded");
+        progress.loaded.add(finished.batch.num_rows() as u64);
+    }
+    progress.check().map_err(Stop::Other)?;
+    let seconds = |nanos: u64| nanos as f64 / 1e9;
+    report.stage("transform", seconds(flow.busy.transform.load(Ordering::Relaxed)));
+    report.stage("score", seconds(flow.busy.score.load(Ordering::Relaxed)));
+    report.stage("load", loading);
+    report.scores = sketches.into_iter().filter_map(Sketch::summary).collect();
+    Ok((totals, gates))
+}
+
+/// Counts one batch in everything that watches the stream.
+pub fn observe(finished: &Finished, totals: &mut Totals, gates: &mut Gates, sketches: &mut [Sketch], report: &mut RunReport) -> Result<()> {
+    totals.add(finished);
+    report.count(finished.counts);
+    gates.add(&finished.batch)?;
+    let first = finished.batch.num_columns() - sketches.len();
+    for (sketch, array) in sketches.iter_mut().zip(&finished.batch.columns()[first..]) {
+        sketch.add(arrow::array::AsArray::as_primitive::<arrow::datatypes::Float32Type>(array.as_ref()).values());
+    }
+    Ok(())
+}
+
+/// Everything that must hold before rows are published.
+pub fn judge(job: &Job, report: &mut RunReport, totals: &mut Totals, gates: &Gates, duplicates: impl FnOnce() -> Option<String>) -> Result<()> {
+    report.rows.transformed = totals.transformed;
+    report.rows.published = totals.published;
+    report.content_hash = Some(totals.rows.hex());
+    report.checks = gates.verdicts();
+    if totals.transformed != totals.published + report.rows.dropped {
+        return Err(Error::defect(format!("{} rows came in, {} were dropped and {} came out", totals.transformed, report.rows.dropped, totals.published)));
+    }
+    let allowed = job.score.as_ref().map_or(0.0, |score| score.max_bad_fraction);
+    let bad = totals.bad_rows as f64 / totals.transformed.max(1) as f64;
+    if bad > allowed {
+        return Err(Error::data(format!(
+            "{} of {} rows were dropped or had a value imputed by the feature contract ({:.2} %); score.max_bad_fraction allows {:.2} %",
+            totals.bad_rows, totals.transformed, bad * 100.0, allowed * 100.0
+        ))
+        .hint("look into the missing values, or raise max_bad_fraction in [score] of the job file; nothing was published"));
+    }
+    if totals.repeats() {
+        let mut error = Error::data(format!("the key ({}) is not unique; nothing was published", job.key.join(", ")));
+        error.causes.extend(duplicates());
+        return Err(error.hint("make the rows unique in the transform, by a rule that says which row wins, or extend the key"));
+    }
+    for verdict in report.checks.iter().filter(|v| !v.passed && v.severity == "warn") {
+        report.warnings.push(format!("check {}: {}", verdict.check, verdict.found));
+    }
+    gate(&report.checks)
+}
+
+pub async fn finish_load(context: &Context, report: &mut RunReport, mut load: Load, gated: Result<Totals>, target: &str) -> Result<()> {
+    let Context { job, interval, progress, .. } = context;
+    let totals = match gated {
+        Ok(totals) => totals,
+        Err(error) => return Err(load.fail(error).await),
+    };
+    if totals.published == 0 {
+        match job.on_empty {
+            OnEmpty::Replace => {}
+            OnEmpty::Skip => {
+                report.state = "skipped".into();
+                report.warnings.push(format!("{} has no rows; what was published before is untouched", interval.label()));
+                let skip = Error::data("no rows; skipped");
+                load.fail(skip).await;
+                return Ok(());
+            }
+            OnEmpty::Error => {
+                let error = Error::data(format!("{} {} gave no rows; nothing was published", job.name, interval.label()))
+                    .hint("if a day without rows is normal, set on_empty = \"replace\" or \"skip\" in the job file");
+                return Err(load.fail(error).await);
+            }
+        }
+    }
+    progress.enter(Stage::Commit);
+    let at = Instant::now();
+    let content_hash = totals.rows.hex();
+    let json = report.json();
+    load.commit(&End { state: "succeeded", rows: totals.published, content_hash: &content_hash, report: json })
+        .await
+        .map_err(|e| if e.class == crate::error::Class::Unavailable { e.context(format!("target {target}")) } else { e })?;
+    report.stage("commit", at.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// A plan that failed may have failed because a file is damaged, which the engine does not say.
+pub fn explain(stop: Stop, job: &Job, extraction: &Extraction) -> Error {
+    match stop {
+        Stop::Other(error) => error,
+        Stop::Engine(error) => {
+            let files = extraction.inputs.iter().filter(|input| input.file.is_some());
+            let damaged = files.filter_map(|input| extract::parquet::verify(std::path::Path::new(&input.from)).err()).next();
+            damaged.unwrap_or_else(|| transform::run_error(&job.transform, &error))
+        }
+    }
+}

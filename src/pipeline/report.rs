@@ -1,0 +1,293 @@
+//! What a run found out about itself: the report that becomes run.json, the ledger's record and the summary.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::extract::Input;
+use crate::interval::{Interval, instant};
+use crate::project::secrets::redact;
+use crate::score::bundle::OracleResult;
+use crate::score::contract::Counts;
+use crate::transform::checks::Verdict;
+
+/// The version of run.json's form; it grows when a field changes its meaning, not when one is added.
+const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    pub schema_version: u32,
+    pub daymill_version: &'static str,
+    pub run_id: String,
+    pub command: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<IntervalReport>,
+    /// `succeeded`, `skipped`, `failed`, `interrupted`.
+    pub state: String,
+    pub exit_code: u8,
+    pub started_at: String,
+    pub finished_at: Option<String>,
+    pub seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    pub rows: Rows,
+    pub stages: Vec<StageTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelReport>,
+    pub scores: Vec<ScoreSummary>,
+    pub checks: Vec<Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_digest: Option<String>,
+    pub inputs: Vec<Input>,
+    pub warnings: Vec<String>,
+    pub peak_memory_mb: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorReport>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct IntervalReport {
+    pub label: String,
+    pub start: String,
+    pub end: String,
+    pub hours: f64,
+    pub timezone: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Rows {
+    /// Rows of all inputs, lookback and dimensions included.
+    pub extracted: u64,
+    /// Rows that came out of the transform.
+    pub transformed: u64,
+    pub dropped: u64,
+    /// Values, not rows, that a policy replaced.
+    pub imputed: u64,
+    pub published: u64,
+}
+
+/// Seconds a stage was at work. Stages overlap, so they add up to more than the run took.
+#[derive(Clone, Debug, Serialize)]
+pub struct StageTime {
+    pub name: &'static str,
+    pub seconds: f64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelReport {
+    pub name: String,
+    pub version: i64,
+    pub kind: String,
+    pub sha256: String,
+    pub oracle: OracleResult,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ScoreSummary {
+    pub name: String,
+    pub min: f32,
+    pub max: f32,
+    pub mean: f64,
+    /// Probability and value, ascending.
+    pub quantiles: Vec<(f64, f32)>,
+    /// Shares of the rows in equal steps from min to max.
+    pub histogram: Vec<f64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ErrorReport {
+    pub class: &'static str,
+    pub message: String,
+    pub causes: Vec<String>,
+    pub hint: Option<String>,
+}
+
+impl RunReport {
+    pub fn new(command: &str) -> RunReport {
+        RunReport {
+            schema_version: SCHEMA_VERSION,
+            daymill_version: env!("CARGO_PKG_VERSION"),
+            run_id: uuid::Uuid::now_v7().to_string(),
+            command: command.to_owned(),
+            job: None,
+            target: None,
+            interval: None,
+            state: "running".into(),
+            exit_code: 0,
+            started_at: instant(chrono::Utc::now()),
+            finished_at: None,
+            seconds: 0.0,
+            table: None,
+            rows: Rows::default(),
+            stages: Vec::new(),
+            model: None,
+            scores: Vec::new(),
+            checks: Vec::new(),
+            content_hash: None,
+            config_digest: None,
+            inputs: Vec::new(),
+            warnings: Vec::new(),
+            peak_memory_mb: 0,
+            error: None,
+        }
+    }
+
+    pub fn of_interval(&mut self, interval: &Interval) {
+        self.interval = Some(IntervalReport {
+            label: interval.label(),
+            start: instant(interval.start),
+            end: instant(interval.end),
+            hours: interval.hours(),
+            timezone: interval.zone.name().to_owned(),
+        });
+    }
+
+    pub fn stage(&mut self, name: &'static str, seconds: f64) {
+        self.stages.push(StageTime { name, seconds });
+    }
+
+    pub fn count(&mut self, counts: Counts) {
+        self.rows.dropped += counts.dropped;
+        self.rows.imputed += counts.imputed;
+    }
+
+    /// Closes the report with how the command ended.
+    pub fn close(&mut self, result: &Result<()>, started: std::time::Instant) {
+        self.finished_at = Some(instant(chrono::Utc::now()));
+        self.seconds = started.elapsed().as_secs_f64();
+        self.peak_memory_mb = peak_memory_mb();
+        match result {
+            Ok(()) if self.state == "running" => self.state = "succeeded".into(),
+            Ok(()) => {}
+            Err(error) => {
+                self.exit_code = error.class.exit_code();
+                self.state = if matches!(self.exit_code, 130 | 143) { "interrupted" } else { "failed" }.into();
+                self.error = Some(ErrorReport {
+                    class: error.class.name(),
+                    message: error.message.clone(),
+                    causes: error.causes.clone(),
+                    hint: error.hint.clone(),
+                });
+            }
+        }
+    }
+
+    pub fn json(&self) -> String {
+        redact(&serde_json::to_string(self).unwrap_or_default())
+    }
+
+    /// Writes `<folder>/runs/<run id>/run.json`, whole or not at all, and `runs/latest.json`.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+        let runs = folder.join("runs");
+        let own = runs.join(&self.run_id);
+        std::fs::create_dir_all(&own).map_err(|e| Error::io(&own, "create", &e))?;
+        let pretty = redact(&serde_json::to_string_pretty(self).unwrap_or_default());
+        let path = own.join("run.json");
+        for target in [&path, &runs.join("latest.json")] {
+            let draft = own.join("run.json.part");
+            std::fs::write(&draft, &pretty).map_err(|e| Error::io(&draft, "write", &e))?;
+            std::fs::rename(&draft, target).map_err(|e| Error::io(target, "write", &e))?;
+        }
+        Ok(path)
+    }
+}
+
+/// The largest resident set of this process so far.
+fn peak_memory_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).map_or(0, |kb| kb / 1024)
+}
+
+/// Summarizes a stream of scores in bounded memory: exact extremes and mean, quantiles from every n-th score, where n
+/// doubles as the stream grows. Up to `KEPT` scores the quantiles are exact.
+#[derive(Clone, Debug)]
+pub struct Sketch {
+    name: String,
+    kept: Vec<f32>,
+    stride: u64,
+    seen: u64,
+    sum: f64,
+    min: f32,
+    max: f32,
+}
+
+const KEPT: usize = 1 << 17;
+
+impl Sketch {
+    pub fn new(name: &str) -> Sketch {
+        Sketch { name: name.to_owned(), kept: Vec::new(), stride: 1, seen: 0, sum: 0.0, min: f32::INFINITY, max: f32::NEG_INFINITY }
+    }
+
+    pub fn add(&mut self, scores: &[f32]) {
+        for score in scores {
+            if self.seen % self.stride == 0 {
+                self.kept.push(*score);
+            }
+            self.seen += 1;
+            self.sum += f64::from(*score);
+            self.min = self.min.min(*score);
+            self.max = self.max.max(*score);
+            if self.kept.len() > KEPT {
+                let mut index = 0;
+                self.kept.retain(|_| {
+                    index += 1;
+                    index % 2 == 1
+                });
+                self.stride *= 2;
+            }
+        }
+    }
+
+    /// Nothing when there were no scores.
+    pub fn summary(mut self) -> Option<ScoreSummary> {
+        const QUANTILES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
+        const BINS: usize = 24;
+        if self.seen == 0 {
+            return None;
+        }
+        self.kept.sort_by(f32::total_cmp);
+        let at = |p: f64| self.kept[((self.kept.len() - 1) as f64 * p).round() as usize];
+        let mut histogram = vec![0.0; BINS];
+        let width = (self.max - self.min).max(f32::MIN_POSITIVE);
+        for score in &self.kept {
+            let bin = ((score - self.min) / width * BINS as f32) as usize;
+            histogram[bin.min(BINS - 1)] += 1.0 / self.kept.len() as f64;
+        }
+        Some(ScoreSummary {
+            min: self.min,
+            max: self.max,
+            mean: self.sum / self.seen as f64,
+            quantiles: QUANTILES.iter().map(|p| (*p, at(*p))).collect(),
+            histogram,
+            name: self.name,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sketch_is_bounded_and_close() {
+        let mut sketch = Sketch::new("p");
+        let scores: Vec<f32> = (0..1_000_000).map(|i| ((i * 7919) % 1_000_000) as f32 / 1e6).collect();
+        sketch.add(&scores);
+        assert!(sketch.kept.len() <= KEPT + 1);
+        let summary = sketch.summary().unwrap();
+        assert!((summary.mean - 0.5).abs() < 1e-3 && summary.min == 0.0);
+        for (p, value) in summary.quantiles {
+            assert!((f64::from(value) - p).abs() < 0.01, "{p} {value}");
+        }
+        assert!((summary.histogram.iter().sum::<f64>() - 1.0).abs() < 1e-6);
+        assert!(Sketch::new("p").summary().is_none());
+    }
+}

@@ -1,0 +1,330 @@
+//! The four stages apart, with Parquet between them, for schedulers that want a task per stage. They give exactly what
+//! a whole run gives: the same plan, the same scoring, the same load.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet};
+
+use super::flow::{Flow, Layout, Work};
+use super::report::{ModelReport, RunReport, Sketch};
+use super::{Context, Totals, explain, finish_load, judge, observe, open_bundle, record_inputs};
+use crate::error::{Error, Result};
+use crate::extract::{self, Extraction, parquet as source};
+use crate::frames;
+use crate::interval::instant;
+use crate::load::table::{self, TableSchema};
+use crate::postgres::encode::Tail;
+use crate::progress::{Progress, Stage};
+use crate::score::Bundle;
+use crate::transform;
+use crate::transform::checks::Gates;
+
+const JOB: &str = "daymill.job";
+const INTERVAL: &str = "daymill.interval";
+const MODEL: &str = "daymill.model";
+
+/// Where the stages of an interval leave their files.
+pub fn folder(context: &Context) -> PathBuf {
+    let label = context.interval.label().replace(['/', ':'], "_");
+    context.project.state_folder().join("work").join(&context.job.name).join(label)
+}
+
+fn marks(context: &Context) -> Vec<(String, String)> {
+    let interval = format!("{}/{}", instant(context.interval.start), instant(context.interval.end));
+    vec![(JOB.into(), context.job.name.clone()), (INTERVAL.into(), interval)]
+}
+
+/// Reads every table and leaves one Parquet file each.
+pub async fn extract(context: &Context, report: &mut RunReport, out: &Path) -> Result<()> {
+    context.progress.enter(Stage::Extract);
+    let at = Instant::now();
+    let extraction = extract::extract(&context.project, &context.job, &context.interval, &context.progress).await?;
+    record_inputs(report, &extraction);
+    for (name, frame) in &extraction.tables {
+        let rows = write_frame(context, frame.clone(), &out.join(format!("{name}.parquet"))).map_err(|e| explain_write(e, context, &extraction))?;
+        report.rows.published += rows;
+    }
+    extraction.inputs.iter().filter_map(|input| input.file.as_ref()).try_for_each(|file| file.recheck())?;
+    report.stage("extract", at.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Runs the SQL over the tables of `input` and leaves one Parquet file.
+pub fn transform(context: &Context, report: &mut RunReport, input: &Path, out: &Path) -> Result<()> {
+    context.progress.enter(Stage::Score);
+    let at = Instant::now();
+    let mut extraction = Extraction::default();
+    for spec in &context.job.extract {
+        let path = input.join(format!("{}.parquet", spec.name));
+        let (frame, _) = open(context, &path, "extract", report)?;
+        extraction.tables.push((spec.name.clone(), frame));
+    }
+    extraction.inputs = report.inputs.clone();
+    let frame = transform::plan(&context.job.transform, &extraction.tables, &context.interval)?;
+    let rows = write_frame(context, frame, out).map_err(|e| explain_write(e, context, &extraction))?;
+    report.rows.transformed = rows;
+    report.rows.published = rows;
+    report.stage("transform", at.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Scores the features of `input` and leaves what would be published.
+pub async fn score(context: &Context, report: &mut RunReport, input: &Path, out: &Path) -> Result<()> {
+    let bundle = open_bundle(context, report)?.ok_or_else(|| {
+        Error::usage(format!("the job {} has no [score]", context.job.name)).hint("load its transform with: daymill load")
+    })?;
+    let (frame, _) = open(context, input, "transform", report)?;
+    let planned = super::select(&context.job, Some(&bundle), frame)?;
+    let mut marks = marks(context);
+    marks.push((MODEL.into(), bundle.label()));
+    let work = Work {
+        frame: planned.frame,
+        batch_rows: context.job.batch_rows,
+        threads: context.threads,
+        bundle: Some(bundle),
+        layout: planned.layout,
+        tail: Tail::default(),
+        progress: context.progress.clone(),
+    };
+    score_into(work, report, out, &planned.schema, &marks, &context.job.transform.path).await
+}
+
+/// Scores any Parquet file with any bundle, without a job: rows in the order they came, the kept columns, the outputs.
+pub struct Loose<'a> {
+    pub model: &'a Path,
+    pub input: &'a Path,
+    pub out: &'a Path,
+    pub keep: &'a [String],
+    pub batch_rows: usize,
+    pub threads: usize,
+    pub progress: Progress,
+}
+
+pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()> {
+    let bundle = Arc::new(Bundle::open(loose.model)?);
+    report.model = Some(ModelReport {
+        name: bundle.name.clone(),
+        version: bundle.version,
+        kind: bundle.kind.clone(),
+        sha256: bundle.sha256.clone(),
+        oracle: bundle.oracle.clone(),
+    });
+    let mut frame = scan(loose.input)?;
+    let names = frame.collect_schema().map_err(|e| Error::input(format!("cannot read {}", loose.input.display())).cause(e))?;
+    let empty = frames::to_batch(&polars::prelude::DataFrame::empty_with_schema(&names));
+    let schema = empty.map_err(|_| Error::input(format!("{} has columns of types that cannot be read", loose.input.display())))?.schema();
+    let columns: Vec<_> = schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
+    let mut faults = bundle.contract.mismatches(&columns);
+    faults.extend(loose.keep.iter().filter(|name| !names.contains(name)).map(|name| format!("the column {name:?} of --keep is missing")));
+    if !faults.is_empty() {
+        let mut error = Error::input(format!("{} does not have what is asked of it", loose.input.display()));
+        error.causes = faults;
+        return Err(error.hint(format!("the contract is in {}", bundle.folder.join("model.toml").display())));
+    }
+    let features = bundle.contract.features.iter().map(|f| &f.name).filter(|name| !loose.keep.contains(name));
+    let used: Vec<_> = loose.keep.iter().chain(features).map(|name| polars::prelude::col(name.as_str())).collect();
+    let layout = Layout { columns: loose.keep.to_vec(), key: 0, outputs: bundle.outputs.clone() };
+    let published = layout.schema(&schema)?;
+    let marks = [(MODEL.to_owned(), bundle.label())];
+    let work = Work {
+        frame: transform::canonical_columns(frame.select(used), loose.input)?,
+        batch_rows: loose.batch_rows,
+        threads: loose.threads,
+        bundle: Some(bundle),
+        layout,
+        tail: Tail::default(),
+        progress: loose.progress,
+    };
+    score_into(work, report, loose.out, &published, &marks, loose.input).await
+}
+
+async fn score_into(work: Work, report: &mut RunReport, out: &Path, schema: &Schema, marks: &[(String, String)], place: &Path) -> Result<()> {
+    work.progress.enter(Stage::Score);
+    let (at, progress) = (Instant::now(), work.progress.clone());
+    let mut sketches: Vec<Sketch> = work.layout.outputs.iter().map(|name| Sketch::new(name)).collect();
+    let mut gates = Gates::new(&[], &[], place)?;
+    let mut totals = Totals::default();
+    let mut writer = Writer::create(out, schema, marks)?;
+    let mut flow = Flow::start(work);
+    loop {
+        let finished = match flow.next().await {
+            Ok(Some(finished)) => finished,
+            Ok(None) => break,
+            Err(super::Stop::Other(error)) => return Err(error),
+            Err(super::Stop::Engine(error)) => return Err(Error::input(format!("cannot read {}", place.display())).cause(error)),
+        };
+        progress.check()?;
+        observe(&finished, &mut totals, &mut gates, &mut sketches, report)?;
+        writer.write(&finished.batch)?;
+        progress.loaded.add(finished.batch.num_rows() as u64);
+    }
+    progress.check()?;
+    writer.finish()?;
+    report.rows.transformed = totals.transformed;
+    report.rows.published = totals.published;
+    report.content_hash = Some(totals.rows.hex());
+    report.scores = sketches.into_iter().filter_map(Sketch::summary).collect();
+    report.stage("score", at.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Publishes the rows of `input`, which a score stage (or a transform stage, for a job without a model) left.
+pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Result<()> {
+    let (frame, marks) = open(context, input, if context.job.score.is_some() { "score" } else { "transform" }, report)?;
+    let mark = |key: &str| marks.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
+    let model = mark(MODEL);
+    if context.job.score.is_some() && model.is_none() {
+        return Err(Error::input(format!("{} was not left by a score stage", input.display())).hint("run: daymill score"));
+    }
+    let mut load = super::begin_load(context, report, model.as_deref()).await?;
+    let planned = super::select(&context.job, None, frame).and_then(|planned| {
+        let table = TableSchema::new(&context.job.load.table, &planned.schema, &context.job.key)?;
+        Ok((planned, table))
+    });
+    let planned = match planned {
+        Ok((planned, table)) => load.prepare(table).await.map(|()| planned),
+        Err(error) => Err(error),
+    };
+    let planned = match planned {
+        Ok(planned) => planned,
+        Err(error) => return Err(load.fail(error).await),
+    };
+    let scores: Vec<String> = planned.schema.fields().iter().filter(|f| model.is_some() && *f.data_type() == DataType::Float32).map(|f| f.name().clone()).collect();
+    let version = model.as_deref().and_then(|label| label.rsplit_once('@')).and_then(|(name, version)| Some((name, version.parse().ok()?)));
+    let tail = table::tail(&context.interval, &report.run_id, version);
+    let frame = planned.frame.clone();
+    let streamed = super::stream_tail(context, report, planned, None, &mut load, tail, &scores).await;
+    let extraction = Extraction { inputs: report.inputs.clone(), ..Extraction::default() };
+    let gated = streamed.map_err(|stop| explain(stop, &context.job, &extraction)).and_then(|(mut totals, gates)| {
+        judge(&context.job, report, &mut totals, &gates, || transform::duplicates(frame, &context.job.key))?;
+        Ok(totals)
+    });
+    finish_load(context, report, load, gated, &context.target).await
+}
+
+/// Opens a file that an earlier stage left, and makes sure that it is of this job and interval.
+fn open(context: &Context, path: &Path, stage: &str, report: &mut RunReport) -> Result<(LazyFrame, Vec<(String, String)>)> {
+    if !path.exists() {
+        return Err(Error::input(format!("{} is not there", path.display()))
+            .hint(format!("run the stage before: daymill {stage} {} --date {}", context.job.name, context.interval.label())));
+    }
+    let footer = source::footer(path)?;
+    let found: Vec<(String, String)> = footer.file_metadata().key_value_metadata().into_iter().flatten()
+        .filter_map(|kv| Some((kv.key.clone(), kv.value.clone()?)))
+        .collect();
+    for (key, wanted) in marks(context) {
+        match found.iter().find(|(k, _)| *k == key) {
+            Some((_, value)) if *value == wanted => {}
+            Some((_, value)) => return Err(Error::input(format!("{} is of {value}, not of {wanted}", path.display()))),
+            None => return Err(Error::input(format!("{} was not left by a stage of Daymill", path.display()))),
+        }
+    }
+    report.inputs.push(extract::Input {
+        table: path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
+        from: path.display().to_string(),
+        rows: footer.file_metadata().num_rows().max(0) as u64,
+        bytes: None,
+        sha256: None,
+        file: Some(source::Stamp::of(path)?),
+    });
+    report.rows.extracted += footer.file_metadata().num_rows().max(0) as u64;
+    Ok((scan(path)?, found))
+}
+
+fn scan(path: &Path) -> Result<LazyFrame> {
+    source::footer(path)?;
+    let name = path.to_str().ok_or_else(|| Error::config(format!("the path {} is not UTF-8", path.display())))?;
+    let args = ScanArgsParquet { glob: false, ..ScanArgsParquet::default() };
+    LazyFrame::scan_parquet(PlRefPath::new(name), args).map_err(|e| Error::input(format!("cannot read {}", path.display())).cause(e))
+}
+
+enum WriteError {
+    Plan(polars::prelude::PolarsError),
+    Other(Error),
+}
+
+fn explain_write(error: WriteError, context: &Context, extraction: &Extraction) -> Error {
+    match error {
+        WriteError::Other(error) => error,
+        WriteError::Plan(error) => explain(super::Stop::Engine(error), &context.job, extraction),
+    }
+}
+
+/// Streams a plan into a Parquet file.
+fn write_frame(context: &Context, mut frame: LazyFrame, out: &Path) -> Result<u64, WriteError> {
+    let schema = frame.collect_schema().map_err(WriteError::Plan)?;
+    let empty = frames::to_batch(&polars::prelude::DataFrame::empty_with_schema(&schema)).map_err(WriteError::Other)?;
+    let writer = Writer::create(out, &empty.schema(), &marks(context)).map_err(WriteError::Other)?;
+    let state = Arc::new(std::sync::Mutex::new((writer, None::<Error>)));
+    let (shared, progress) = (state.clone(), context.progress.clone());
+    let streamed = transform::stream(frame, context.job.batch_rows, move |batch| {
+        let mut state = shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        progress.transformed.add(batch.height() as u64);
+        let written = progress.check().and_then(|()| frames::to_batch(&batch)).and_then(|batch| state.0.write(&batch));
+        let failed = written.err();
+        let go_on = failed.is_none();
+        state.1 = state.1.take().or(failed);
+        go_on
+    });
+    let mutex = Arc::try_unwrap(state).map_err(|_| WriteError::Other(Error::defect("the engine kept a file open")))?;
+    let (writer, failed) = mutex.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    match (failed, streamed) {
+        (Some(error), _) => Err(WriteError::Other(error)),
+        (None, Err(error)) => Err(WriteError::Plan(error)),
+        (None, Ok(())) => writer.finish().map_err(WriteError::Other),
+    }
+}
+
+/// A Parquet file that appears whole or not at all.
+struct Writer {
+    writer: ArrowWriter<File>,
+    draft: PathBuf,
+    out: PathBuf,
+    rows: u64,
+}
+
+impl Writer {
+    fn create(out: &Path, schema: &Schema, marks: &[(String, String)]) -> Result<Writer> {
+        if let Some(folder) = out.parent().filter(|f| !f.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", &e))?;
+        }
+        let mut draft = out.as_os_str().to_owned();
+        draft.push(format!(".{}.part", std::process::id()));
+        let draft = PathBuf::from(draft);
+        let file = File::create(&draft).map_err(|e| Error::io(&draft, "write", &e))?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_key_value_metadata(Some(marks.iter().map(|(k, v)| KeyValue::new(k.clone(), v.clone())).collect()))
+            .build();
+        let writer = ArrowWriter::try_new(file, Arc::new(schema.clone()), Some(properties))
+            .map_err(|e| Error::defect(format!("cannot write {}", out.display())).cause(e))?;
+        Ok(Writer { writer, draft, out: out.to_owned(), rows: 0 })
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        self.writer.write(batch).map_err(|e| Error::new(crate::error::Class::Io, format!("cannot write {}", self.draft.display())).cause(e))
+    }
+
+    fn finish(mut self) -> Result<u64> {
+        self.writer.finish().map_err(|e| Error::new(crate::error::Class::Io, format!("cannot write {}", self.draft.display())).cause(e))?;
+        std::fs::rename(&self.draft, &self.out).map_err(|e| Error::io(&self.out, "write", &e))?;
+        Ok(self.rows)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Gone already when the file was finished.
+        let _ = std::fs::remove_file(&self.draft);
+    }
+}

@@ -1,0 +1,56 @@
+//! What a database error means: its class, so its exit code, and whether the whole attempt may be tried again.
+
+use crate::error::{Class, Error};
+
+/// SQLSTATEs after which the whole attempt may be tried again.
+const TRANSIENT: [&str; 13] = [
+    "08000", "08001", "08003", "08004", "08006", "40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03", "26000",
+];
+
+pub fn error(error: &sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::Database(database) => {
+            let state = database.code().unwrap_or_default().into_owned();
+            let mut found = Error::new(class(&state), database.message()).cause(format!("SQLSTATE {state}"));
+            if let Some(postgres) = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                found.causes.extend(postgres.detail().map(str::to_owned));
+                found.hint = postgres.hint().map(str::to_owned);
+            }
+            found.transient = TRANSIENT.contains(&state.as_str());
+            if state == "42501" {
+                found.hint = Some("grant it; `daymill check` lists what a job needs".into());
+            }
+            found
+        }
+        sqlx::Error::Tls(cause) => Error::config("the TLS handshake failed").cause(cause)
+            .hint("check the certificate, root_certificate and tls = \"verify-full\" of the connection"),
+        sqlx::Error::Configuration(cause) => Error::config("the connection cannot be configured").cause(cause),
+        sqlx::Error::Io(cause) => Error::new(Class::Unavailable, "the connection failed").cause(cause).transient(),
+        sqlx::Error::Protocol(cause) => Error::new(Class::Unavailable, "the connection broke").cause(cause).transient(),
+        sqlx::Error::PoolClosed | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => {
+            Error::new(Class::Unavailable, error.to_string()).transient()
+        }
+        other => Error::defect(format!("unexpected database error: {other}")),
+    }
+}
+
+fn class(state: &str) -> Class {
+    match &state[..state.len().min(2)] {
+        "22" | "23" => Class::Data,
+        "53" if state == "53300" => Class::Unavailable,
+        "53" | "58" => Class::Io,
+        "08" | "40" | "55" | "57" => Class::Unavailable,
+        _ => Class::Config,
+    }
+}
+
+/// The error ends the session: nothing more can be learned from this connection.
+pub fn lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
+        sqlx::Error::Database(database) => {
+            database.code().is_some_and(|state| state.starts_with("08") || state.starts_with("57P"))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,386 @@
+//! Binary COPY out of Postgres, straight into Arrow columns. One tuple is an i16 count of fields, then for each an
+//! i32 length (-1 for NULL) and that many big-endian bytes; the stream begins with a 19-byte header and ends with -1.
+//! Integers widen to 64 bits, numeric becomes a float, so that every source hands over the same few types.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, RecordBatch, StringViewBuilder,
+    TimestampMicrosecondBuilder,
+};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+
+use crate::error::{Error, Result};
+use crate::project::job::ColumnType;
+
+const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+/// Days and microseconds from 1970 to 2000, where Postgres counts from.
+pub const EPOCH_DAYS: i32 = 10_957;
+pub const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
+
+/// How a type looks on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    Bool,
+    Int2,
+    Int4,
+    Int8,
+    Float4,
+    Float8,
+    Numeric,
+    Text,
+    Uuid,
+    Date,
+    Timestamp,
+    TimestampTz,
+}
+
+impl Wire {
+    /// By the name Postgres gives the type; an enum is sent as its label.
+    pub fn of(type_name: &str, is_enum: bool) -> Option<Wire> {
+        Some(match type_name.to_ascii_uppercase().as_str() {
+            "BOOL" => Wire::Bool,
+            "INT2" => Wire::Int2,
+            "INT4" => Wire::Int4,
+            "INT8" => Wire::Int8,
+            "FLOAT4" => Wire::Float4,
+            "FLOAT8" => Wire::Float8,
+            "NUMERIC" => Wire::Numeric,
+            "TEXT" | "VARCHAR" | "CHAR" | "BPCHAR" | "NAME" | "\"CHAR\"" => Wire::Text,
+            "UUID" => Wire::Uuid,
+            "DATE" => Wire::Date,
+            "TIMESTAMP" => Wire::Timestamp,
+            "TIMESTAMPTZ" => Wire::TimestampTz,
+            _ if is_enum => Wire::Text,
+            _ => return None,
+        })
+    }
+
+    /// The family it belongs to; a timestamp without a zone belongs to none.
+    pub fn column_type(self) -> Option<ColumnType> {
+        Some(match self {
+            Wire::Bool => ColumnType::Bool,
+            Wire::Int2 | Wire::Int4 | Wire::Int8 => ColumnType::Int,
+            Wire::Float4 | Wire::Float8 | Wire::Numeric => ColumnType::Float,
+            Wire::Text | Wire::Uuid => ColumnType::Text,
+            Wire::Date => ColumnType::Date,
+            Wire::TimestampTz => ColumnType::Timestamp,
+            Wire::Timestamp => return None,
+        })
+    }
+
+    fn arrow(self) -> DataType {
+        match self {
+            Wire::Bool => DataType::Boolean,
+            Wire::Int2 | Wire::Int4 | Wire::Int8 => DataType::Int64,
+            Wire::Float4 | Wire::Float8 | Wire::Numeric => DataType::Float64,
+            Wire::Text | Wire::Uuid => DataType::Utf8View,
+            Wire::Date => DataType::Date32,
+            Wire::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Wire::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        }
+    }
+}
+
+/// The Arrow schema of a COPY stream of these columns.
+pub fn schema(columns: &[(String, Wire)]) -> Arc<Schema> {
+    Arc::new(Schema::new(columns.iter().map(|(name, wire)| Field::new(name, wire.arrow(), true)).collect::<Vec<_>>()))
+}
+
+enum Builder {
+    Bool(BooleanBuilder),
+    Int(Int64Builder),
+    Float(Float64Builder),
+    Text(StringViewBuilder),
+    Date(Date32Builder),
+    Timestamp(TimestampMicrosecondBuilder),
+}
+
+impl Builder {
+    fn new(wire: Wire) -> Builder {
+        match wire.arrow() {
+            DataType::Boolean => Builder::Bool(BooleanBuilder::new()),
+            DataType::Int64 => Builder::Int(Int64Builder::new()),
+            DataType::Float64 => Builder::Float(Float64Builder::new()),
+            DataType::Date32 => Builder::Date(Date32Builder::new()),
+            DataType::Timestamp(_, zone) => Builder::Timestamp(TimestampMicrosecondBuilder::new().with_timezone_opt(zone)),
+            _ => Builder::Text(StringViewBuilder::new()),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Builder::Bool(b) => Arc::new(b.finish()),
+            Builder::Int(b) => Arc::new(b.finish()),
+            Builder::Float(b) => Arc::new(b.finish()),
+            Builder::Text(b) => Arc::new(b.finish()),
+            Builder::Date(b) => Arc::new(b.finish()),
+            Builder::Timestamp(b) => Arc::new(b.finish()),
+        }
+    }
+
+    fn null(&mut self) {
+        match self {
+            Builder::Bool(b) => b.append_null(),
+            Builder::Int(b) => b.append_null(),
+            Builder::Float(b) => b.append_null(),
+            Builder::Text(b) => b.append_null(),
+            Builder::Date(b) => b.append_null(),
+            Builder::Timestamp(b) => b.append_null(),
+        }
+    }
+}
+
+/// Takes the stream in pieces of any size; hands out record batches.
+pub struct Decoder {
+    schema: Arc<Schema>,
+    columns: Vec<(Wire, Builder)>,
+    /// Bytes of a tuple whose end has not come yet.
+    rest: Vec<u8>,
+    header_read: bool,
+    trailer_read: bool,
+    rows: usize,
+}
+
+impl Decoder {
+    pub fn new(columns: &[(String, Wire)]) -> Decoder {
+        Decoder {
+            schema: schema(columns),
+            columns: columns.iter().map(|(_, wire)| (*wire, Builder::new(*wire))).collect(),
+            rest: Vec::new(),
+            header_read: false,
+            trailer_read: false,
+            rows: 0,
+        }
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.rest.is_empty() {
+            let used = self.consume(bytes)?;
+            self.rest.extend_from_slice(&bytes[used..]);
+        } else {
+            let mut joined = std::mem::take(&mut self.rest);
+            joined.extend_from_slice(bytes);
+            let used = self.consume(&joined)?;
+            joined.drain(..used);
+            self.rest = joined;
+        }
+        Ok(())
+    }
+
+    /// Rows decoded since the last batch.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn batch(&mut self) -> Result<RecordBatch> {
+        self.rows = 0;
+        let arrays = self.columns.iter_mut().map(|(_, builder)| builder.finish()).collect();
+        RecordBatch::try_new(self.schema.clone(), arrays).map_err(|e| Error::defect("decoded columns differ in length").cause(e))
+    }
+
+    /// The stream ended; it must have ended where the format says.
+    pub fn finish(&self) -> Result<()> {
+        match self.trailer_read && self.rest.is_empty() {
+            true => Ok(()),
+            false => Err(broken("the stream ends in the middle").transient()),
+        }
+    }
+
+    /// Decodes every complete tuple and returns the bytes used.
+    fn consume(&mut self, bytes: &[u8]) -> Result<usize> {
+        let mut at = 0;
+        if !self.header_read {
+            let Some(header) = bytes.get(..19) else { return Ok(0) };
+            let extension = u32_at(header, 15) as usize;
+            if !header.starts_with(SIGNATURE) {
+                return Err(broken("the header is not PGCOPY"));
+            }
+            if bytes.len() < 19 + extension {
+                return Ok(0);
+            }
+            at = 19 + extension;
+            self.header_read = true;
+        }
+        while !self.trailer_read {
+            let Some(end) = self.tuple_end(bytes, at)? else { break };
+            if end == at + 2 && self.trailer_read {
+                return Ok(end);
+            }
+            self.tuple(&bytes[at + 2..end])?;
+            at = end;
+        }
+        if self.trailer_read && at < bytes.len() {
+            return Err(broken("there are bytes after the trailer"));
+        }
+        Ok(at)
+    }
+
+    /// Where the tuple at `at` ends, when all of it is there.
+    fn tuple_end(&mut self, bytes: &[u8], at: usize) -> Result<Option<usize>> {
+        let Some(count) = bytes.get(at..at + 2) else { return Ok(None) };
+        let count = i16::from_be_bytes([count[0], count[1]]);
+        if count == -1 {
+            self.trailer_read = true;
+            return Ok(Some(at + 2));
+        }
+        if count as usize != self.columns.len() {
+            return Err(broken(&format!("a row has {count} fields, not {}", self.columns.len())));
+        }
+        let mut end = at + 2;
+        for _ in 0..count {
+            if bytes.len() < end + 4 {
+                return Ok(None);
+            }
+            let length = u32_at(bytes, end) as i32;
+            end += 4 + usize::try_from(length).unwrap_or(0);
+        }
+        Ok((end <= bytes.len()).then_some(end))
+    }
+
+    fn tuple(&mut self, mut fields: &[u8]) -> Result<()> {
+        for (index, (wire, builder)) in self.columns.iter_mut().enumerate() {
+            let length = u32_at(fields, 0) as i32;
+            fields = &fields[4..];
+            let Ok(length) = usize::try_from(length) else {
+                builder.null();
+                continue;
+            };
+            let (value, rest) = fields.split_at(length);
+            fields = rest;
+            append(*wire, builder, value).map_err(|what| {
+                Error::data(format!("column {:?}, row {}: {what}", self.schema.field(index).name(), self.rows + 1))
+            })?;
+        }
+        self.rows += 1;
+        Ok(())
+    }
+}
+
+fn append(wire: Wire, builder: &mut Builder, value: &[u8]) -> Result<(), String> {
+    fn fixed<const N: usize>(value: &[u8]) -> Result<[u8; N], String> {
+        value.try_into().map_err(|_| format!("{} bytes where {N} belong", value.len()))
+    }
+    match (builder, wire) {
+        (Builder::Bool(b), _) => b.append_value(fixed::<1>(value)?[0] != 0),
+        (Builder::Int(b), Wire::Int2) => b.append_value(i16::from_be_bytes(fixed(value)?).into()),
+        (Builder::Int(b), Wire::Int4) => b.append_value(i32::from_be_bytes(fixed(value)?).into()),
+        (Builder::Int(b), _) => b.append_value(i64::from_be_bytes(fixed(value)?)),
+        (Builder::Float(b), Wire::Float4) => b.append_value(f32::from_be_bytes(fixed(value)?).into()),
+        (Builder::Float(b), Wire::Numeric) => b.append_value(numeric(value)?),
+        (Builder::Float(b), _) => b.append_value(f64::from_be_bytes(fixed(value)?)),
+        (Builder::Text(b), Wire::Uuid) => b.append_value(uuid::Uuid::from_bytes(fixed(value)?).to_string()),
+        (Builder::Text(b), _) => b.append_value(std::str::from_utf8(value).map_err(|_| "not UTF-8 text".to_owned())?),
+        (Builder::Date(b), _) => {
+            let days = i32::from_be_bytes(fixed(value)?);
+            if days == i32::MAX || days == i32::MIN {
+                return Err("an infinite date".into());
+            }
+            b.append_value(days.checked_add(EPOCH_DAYS).ok_or("a date out of range")?);
+        }
+        (Builder::Timestamp(b), _) => {
+            let micros = i64::from_be_bytes(fixed(value)?);
+            if micros == i64::MAX || micros == i64::MIN {
+                return Err("an infinite timestamp".into());
+            }
+            b.append_value(micros.checked_add(EPOCH_MICROS).ok_or("a timestamp out of range")?);
+        }
+    }
+    Ok(())
+}
+
+/// A numeric as the nearest float. A whole number that no float holds is refused: it is an identifier, not a measure.
+fn numeric(value: &[u8]) -> Result<f64, String> {
+    let field = |i: usize| value.get(2 * i..2 * i + 2).map(|b| i16::from_be_bytes([b[0], b[1]])).ok_or("a short numeric");
+    let (count, weight, sign) = (field(0)?, i32::from(field(1)?), field(2)? as u16);
+    match sign {
+        0xC000 => return Ok(f64::NAN),
+        0xD000 => return Ok(f64::INFINITY),
+        0xF000 => return Ok(f64::NEG_INFINITY),
+        0 | 0x4000 => {}
+        _ => return Err("a numeric of unknown sign".into()),
+    }
+    let mut text = String::from(if sign == 0x4000 { "-0" } else { "0" });
+    for i in 0..i32::from(count).max(weight + 1) {
+        let digit = if i < i32::from(count) { field(4 + i as usize)? } else { 0 };
+        text.push_str(&format!("{digit:04}"));
+    }
+    // The digits stand for text x 10^(4 (weight + 1 - number of groups)).
+    let groups = i32::from(count).max(weight + 1);
+    let exponent = 4 * (weight + 1 - groups);
+    let float: f64 = format!("{text}e{exponent}").parse().map_err(|_| "a damaged numeric")?;
+    if exponent == 0 && float.abs() > 9_007_199_254_740_992.0 && format!("{:.0}", float.abs()) != text.trim_start_matches('-').trim_start_matches('0') {
+        return Err(format!("the whole number {} is more than a float holds; cast it to bigint or text in the SQL", text.replacen('0', "", 1)));
+    }
+    Ok(float)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn broken(what: &str) -> Error {
+    Error::new(crate::error::Class::Unavailable, format!("the COPY stream is damaged: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numeric_bytes(weight: i16, sign: u16, digits: &[i16]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in [digits.len() as i16, weight, sign as i16, 0].iter().chain(digits) {
+            bytes.extend(part.to_be_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn numerics_become_the_nearest_float() {
+        assert_eq!(numeric(&numeric_bytes(0, 0, &[12, 3400])), Ok(12.34));
+        assert_eq!(numeric(&numeric_bytes(-1, 0x4000, &[5])), Ok(-0.0005));
+        assert_eq!(numeric(&numeric_bytes(2, 0, &[1])), Ok(1e8));
+        assert_eq!(numeric(&numeric_bytes(0, 0, &[])), Ok(0.0));
+        assert!(numeric(&numeric_bytes(0, 0xC000, &[])).unwrap().is_nan());
+        assert!(numeric(&numeric_bytes(3, 0, &[9007, 1992, 5474, 993])).unwrap_err().contains("9007199254740993"));
+        assert_eq!(numeric(&numeric_bytes(3, 0, &[9007, 1992, 5474, 992])), Ok(9_007_199_254_740_992.0));
+        assert!(numeric(&[0, 1, 0]).is_err());
+    }
+
+    #[test]
+    fn a_stream_decodes_alike_however_it_is_cut() {
+        let columns = [("id".to_owned(), Wire::Int4), ("name".to_owned(), Wire::Text)];
+        let mut stream = [SIGNATURE, &[0; 8]].concat();
+        for (id, name) in [(1i32, Some("one")), (2, None), (3, Some("a name too long to be held inline"))] {
+            stream.extend(2i16.to_be_bytes());
+            stream.extend(4i32.to_be_bytes());
+            stream.extend(id.to_be_bytes());
+            match name {
+                Some(name) => {
+                    stream.extend((name.len() as i32).to_be_bytes());
+                    stream.extend(name.as_bytes());
+                }
+                None => stream.extend((-1i32).to_be_bytes()),
+            }
+        }
+        stream.extend((-1i16).to_be_bytes());
+        let whole = {
+            let mut decoder = Decoder::new(&columns);
+            decoder.push(&stream).unwrap();
+            decoder.finish().unwrap();
+            decoder.batch().unwrap()
+        };
+        assert_eq!(whole.num_rows(), 3);
+        for size in 1..stream.len() {
+            let mut decoder = Decoder::new(&columns);
+            stream.chunks(size).for_each(|piece| decoder.push(piece).unwrap());
+            decoder.finish().unwrap();
+            assert_eq!(decoder.batch().unwrap(), whole);
+        }
+        for cut in 0..stream.len() {
+            let mut decoder = Decoder::new(&columns);
+            decoder.push(&stream[..cut]).unwrap();
+            assert!(decoder.finish().is_err(), "cut at {cut}");
+        }
+    }
+}

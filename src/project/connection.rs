@@ -1,0 +1,244 @@
+//! `[connection.NAME]` and `[target.NAME]` of daymill.toml: how to reach a Postgres, and where predictions go.
+//! A URL is taken apart at once; what is shown of it is put together again from the fields that may be seen.
+
+use std::path::{Path, PathBuf};
+
+use super::reader::Table;
+use super::secrets::{Secret, expand};
+use crate::error::{Error, Result};
+
+/// As written: nothing is resolved until the connection is used.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub name: String,
+    url: Option<String>,
+    host: Option<String>,
+    port: Option<u16>,
+    user: Option<String>,
+    database: Option<String>,
+    password: Option<String>,
+    tls: Option<Tls>,
+    root_certificate: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    Disable,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+const TLS_WORDS: [(&str, Tls); 4] =
+    [("disable", Tls::Disable), ("require", Tls::Require), ("verify-ca", Tls::VerifyCa), ("verify-full", Tls::VerifyFull)];
+
+/// Everything a driver needs.
+#[derive(Clone, Debug)]
+pub struct Dsn {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub database: String,
+    pub password: Option<Secret>,
+    pub tls: Tls,
+    pub root_certificate: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// The embedded warehouse: one SQLite file.
+    Sqlite { path: PathBuf },
+    Postgres { connection: String, schema: String },
+}
+
+impl Connection {
+    pub fn read(name: &str, table: &Table<'_>) -> Connection {
+        let string = |key: &str| table.string(key).map(|at| at.value);
+        table.word("kind", &[("postgres", ())]);
+        for key in ["url", "password"] {
+            if let Some(at) = table.string(key)
+                && (key == "password" || literal_password(&at.value))
+                && !at.value.contains("${")
+            {
+                table.fault_hint(at.line, format!("connection.{name}.{key} holds a password"),
+                    "write ${env:NAME} or ${file:/run/secrets/name}, so that the secret stays out of the file");
+            }
+        }
+        let port = table.integer("port").and_then(|at| {
+            let port = u16::try_from(at.value).ok();
+            if port.is_none() {
+                table.fault(at.line, format!("connection.{name}.port must be a port number"));
+            }
+            port
+        });
+        let connection = Connection {
+            name: name.to_owned(),
+            url: string("url"),
+            host: string("host"),
+            port,
+            user: string("user"),
+            database: string("database"),
+            password: string("password"),
+            tls: table.word("tls", &TLS_WORDS).map(|at| at.value),
+            root_certificate: string("root_certificate").map(PathBuf::from),
+        };
+        if connection.url.is_none() && connection.host.is_none() {
+            table.fault(table.line(), format!("connection.{name} needs a url or a host"));
+        }
+        table.finish();
+        connection
+    }
+
+    /// Reads the references and takes the URL apart.
+    pub fn resolve(&self) -> Result<Dsn> {
+        let named = |e: Error| e.context(format!("connection {}", self.name));
+        let field = |value: &Option<String>| value.as_deref().map(expand).transpose().map_err(named);
+        let mut parts = UrlParts::default();
+        if let Some(url) = field(&self.url)? {
+            parts = UrlParts::parse(&url).map_err(named)?;
+        }
+        let host = field(&self.host)?.or(parts.host).unwrap_or_else(|| "localhost".into());
+        let user = field(&self.user)?.or(parts.user).unwrap_or_else(|| "postgres".into());
+        let local = host.starts_with('/') || matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        let password = field(&self.password)?.map(Secret::new).or(parts.password)
+            .or_else(|| std::env::var("PGPASSWORD").ok().filter(|p| !p.is_empty()).map(Secret::new));
+        Ok(Dsn {
+            port: self.port.or(parts.port).unwrap_or(5432),
+            database: field(&self.database)?.or(parts.database).unwrap_or_else(|| user.clone()),
+            tls: self.tls.or(parts.tls).unwrap_or(if local { Tls::Disable } else { Tls::VerifyFull }),
+            root_certificate: self.root_certificate.clone().or(parts.root_certificate),
+            host,
+            user,
+            password,
+        })
+    }
+}
+
+impl Dsn {
+    /// What may be shown: never the password.
+    pub fn display(&self) -> String {
+        format!("postgres://{}@{}:{}/{}", self.user, self.host, self.port, self.database)
+    }
+}
+
+impl Target {
+    pub fn read(name: &str, root: &Path, table: &Table<'_>) -> Option<Target> {
+        let target = match table.word("kind", &[("sqlite", true), ("postgres", false)]) {
+            Some(at) if at.value => table.required_string("path").map(|at| Target::Sqlite { path: root.join(at.value) }),
+            Some(_) => {
+                let schema = table.string("schema").map_or_else(|| "public".to_owned(), |at| at.value);
+                table.required_string("connection").map(|at| Target::Postgres { connection: at.value, schema })
+            }
+            None => {
+                if !table.has("kind") {
+                    table.fault(table.line(), format!("target.{name}.kind is missing: \"sqlite\" or \"postgres\""));
+                }
+                for key in ["path", "connection", "schema"] {
+                    table.string(key);
+                }
+                None
+            }
+        };
+        table.finish();
+        target
+    }
+}
+
+#[derive(Default)]
+struct UrlParts {
+    host: Option<String>,
+    port: Option<u16>,
+    user: Option<String>,
+    password: Option<Secret>,
+    database: Option<String>,
+    tls: Option<Tls>,
+    root_certificate: Option<PathBuf>,
+}
+
+impl UrlParts {
+    /// `postgres://user:password@host:port/database?host=/run&sslmode=...`. The messages never quote the URL.
+    fn parse(url: &str) -> Result<UrlParts> {
+        let wrong = |what: &str| Error::config(format!("the URL {what}")).hint("write it as postgres://user@host:5432/database");
+        let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"))
+            .ok_or_else(|| wrong("does not begin with postgres://"))?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, address) = authority.rsplit_once('@').map_or((None, authority), |(login, a)| (Some(login), a));
+        let mut parts = UrlParts::default();
+        if let Some(login) = login {
+            let (user, password) = login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)));
+            if let Some(password) = password {
+                // The text as it stands in the URL is as secret as what it decodes to.
+                Secret::new(password.to_owned());
+                parts.password = Some(Secret::new(decode(password).ok_or_else(|| wrong("has a bad % escape"))?));
+            }
+            parts.user = Some(decode(user).ok_or_else(|| wrong("has a bad % escape"))?).filter(|u| !u.is_empty());
+        }
+        let (host, port) = match address.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().map_err(|_| wrong("has a bad port"))?)),
+            _ => (address, None),
+        };
+        parts.port = port;
+        parts.host = decode(host.trim_matches(['[', ']'])).filter(|h| !h.is_empty());
+        parts.database = decode(database).filter(|d| !d.is_empty());
+        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            let value = decode(value).ok_or_else(|| wrong("has a bad % escape"))?;
+            match key {
+                "host" => parts.host = Some(value),
+                "port" => parts.port = Some(value.parse().map_err(|_| wrong("has a bad port"))?),
+                "user" => parts.user = Some(value),
+                "password" => parts.password = Some(Secret::new(value)),
+                "dbname" => parts.database = Some(value),
+                "sslrootcert" => parts.root_certificate = Some(value.into()),
+                "sslmode" => {
+                    let word = TLS_WORDS.iter().find(|(word, _)| *word == value);
+                    parts.tls = Some(word.ok_or_else(|| wrong("has an sslmode other than disable, require, verify-ca, verify-full"))?.1);
+                }
+                _ => return Err(wrong(&format!("has the unknown parameter {key}"))),
+            }
+        }
+        Ok(parts)
+    }
+}
+
+fn literal_password(url: &str) -> bool {
+    UrlParts::parse(url).is_ok_and(|parts| parts.password.is_some())
+}
+
+fn decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                out.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+            }
+            other => out.push(other),
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let parts = UrlParts::parse("postgres://me:p%40ss@db.example:5433/ops?sslmode=require").unwrap();
+        assert_eq!((parts.host.as_deref(), parts.port, parts.user.as_deref()), (Some("db.example"), Some(5433), Some("me")));
+        assert_eq!(parts.password.unwrap().expose(), "p@ss");
+        assert_eq!(parts.tls, Some(Tls::Require));
+        let socket = UrlParts::parse("postgres:///ops?host=/var/run/postgresql").unwrap();
+        assert_eq!(socket.host.as_deref(), Some("/var/run/postgresql"));
+    }
+
+    #[test]
+    fn the_messages_never_quote_the_url() {
+        for url in ["mysql://a:topsecret@h/d", "postgres://a:topsecret@h:port/d", "postgres://a:topsecret@h/d?zip=1"] {
+            let error = UrlParts::parse(url).err().unwrap();
+            assert!(!format!("{error} {error:?}").contains("topsecret"));
+        }
+    }
+}

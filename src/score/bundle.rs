@@ -1,0 +1,310 @@
+//! A bundle: a folder with model.toml (signature, feature contract, lineage), the weights, and an oracle of inputs
+//! with the training library's own outputs. Opening one verifies all of it; what opens can be trusted to score.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Float64Type};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::Serialize;
+
+use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
+use super::dense::Dense;
+use super::{Link, Model, trees};
+use crate::digest;
+use crate::error::{Class, Error, Result};
+use crate::project::reader::{Source, Table};
+
+#[derive(Debug)]
+pub struct Bundle {
+    pub folder: PathBuf,
+    pub name: String,
+    pub version: i64,
+    pub kind: String,
+    /// SHA-256 of the weights.
+    pub sha256: String,
+    pub contract: Contract,
+    pub outputs: Vec<String>,
+    pub model: Model,
+    pub oracle: OracleResult,
+}
+
+/// What was seen when the oracle was asked.
+#[derive(Clone, Debug, Serialize)]
+pub struct OracleResult {
+    pub rows: usize,
+    pub max_difference: f64,
+    pub tolerance: f64,
+}
+
+/// model.toml as written.
+struct Signature {
+    name: String,
+    version: i64,
+    kind: String,
+    file: String,
+    sha256: String,
+    link: Option<Link>,
+    oracle_file: String,
+    oracle_sha256: String,
+    tolerance: f64,
+    outputs: Vec<String>,
+    features: Vec<Feature>,
+}
+
+impl Bundle {
+    /// `name@version`
+    pub fn label(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+
+    /// Opens `folder@alias` or `folder@version` below `root`.
+    pub fn find(root: &Path, reference: &str) -> Result<Bundle> {
+        let (folder, version) = reference.rsplit_once('@')
+            .ok_or_else(|| Error::config(format!("the model {reference:?} does not say which version")).hint("write folder@champion or folder@3"))?;
+        let family = root.join(folder);
+        let version = match version.parse::<i64>() {
+            Ok(version) => version,
+            Err(_) => alias(&family, version)?,
+        };
+        Bundle::open(&family.join(version.to_string()))
+    }
+
+    pub fn open(folder: &Path) -> Result<Bundle> {
+        let file = folder.join("model.toml");
+        let source = Source::open(&file).map_err(|e| Error::input(format!("{} is not a bundle", folder.display())).cause(e))?;
+        let signature = source.read(signature);
+        let signature = match signature {
+            Some(signature) if !source.has_faults() => signature,
+            _ => {
+                let mut error = Error::faults(source.into_faults());
+                error.class = Class::Input;
+                return Err(error);
+            }
+        };
+        let weights = verified(&folder.join(&signature.file), &signature.sha256)?;
+        let contract = Contract { features: signature.features.clone() };
+        let model = read_model(&signature, &weights, &contract).map_err(|e| e.context(folder.join(&signature.file).display()))?;
+        if model.width() != contract.width() {
+            return Err(Error::input(format!("{}: the features make {} inputs, but the model takes {}", file.display(), contract.width(), model.width())));
+        }
+        if model.outputs() != signature.outputs.len() {
+            return Err(Error::input(format!("{}: {} outputs are named, but the model gives {}", file.display(), signature.outputs.len(), model.outputs())));
+        }
+        let passing = contract.features.iter().find(|f| {
+            let pass = [f.null, f.nan, f.infinity].contains(&Policy::Pass);
+            pass || matches!(f.kind, Kind::Category { encoding: Encoding::Code, unknown: Unknown::Missing, .. })
+        });
+        if let (false, Some(feature)) = (model.takes_missing(), passing) {
+            return Err(Error::input(format!("{}: the feature {:?} passes missing values to a {} model, which cannot take them", file.display(), feature.name, signature.kind))
+                .hint("choose null = \"impute\", \"drop\" or \"error\""));
+        }
+        let mut bundle = Bundle {
+            folder: folder.to_owned(),
+            name: signature.name.clone(),
+            version: signature.version,
+            kind: signature.kind.clone(),
+            sha256: signature.sha256.clone(),
+            contract,
+            outputs: signature.outputs.clone(),
+            model,
+            oracle: OracleResult { rows: 0, max_difference: 0.0, tolerance: signature.tolerance },
+        };
+        bundle.oracle = bundle.ask_oracle(&folder.join(&signature.oracle_file), &signature)?;
+        Ok(bundle)
+    }
+
+    /// Scores the oracle's inputs and compares with its outputs.
+    fn ask_oracle(&self, path: &Path, signature: &Signature) -> Result<OracleResult> {
+        let bytes = verified(path, &signature.oracle_sha256)?;
+        let damaged = |e: &dyn std::fmt::Display| Error::input(format!("{} is damaged", path.display())).cause(e);
+        let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).and_then(|b| b.build()).map_err(|e| damaged(&e))?;
+        let schema = arrow::array::RecordBatchReader::schema(&reader);
+        let batches = reader.collect::<Result<Vec<RecordBatch>, _>>().map_err(|e| damaged(&e))?;
+        let batch = concat_batches(&schema, &batches).map_err(|e| damaged(&e))?;
+        let scores = self.score(&batch).map_err(|e| Error::input(format!("{}: the oracle's inputs cannot be scored", path.display())).cause(e))?;
+        if scores.counts.dropped > 0 || batch.num_rows() == 0 {
+            return Err(Error::input(format!("{}: the oracle has no rows, or rows that the contract drops", path.display())));
+        }
+        let mut worst = (0.0f64, 0usize, 0.0f64, 0.0f64);
+        for (name, values) in self.outputs.iter().zip(&scores.outputs) {
+            let expected = batch.column_by_name(name).ok_or_else(|| Error::input(format!("{} has no column {name:?}", path.display())))?;
+            let expected = cast(expected, &DataType::Float64).map_err(|e| damaged(&e))?;
+            for (row, (want, got)) in expected.as_primitive::<Float64Type>().values().iter().zip(values).enumerate() {
+                let difference = (f64::from(*got) - want).abs();
+                // A NaN in the oracle differs from everything.
+                if !(difference <= worst.0) {
+                    worst = (difference, row, *want, f64::from(*got));
+                }
+            }
+        }
+        if !(worst.0 <= signature.tolerance) {
+            return Err(Error::input(format!("{} fails its oracle: row {} should score {} and scores {}", self.label(), worst.1, worst.2, worst.3))
+                .hint("the weights, the order of the features or the encoding are not those the model was trained with; export the bundle again"));
+        }
+        Ok(OracleResult { rows: batch.num_rows(), max_difference: worst.0, tolerance: signature.tolerance })
+    }
+}
+
+fn alias(family: &Path, name: &str) -> Result<i64> {
+    let path = family.join("aliases.toml");
+    let source = Source::open(&path).map_err(|e| Error::input(format!("there is no model {}@{name}", family.display())).cause(e))?;
+    let found = source.read(|table| table.keys().into_iter().filter_map(|key| Some((key.clone(), table.integer(&key)?.value))).collect::<HashMap<_, _>>());
+    if source.has_faults() {
+        return Err(Error::faults(source.into_faults()));
+    }
+    found.get(name).copied().ok_or_else(|| {
+        let mut names: Vec<_> = found.keys().cloned().collect();
+        names.sort();
+        Error::input(format!("{} has no alias {name:?}", path.display())).hint(format!("the aliases are: {}", names.join(", ")))
+    })
+}
+
+/// Reads a file once into memory, checks the digest of that buffer and hands over that same buffer.
+fn verified(path: &Path, sha256: &str) -> Result<Vec<u8>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::new(Class::Input, format!("cannot read {}", path.display())).cause(e))?;
+    if let Some(kind) = pickled(&bytes, path) {
+        return Err(Error::input(format!("{} is {kind}, which can run any code when it is opened; Daymill never opens one", path.display()))
+            .hint("export the weights: safetensors for linear models and networks, save_model(\"model.ubj\") for XGBoost"));
+    }
+    let found = digest::hex(&bytes);
+    if found != sha256 {
+        return Err(Error::input(format!("{} has the SHA-256 {found}, but model.toml says {sha256}", path.display()))
+            .hint("the file was damaged or replaced; restore it, or export the bundle again"));
+    }
+    Ok(bytes)
+}
+
+/// Pickles, and the archives that hold them.
+fn pickled(bytes: &[u8], path: &Path) -> Option<&'static str> {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    match bytes {
+        [0x80, 2..=5, ..] => Some("a Python pickle"),
+        [b'P', b'K', 3, 4, ..] => Some("a zip archive, as PyTorch writes pickles"),
+        _ if matches!(extension, "pkl" | "pickle" | "joblib" | "pt" | "pth") => Some("named as a Python pickle"),
+        _ => None,
+    }
+}
+
+fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Result<Model> {
+    let link = || signature.link.ok_or_else(|| Error::input("model.toml must say link = \"identity\", \"sigmoid\" or \"softmax\""));
+    match signature.kind.as_str() {
+        "linear" => Ok(Model::Dense(Dense::read(weights, false, link()?)?)),
+        "mlp" => Ok(Model::Dense(Dense::read(weights, true, link()?)?)),
+        _ => {
+            let (trees, names) = trees::xgboost::read(weights)?;
+            let expected: Vec<&str> = contract.features.iter().map(|f| f.name.as_str()).collect();
+            if !names.is_empty() && names != expected {
+                let first = names.iter().map(String::as_str).zip(expected.iter().copied()).find(|(a, b)| a != b);
+                let what = first.map_or_else(|| format!("{} features, not {}", names.len(), expected.len()), |(a, b)| format!("{a:?} where model.toml has {b:?}"));
+                return Err(Error::input(format!("the model was trained with {what}"))
+                    .hint("put the [[feature]] tables in the order of the model's own feature_names"));
+            }
+            Ok(Model::Trees(trees))
+        }
+    }
+}
+
+fn signature(table: &Table<'_>) -> Option<Signature> {
+    let name = table.required_string("name");
+    let version = table.integer("version");
+    if version.is_none() && !table.has("version") {
+        table.fault(0, "version is missing");
+    }
+    table.string("description");
+    let kind = match table.has("kind") {
+        true => table.word("kind", &[("linear", "linear"), ("mlp", "mlp"), ("xgboost", "xgboost")]),
+        false => {
+            table.fault(0, "kind is missing: \"linear\", \"mlp\" or \"xgboost\"");
+            None
+        }
+    };
+    let (file, sha256) = (table.required_string("file"), table.required_string("sha256"));
+    let link = table.word("link", &[("identity", Link::Identity), ("sigmoid", Link::Sigmoid), ("softmax", Link::Softmax)]);
+    let features: Vec<_> = table.tables("feature").iter().map(feature).collect();
+    if features.is_empty() {
+        table.fault(0, "[[feature]] is missing: the model's inputs, in order");
+    }
+    let outputs: Vec<_> = table.tables("output").iter().map(|output| {
+        output.string("description");
+        let name = output.required_string("name");
+        output.finish();
+        name.map(|at| at.value)
+    }).collect();
+    // What the lineage says is the trainer's business.
+    table.table("lineage");
+    let (mut oracle_file, mut oracle_sha256, mut tolerance) = (None, None, 1e-6);
+    match table.table("oracle") {
+        Some(oracle) => {
+            oracle_file = oracle.required_string("file");
+            oracle_sha256 = oracle.required_string("sha256");
+            tolerance = oracle.float("tolerance").map_or(tolerance, |at| at.value);
+            oracle.finish();
+        }
+        None => table.fault(0, "[oracle] is missing: inputs with the training library's own outputs"),
+    }
+    let mut features: Vec<Feature> = features.into_iter().collect::<Option<_>>()?;
+    let mut names = std::collections::HashSet::new();
+    if let Some(twice) = features.iter().find(|f| !names.insert(f.name.clone())) {
+        table.fault(0, format!("the feature {:?} stands twice", twice.name));
+    }
+    features.shrink_to_fit();
+    Some(Signature {
+        name: name?.value,
+        version: version?.value,
+        kind: kind?.value.to_owned(),
+        file: file?.value,
+        sha256: sha256?.value,
+        link: link.map(|at| at.value),
+        oracle_file: oracle_file?.value,
+        oracle_sha256: oracle_sha256?.value,
+        tolerance,
+        outputs: if outputs.is_empty() { vec!["score".into()] } else { outputs.into_iter().collect::<Option<_>>()? },
+        features,
+    })
+}
+
+fn feature(table: &Table<'_>) -> Option<Feature> {
+    let name = table.required_string("name");
+    table.string("unit");
+    let category = table.word("type", &[("number", false), ("category", true)]);
+    if category.is_none() && !table.has("type") {
+        table.fault(table.line(), "type is missing: \"number\" or \"category\"");
+    }
+    let impute = table.float("impute").map(|at| at.value as f32);
+    let policy = |key: &str| {
+        let word = table.word(key, &[("error", Policy::Error), ("impute", Policy::Impute(0.0)), ("drop", Policy::Drop), ("pass", Policy::Pass)]);
+        match word {
+            Some(at) if matches!(at.value, Policy::Impute(_)) && impute.is_none() => {
+                table.fault(at.line, format!("{key} = \"impute\" needs a value, as in impute = 0.0"));
+                Policy::Error
+            }
+            Some(at) if matches!(at.value, Policy::Impute(_)) => Policy::Impute(impute.unwrap_or_default()),
+            Some(at) => at.value,
+            None => Policy::Error,
+        }
+    };
+    let (null, nan, infinity) = (policy("null"), policy("nan"), policy("infinity"));
+    let vocabulary = table.strings("vocabulary");
+    let encoding = table.word("encoding", &[("code", Encoding::Code), ("onehot", Encoding::OneHot)]);
+    let unknown = table.word("unknown", &[("error", Unknown::Error), ("missing", Unknown::Missing)]).map_or(Unknown::Error, |at| at.value);
+    table.finish();
+    let kind = match category?.value {
+        false => Kind::Number,
+        true => {
+            let (Some(vocabulary), Some(encoding)) = (vocabulary, encoding) else {
+                table.fault(table.line(), "a category needs its vocabulary and its encoding, \"code\" or \"onehot\"");
+                return None;
+            };
+            let codes: HashMap<String, usize> = vocabulary.value.iter().cloned().zip(0..).collect();
+            if codes.len() != vocabulary.value.len() {
+                table.fault(vocabulary.line, "a word stands twice in the vocabulary");
+            }
+            Kind::Category { codes, encoding: encoding.value, unknown }
+        }
+    };
+    Some(Feature { name: name?.value, kind, null, nan, infinity })
+}

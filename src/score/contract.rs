@@ -1,0 +1,260 @@
+//! The feature contract: which columns a model takes, by name, in which order, of which type, and what to do with a
+//! value that is not there or not finite. NULL, NaN and infinity are three things, and none reaches a model unasked:
+//! a rectifier turns NaN into a confident zero, so looking at scores afterwards finds nothing.
+
+use std::collections::HashMap;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+#[derive(Clone, Debug)]
+pub struct Contract {
+    pub features: Vec<Feature>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Feature {
+    pub name: String,
+    pub kind: Kind,
+    pub null: Policy,
+    pub nan: Policy,
+    pub infinity: Policy,
+}
+
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Number,
+    /// A text column with a closed vocabulary.
+    Category { codes: HashMap<String, usize>, encoding: Encoding, unknown: Unknown },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// One input: the position in the vocabulary.
+    Code,
+    /// One input per word of the vocabulary.
+    OneHot,
+}
+
+/// What a word outside the vocabulary means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    Error,
+    /// Missing for a code, all zeros for one-hot.
+    Missing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Policy {
+    Error,
+    Impute(f32),
+    Drop,
+    /// Hand it to the model as NaN (or as it is, for an infinity).
+    Pass,
+}
+
+/// Encoded inputs of a batch, feature-major: input `i` of row `r` is `values[i * rows + r]`.
+#[derive(Debug)]
+pub struct Features {
+    pub rows: usize,
+    pub values: Vec<f32>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    pub dropped: u64,
+    pub imputed: u64,
+    /// Rows with at least one value that a policy had to deal with.
+    pub bad_rows: u64,
+}
+
+impl Counts {
+    pub fn merge(&mut self, other: Counts) {
+        self.dropped += other.dropped;
+        self.imputed += other.imputed;
+        self.bad_rows += other.bad_rows;
+    }
+}
+
+impl Feature {
+    /// How many inputs of the model it fills.
+    pub fn width(&self) -> usize {
+        match &self.kind {
+            Kind::Category { codes, encoding: Encoding::OneHot, .. } => codes.len(),
+            _ => 1,
+        }
+    }
+
+    pub fn type_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Number => "number",
+            Kind::Category { .. } => "category",
+        }
+    }
+
+    /// Whether a column of this type can be this feature.
+    pub fn accepts(&self, kind: &DataType) -> bool {
+        match self.kind {
+            Kind::Number => kind.is_integer() || kind.is_floating() || *kind == DataType::Boolean,
+            Kind::Category { .. } => matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+        }
+    }
+}
+
+/// What the policies found in one batch.
+struct Findings {
+    drop: Vec<bool>,
+    bad: Vec<bool>,
+    imputed: u64,
+}
+
+impl Contract {
+    /// Encoded inputs in all.
+    pub fn width(&self) -> usize {
+        self.features.iter().map(Feature::width).sum()
+    }
+
+    /// Everything about these columns that the contract does not allow.
+    pub fn mismatches(&self, columns: &[(String, DataType)]) -> Vec<String> {
+        let mut found = Vec::new();
+        for feature in &self.features {
+            match columns.iter().find(|(name, _)| *name == feature.name) {
+                None => {
+                    let near = crate::project::reader::meant(&feature.name, columns.iter().map(|(n, _)| n.as_str()));
+                    found.push(format!("the feature {:?} is missing{}", feature.name, near.map(|n| format!(" ({n})")).unwrap_or_default()));
+                }
+                Some((_, kind)) if !feature.accepts(kind) => {
+                    found.push(format!("the feature {:?} must be a {} and is {kind}", feature.name, feature.type_name()));
+                }
+                Some(_) => {}
+            }
+        }
+        found
+    }
+
+    /// Encodes a batch. Rows that a policy drops are gone from both results.
+    pub fn apply(&self, batch: &RecordBatch) -> Result<(RecordBatch, Features, Counts)> {
+        let rows = batch.num_rows();
+        let mut features = Features { rows, values: vec![0.0; self.width() * rows] };
+        let mut findings = Findings { drop: vec![false; rows], bad: vec![false; rows], imputed: 0 };
+        let mut at = 0;
+        for feature in &self.features {
+            let array = batch
+                .column_by_name(&feature.name)
+                .ok_or_else(|| Error::input(format!("the feature {:?} is missing", feature.name)))?;
+            let end = at + feature.width() * rows;
+            feature.encode(array, &mut features.values[at..end], &mut findings)?;
+            at = end;
+        }
+        let count = |flags: &[bool]| flags.iter().filter(|f| **f).count() as u64;
+        let counts = Counts { dropped: count(&findings.drop), imputed: findings.imputed, bad_rows: count(&findings.bad) };
+        if counts.dropped == 0 {
+            return Ok((batch.clone(), features, counts));
+        }
+        let keep: Vec<bool> = findings.drop.iter().map(|drop| !drop).collect();
+        let kept = filter_record_batch(batch, &BooleanArray::from(keep.clone())).map_err(|e| Error::defect("a batch cannot be filtered").cause(e))?;
+        let values = features.values.chunks_exact(rows).flat_map(|column| column.iter().zip(&keep).filter(|(_, k)| **k).map(|(v, _)| *v)).collect();
+        Ok((kept, Features { rows: rows - counts.dropped as usize, values }, counts))
+    }
+}
+
+impl Feature {
+    fn encode(&self, array: &ArrayRef, out: &mut [f32], findings: &mut Findings) -> Result<()> {
+        match &self.kind {
+            Kind::Number => self.encode_number(array, out, findings),
+            Kind::Category { codes, encoding, unknown } => self.encode_category(array, codes, *encoding, *unknown, out, findings),
+        }
+    }
+
+    fn encode_number(&self, array: &ArrayRef, out: &mut [f32], findings: &mut Findings) -> Result<()> {
+        let wrong = |e: &dyn std::fmt::Display| Error::data(format!("the feature {:?} of type {} is not a number", self.name, array.data_type())).cause(e);
+        if array.data_type().is_integer() {
+            let integers = cast(array, &DataType::Int64).map_err(|e| wrong(&e))?;
+            let integers = integers.as_primitive::<Int64Type>();
+            for (row, slot) in out.iter_mut().enumerate() {
+                if integers.is_null(row) {
+                    *slot = self.settle("NULL", self.null, f32::NAN, row, findings)?;
+                    continue;
+                }
+                let value = integers.value(row);
+                *slot = value as f32;
+                if *slot as i64 != value {
+                    return Err(Error::data(format!("the feature {:?} is {value} in row {row} of a batch, which no f32 holds exactly", self.name))
+                        .hint("is it an identifier? If it is a measure, cast it to DOUBLE in the transform"));
+                }
+            }
+            return Ok(());
+        }
+        let floats = cast(array, &DataType::Float64).map_err(|e| wrong(&e))?;
+        let floats = floats.as_primitive::<Float64Type>();
+        for (row, (slot, value)) in out.iter_mut().zip(floats.values()).enumerate() {
+            *slot = if floats.is_null(row) {
+                self.settle("NULL", self.null, f32::NAN, row, findings)?
+            } else if value.is_nan() {
+                self.settle("NaN", self.nan, f32::NAN, row, findings)?
+            } else if (*value as f32).is_infinite() {
+                self.settle(if value.is_infinite() { "infinite" } else { "too large for f32" }, self.infinity, *value as f32, row, findings)?
+            } else {
+                *value as f32
+            };
+        }
+        Ok(())
+    }
+
+    fn encode_category(
+        &self,
+        array: &ArrayRef,
+        codes: &HashMap<String, usize>,
+        encoding: Encoding,
+        unknown: Unknown,
+        out: &mut [f32],
+        findings: &mut Findings,
+    ) -> Result<()> {
+        let text = cast(array, &DataType::Utf8View)
+            .map_err(|e| Error::data(format!("the feature {:?} of type {} is not text", self.name, array.data_type())).cause(e))?;
+        let rows = text.len();
+        for (row, word) in text.as_string_view().iter().enumerate() {
+            let code = match word {
+                Some(word) => match (codes.get(word), unknown) {
+                    (Some(code), _) => Some(*code as f32),
+                    (None, Unknown::Missing) => None,
+                    (None, Unknown::Error) => {
+                        return Err(Error::data(format!("the feature {:?} is {word:?}, which the model's vocabulary does not have", self.name))
+                            .hint("train the model on it, or set unknown = \"missing\" for the feature in model.toml; nothing was written"));
+                    }
+                },
+                None => Some(self.settle("NULL", self.null, f32::NAN, row, findings)?).filter(|code| !code.is_nan()),
+            };
+            match (encoding, code) {
+                (Encoding::Code, code) => out[row] = code.unwrap_or(f32::NAN),
+                (Encoding::OneHot, Some(code)) => out[code as usize * rows + row] = 1.0,
+                (Encoding::OneHot, None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What the policy makes of a value that is not a plain number.
+    fn settle(&self, what: &str, policy: Policy, pass: f32, row: usize, findings: &mut Findings) -> Result<f32> {
+        if policy != Policy::Pass {
+            findings.bad[row] = true;
+        }
+        match policy {
+            Policy::Error => Err(Error::data(format!("the feature {:?} is {what}, and its policy is \"error\"", self.name))
+                .hint("correct the data or the transform, or give the feature another policy in model.toml; nothing was written")),
+            Policy::Impute(value) => {
+                findings.imputed += 1;
+                Ok(value)
+            }
+            Policy::Drop => {
+                findings.drop[row] = true;
+                Ok(0.0)
+            }
+            Policy::Pass => Ok(pass),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The job's checks, evaluated on every batch before anything is published.
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::project::job::{Check, Rule, Severity};
+
+/// Running totals of one check.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    rows: u64,
+    nulls: u64,
+    bad: u64,
+    example: Option<String>,
+    sum: f64,
+    count: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Gates {
+    checks: Vec<Check>,
+    tallies: Vec<Tally>,
+}
+
+/// How one check ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    pub check: String,
+    pub passed: bool,
+    pub severity: &'static str,
+    pub found: String,
+}
+
+impl Gates {
+    /// Every checked column must be published.
+    pub fn new(checks: &[Check], columns: &[&str], file: &std::path::Path) -> Result<Gates> {
+        for check in checks {
+            if let Some(name) = &check.column
+                && !columns.contains(&name.as_str())
+            {
+                let near = crate::project::reader::meant(name, columns.iter().copied());
+                let mut error = Error::config(format!("{}:{}: the check is of column {name:?}, which is not published", file.display(), check.line));
+                error.hint = near.or_else(|| Some(format!("the columns are: {}", columns.join(", "))));
+                return Err(error);
+            }
+        }
+        Ok(Gates { checks: checks.to_vec(), tallies: vec![Tally::default(); checks.len()] })
+    }
+
+    pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        for (check, tally) in self.checks.iter().zip(&mut self.tallies) {
+            tally.rows += batch.num_rows() as u64;
+            let Some(array) = check.column.as_ref().and_then(|name| batch.column_by_name(name)) else { continue };
+            tally.nulls += array.null_count() as u64;
+            match &check.rule {
+                Rule::Range(low, high) => numbers(array, |value| tally.judge(value >= *low && value <= *high, value))?,
+                Rule::Mean(..) => numbers(array, |value| {
+                    tally.sum += value;
+                    tally.count += 1;
+                })?,
+                Rule::Values(allowed) => {
+                    let text = cast(array, &DataType::Utf8View).map_err(|e| Error::config("a check of values needs text").cause(e))?;
+                    for value in text.as_string_view().iter().flatten() {
+                        tally.judge(allowed.iter().any(|a| a == value), value);
+                    }
+                }
+                Rule::NotNull => tally.bad = tally.nulls,
+                Rule::Rows(..) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// All verdicts; an error when a check of severity "error" failed.
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        self.checks.iter().zip(&self.tallies).map(|(check, tally)| tally.verdict(check)).collect()
+    }
+}
+
+/// The failed checks as one error, or nothing.
+pub fn gate(verdicts: &[Verdict]) -> Result<()> {
+    let failed: Vec<_> = verdicts.iter().filter(|v| !v.passed && v.severity == "error").collect();
+    match failed.as_slice() {
+        [] => Ok(()),
+        failed => {
+            let mut error = Error::data(format!("{} of {} checks failed; nothing was published", failed.len(), verdicts.len()));
+            error.causes = failed.iter().map(|v| format!("{}: {}", v.check, v.found)).collect();
+            Err(error.hint("look at the rows with: daymill score JOB --date D, then read its Parquet file"))
+        }
+    }
+}
+
+fn numbers(array: &dyn Array, mut each: impl FnMut(f64)) -> Result<()> {
+    let floats = cast(array, &DataType::Float64).map_err(|e| Error::config("a check of numbers is of a column that has none").cause(e))?;
+    floats.as_primitive::<Float64Type>().iter().flatten().for_each(&mut each);
+    Ok(())
+}
+
+impl Tally {
+    fn judge(&mut self, good: bool, value: impl std::fmt::Display) {
+        if !good {
+            self.bad += 1;
+            self.example.get_or_insert_with(|| value.to_string());
+        }
+    }
+
+    fn verdict(&self, check: &Check) -> Verdict {
+        let column = check.column.as_deref().unwrap_or("rows");
+        let (text, passed, found) = match &check.rule {
+            Rule::Range(low, high) => (format!("{column} in [{low}, {high}]"), self.bad == 0, self.bad_rows()),
+            Rule::Values(values) => (format!("{column} one of {}", values.join(", ")), self.bad == 0, self.bad_rows()),
+            Rule::NotNull => (format!("{column} not null"), self.nulls == 0, format!("{} of {} rows are null", self.nulls, self.rows)),
+            Rule::Mean(low, high) => {
+                let mean = self.sum / self.count as f64;
+                let passed = mean >= *low && mean <= *high;
+                (format!("mean of {column} in [{low}, {high}]"), passed, format!("the mean is {mean:.4}"))
+            }
+            Rule::Rows(low, high) => {
+                let passed = (self.rows as f64) >= *low && (self.rows as f64) <= *high;
+                (format!("rows in [{low}, {high}]"), passed, format!("{} rows", self.rows))
+            }
+        };
+        let severity = if check.severity == Severity::Error { "error" } else { "warn" };
+        Verdict { check: text, passed, severity, found }
+    }
+
+    fn bad_rows(&self) -> String {
+        match &self.example {
+            Some(example) => format!("{} of {} rows, as {example}", self.bad, self.rows),
+            None => "every row".to_owned(),
+        }
+    }
+}

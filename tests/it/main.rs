@@ -1,0 +1,12 @@
+//! The one integration-test binary. Tests drive the real program on real components: files, SQLite, and a Postgres
+//! that scripts/with-postgres.sh starts. Without that server the Postgres tests fail; they never pass silently.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod calendar;
+mod exit_codes;
+mod faults;
+mod house;
+mod nightly;
+mod postgres;
+mod support;
