@@ -17,9 +17,9 @@ pub fn postgres(sql: &str, interval: &Interval) -> Result<String> {
 
 /// For Polars: a date, and naive bounds in UTC.
 pub fn polars(sql: &str, interval: &Interval) -> Result<String> {
-    let at = |t: chrono::DateTime<chrono::Utc>| format!("CAST('{}' AS TIMESTAMP)", t.format("%Y-%m-%d %H:%M:%S%.f"));
+    let at = |t: chrono::DateTime<chrono::Utc>| format!("CAST({} AS TIMESTAMP)", t.timestamp_micros());
     replace(sql, |name| match name {
-        "date" => Some(format!("DATE '{}'", interval.date())),
+        "date" => Some(format!("CAST({} AS DATE)", interval.date().to_epoch_days())),
         "start" => Some(at(interval.start)),
         "end" => Some(at(interval.end)),
         _ => None,

@@ -171,13 +171,29 @@ fn one(path: &Path, wanted: &[(String, ColumnType)], partition: &[(String, Strin
         .iter()
         .map(|(name, kind)| {
             let value = match partition.iter().find(|(key, ..)| key == name) {
-                Some((_, value, _)) => lit(value.as_str()),
+                Some((_, value, _)) => literal(path, name, value, *kind)?,
                 None => col(name.as_str()),
             };
-            value.strict_cast(canonical(*kind)).alias(name.as_str())
+            Ok(value.strict_cast(canonical(*kind)).alias(name.as_str()))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     Ok(frame.select(columns))
+}
+
+/// The value of a `key=value` folder, as its type.
+fn literal(path: &Path, key: &str, value: &str, kind: ColumnType) -> Result<Expr> {
+    let wrong = || Error::input(format!("{}: {key}={value} is not of the type {}", path.display(), kind.name()));
+    Ok(match kind {
+        ColumnType::Date => {
+            let date = value.parse::<NaiveDate>().map_err(|_| wrong())?;
+            lit(date.to_epoch_days()).cast(DataType::Date)
+        }
+        ColumnType::Int => lit(value.parse::<i64>().map_err(|_| wrong())?),
+        ColumnType::Float => lit(value.parse::<f64>().map_err(|_| wrong())?),
+        ColumnType::Bool => lit(value.parse::<bool>().map_err(|_| wrong())?),
+        ColumnType::Text => lit(value),
+        ColumnType::Timestamp => return Err(wrong()),
+    })
 }
 
 /// `key=value` folders of the path: columns, of the declared type or of the type the value looks like.

@@ -77,6 +77,7 @@ pub async fn run(context: &Context, report: &mut RunReport) -> Result<()> {
         judge(job, report, &mut totals, &gates, || transform::duplicates(frame, &job.key))?;
         Ok(totals)
     });
+    report.warnings.extend(transform::warnings());
     report.stage("transform, score and load", at.elapsed().as_secs_f64());
     finish_load(context, report, load, gated, target).await
 }

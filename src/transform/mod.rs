@@ -4,6 +4,7 @@
 pub mod checks;
 
 use std::num::NonZeroUsize;
+use std::sync::Mutex;
 
 use polars::lazy::dsl::{self, col, len};
 use polars::prelude::*;
@@ -15,8 +16,24 @@ use crate::placeholders;
 use crate::project::Job;
 use crate::project::job::SqlFile;
 
+/// What the engine said while it worked, each thing once. That a part of Polars is old is not the user's business.
+static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn hear(text: &str, kind: polars_error::PolarsWarning) {
+    let mut heard = HEARD.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if !matches!(kind, polars_error::PolarsWarning::Deprecation) && !heard.iter().any(|h| h == text) {
+        heard.push(text.to_owned());
+    }
+}
+
+/// The engine's warnings since the last time.
+pub fn warnings() -> Vec<String> {
+    std::mem::take(&mut *HEARD.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+}
+
 /// Plans the SQL over the tables. Every output column is cast to one of the canonical types, losslessly.
 pub fn plan(sql: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<LazyFrame> {
+    polars_error::set_warning_function(hear);
     let text = placeholders::polars(&sql.text, interval).map_err(|e| e.context(sql.path.display()))?;
     let mut context = SQLContext::new();
     for (name, frame) in tables {

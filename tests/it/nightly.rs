@@ -9,13 +9,13 @@ fn a_night_is_scored_and_running_twice_changes_nothing() {
     let project = Project::flights();
     let first = project.daymill(&[&DAY[..], &["--output", "json"]].concat()).expect(0).json();
     assert_eq!(first["state"], "succeeded");
-    assert_eq!(first["rows"]["published"], 754);
-    assert_eq!(first["rows"]["transformed"], 754);
+    assert_eq!(first["rows"]["published"], 779);
+    assert_eq!(first["rows"]["transformed"], 779);
     assert_eq!(first["interval"]["start"], "2013-06-08T04:00:00Z");
     assert_eq!(first["interval"]["end"], "2013-06-09T04:00:00Z");
     assert_eq!(first["model"]["version"], 3);
     let scores = project.scores();
-    assert_eq!(scores.len(), 754);
+    assert_eq!(scores.len(), 779);
     let second = project.daymill(&[&DAY[..], &["--output", "json"]].concat()).expect(0).json();
     assert_eq!(second["content_hash"], first["content_hash"]);
     assert_ne!(second["run_id"], first["run_id"]);
@@ -23,7 +23,7 @@ fn a_night_is_scored_and_running_twice_changes_nothing() {
     let lineage = project.sqlite("SELECT DISTINCT interval_start, model, CAST(model_version AS TEXT), run_id FROM flight_delay_scores");
     assert_eq!(lineage, [format!("2013-06-08T04:00:00Z|flight_delay|3|{}", second["run_id"].as_str().unwrap())]);
     let states = project.sqlite("SELECT state, CAST(generation AS TEXT), CAST(rows_published AS TEXT) FROM daymill_runs ORDER BY run_id");
-    assert_eq!(states, ["succeeded|1|754", "succeeded|2|754"]);
+    assert_eq!(states, ["succeeded|1|779", "succeeded|2|779"]);
     let interval = project.sqlite("SELECT job, label, run_id, content_hash FROM daymill_intervals");
     assert_eq!(interval, [format!("flight_delay|2013-06-08|{}|{}", second["run_id"].as_str().unwrap(), second["content_hash"].as_str().unwrap())]);
 }
@@ -43,7 +43,7 @@ fn a_run_replaces_its_own_interval_and_no_other() {
     assert_ne!(project.scores(), eighth);
     assert_eq!(project.scores().len(), eighth.len());
     let versions = project.sqlite("SELECT CAST(model_version AS TEXT), CAST(count(*) AS TEXT) FROM flight_delay_scores GROUP BY 1 ORDER BY 1");
-    assert_eq!(versions, ["1|754", "3|908"]);
+    assert_eq!(versions, ["1|779", "3|908"]);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn the_stages_apart_give_exactly_what_a_run_gives() {
 fn batch_size_and_threads_change_no_score() {
     for version in ["@1", "@2", "@3"] {
         let mut hashes = std::collections::BTreeSet::new();
-        for (batch, threads) in [(1, "1"), (7, "3"), (16_384, "1"), (256, "2"), (753, "4")] {
+        for (batch, threads) in [(1, "1"), (7, "3"), (16_384, "1"), (256, "2"), (778, "4")] {
             let project = Project::flights();
             project.edit("jobs/flight_delay.toml", "@champion\"", &format!("{version}\"\nmax_bad_fraction = 1.0"));
             project.edit("jobs/flight_delay.toml", "schedule ", &format!("batch_rows = {batch}\nschedule "));
