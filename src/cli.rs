@@ -5,9 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[derive(Parser, Debug)]
-#[command(name = "daymill", version, about = "A day's records in, a day's predictions out, exactly once", max_term_width = 100,
+#[command(
+    name = "daymill",
+    version,
+    about = "A day's records in, a day's predictions out, exactly once",
+    max_term_width = 100,
     after_help = "Exit codes: 0 done, 2 usage, 65 data, 66 model or input file, 69 database unavailable, 70 defect, 74 I/O, \
-                  75 locked, 76 fenced, 77 commit in doubt, 78 configuration, 130 and 143 signals.")]
+                  75 locked, 76 fenced, 77 commit in doubt, 78 configuration, 130 and 143 signals."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -24,10 +29,24 @@ pub struct Global {
     #[arg(long, global = true, env = "DAYMILL_TARGET", value_name = "NAME", help_heading = "Global options")]
     pub target: Option<String>,
     /// What stdout carries: a table for people, or one line of JSON
-    #[arg(long, global = true, env = "DAYMILL_OUTPUT", value_enum, default_value = "human", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "DAYMILL_OUTPUT",
+        value_enum,
+        default_value = "human",
+        help_heading = "Global options"
+    )]
     pub output: Output,
     /// How stderr speaks: a bar on a terminal and lines elsewhere, always lines, or lines of JSON
-    #[arg(long, global = true, env = "DAYMILL_LOG_FORMAT", value_enum, default_value = "auto", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "DAYMILL_LOG_FORMAT",
+        value_enum,
+        default_value = "auto",
+        help_heading = "Global options"
+    )]
     pub log_format: LogFormat,
     /// Scoring threads [default: one per core]
     #[arg(long, global = true, env = "DAYMILL_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = "Global options")]
@@ -111,13 +130,13 @@ pub enum Command {
 
 /// Which interval.
 #[derive(Args, Debug, Clone)]
-#[group(id = "interval", required = true, multiple = false, args = ["date", "start", "as_of"])]
+#[group(skip)]
 pub struct IntervalArgs {
     /// The interval of this date in the job's time zone (2013-06-08; 2013-06-08T13 for an hourly job)
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", required_unless_present_any = ["start", "as_of"], conflicts_with_all = ["start", "as_of"])]
     pub date: Option<String>,
     /// The interval that starts at this instant
-    #[arg(long, value_name = "TIME", requires = "end")]
+    #[arg(long, value_name = "TIME", requires = "end", conflicts_with = "as_of")]
     pub start: Option<String>,
     /// ... and ends before this one
     #[arg(long, value_name = "TIME", requires = "start")]
@@ -157,19 +176,24 @@ pub struct StageArgs {
 }
 
 #[derive(Args, Debug)]
-#[group(id = "interval_or_model", required = true, multiple = false, args = ["date", "start", "as_of", "model"])]
+#[group(skip)]
 pub struct ScoreArgs {
     /// A job; or none, with --model
     #[arg(required_unless_present = "model", conflicts_with = "model")]
     pub job: Option<String>,
-    #[arg(long, value_name = "DATE")]
+    /// The interval of this date in the job's time zone
+    #[arg(long, value_name = "DATE", required_unless_present_any = ["start", "as_of", "model"], conflicts_with_all = ["start", "as_of", "model"])]
     pub date: Option<String>,
-    #[arg(long, value_name = "TIME", requires = "end")]
+    /// The interval that starts at this instant
+    #[arg(long, value_name = "TIME", requires = "end", conflicts_with_all = ["as_of", "model"])]
     pub start: Option<String>,
+    /// ... and ends before this one
     #[arg(long, value_name = "TIME", requires = "start")]
     pub end: Option<String>,
-    #[arg(long, value_name = "TIME")]
+    /// The last interval complete at this instant
+    #[arg(long, value_name = "TIME", conflicts_with = "model")]
     pub as_of: Option<String>,
+    /// Process an interval that has not ended
     #[arg(long)]
     pub allow_partial: bool,
     /// A bundle's folder: score any Parquet file, without a job

@@ -37,8 +37,10 @@ fn to_array(column: &Column) -> Result<ArrayRef> {
     let array = polars_ffi::export_array_to_c(array);
     // SAFETY: both sides are the C data interface's ArrowSchema and ArrowArray; ownership moves with the value.
     let (schema, array) = unsafe {
-        (mem::transmute::<polars_ffi::ArrowSchema, FFI_ArrowSchema>(schema),
-         mem::transmute::<polars_ffi::ArrowArray, FFI_ArrowArray>(array))
+        (
+            mem::transmute::<polars_ffi::ArrowSchema, FFI_ArrowSchema>(schema),
+            mem::transmute::<polars_ffi::ArrowArray, FFI_ArrowArray>(array),
+        )
     };
     // SAFETY: the structures were just exported by Polars, whose arrays are valid.
     let data = unsafe { from_ffi(array, &schema) }
@@ -52,7 +54,8 @@ pub fn to_frame(batch: &RecordBatch) -> Result<DataFrame> {
     for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
         columns.push(to_column(field, array)?);
     }
-    DataFrame::new(batch.num_rows(), columns).map_err(|e| Error::defect("a record batch does not make a frame").cause(e))
+    DataFrame::new(batch.num_rows(), columns)
+        .map_err(|e| Error::defect("a record batch does not make a frame").cause(e))
 }
 
 fn to_column(field: &ArrowField, array: &ArrayRef) -> Result<Column> {
@@ -61,8 +64,10 @@ fn to_column(field: &ArrowField, array: &ArrayRef) -> Result<Column> {
     let schema = FFI_ArrowSchema::try_from(field).map_err(|e| broken(e.to_string()))?;
     // SAFETY: as above, in the other direction.
     let (schema, array) = unsafe {
-        (mem::transmute::<FFI_ArrowSchema, polars_ffi::ArrowSchema>(schema),
-         mem::transmute::<FFI_ArrowArray, polars_ffi::ArrowArray>(array))
+        (
+            mem::transmute::<FFI_ArrowSchema, polars_ffi::ArrowSchema>(schema),
+            mem::transmute::<FFI_ArrowArray, polars_ffi::ArrowArray>(array),
+        )
     };
     // SAFETY: the structures were just exported by arrow-rs, whose arrays are valid.
     let series = unsafe {

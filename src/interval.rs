@@ -55,9 +55,10 @@ impl Interval {
         if days == 0 {
             return Ok(self.clone());
         }
-        let first = self.date().checked_sub_days(Days::new(days)).ok_or_else(|| {
-            Error::usage(format!("{} days before {} is outside the calendar", days, self.date()))
-        })?;
+        let first = self
+            .date()
+            .checked_sub_days(Days::new(days))
+            .ok_or_else(|| Error::usage(format!("{} days before {} is outside the calendar", days, self.date())))?;
         Ok(Interval { start: first_instant(first, self.zone)?, ..self.clone() })
     }
 
@@ -96,7 +97,8 @@ pub fn first_instant(date: NaiveDate, zone: Tz) -> Result<DateTime<Utc>> {
         LocalResult::Ambiguous(first, _) => Ok(first.to_utc()),
         LocalResult::None => {
             // The clock jumped over midnight: bisect for the first second whose local date has arrived.
-            let (mut before, mut after) = (midnight.and_utc() - Duration::hours(30), midnight.and_utc() + Duration::hours(30));
+            let (mut before, mut after) =
+                (midnight.and_utc() - Duration::hours(30), midnight.and_utc() + Duration::hours(30));
             while after - before > Duration::seconds(1) {
                 let middle = before + (after - before) / 2;
                 let middle = middle.with_nanosecond(0).unwrap_or(middle);
@@ -159,7 +161,8 @@ fn dated(text: &str, grain: Grain, zone: Tz) -> Result<Interval> {
                     .hint("this job has grain = \"hour\": write it as 2013-06-08T13")
             };
             let (date, at) = text.split_once('T').ok_or_else(wrong)?;
-            let clock = at.parse::<u32>().ok().and_then(|h| parse_date(date).ok()?.and_hms_opt(h, 0, 0)).ok_or_else(wrong)?;
+            let clock =
+                at.parse::<u32>().ok().and_then(|h| parse_date(date).ok()?.and_hms_opt(h, 0, 0)).ok_or_else(wrong)?;
             match zone.from_local_datetime(&clock).earliest() {
                 Some(at) => Ok(hour(at.to_utc(), zone)),
                 None => Err(Error::usage(format!("{text} does not exist in {zone}: the clocks there skipped it"))),
@@ -183,8 +186,11 @@ fn span(start: &str, end: &str, grain: Grain, zone: Tz) -> Result<Interval> {
         Grain::Day if whole.start == from && whole.end == to => whole,
         Grain::Hour if one_hour.end == to => one_hour,
         _ => {
-            return Err(Error::usage(format!("{start} to {end} is not one {} of {zone}", if grain == Grain::Day { "day" } else { "hour" }))
-                .hint(format!("the day of --start is {} to {}", instant(whole.start), instant(whole.end))));
+            return Err(Error::usage(format!(
+                "{start} to {end} is not one {} of {zone}",
+                if grain == Grain::Day { "day" } else { "hour" }
+            ))
+            .hint(format!("the day of --start is {} to {}", instant(whole.start), instant(whole.end))));
         }
     })
 }
@@ -194,7 +200,8 @@ fn last_complete(at: DateTime<Utc>, grain: Grain, zone: Tz) -> Result<Interval> 
     let local = at.with_timezone(&zone);
     match grain {
         Grain::Hour => {
-            let into = Duration::minutes(local.minute().into()) + Duration::seconds(local.second().into())
+            let into = Duration::minutes(local.minute().into())
+                + Duration::seconds(local.second().into())
                 + Duration::nanoseconds(local.nanosecond().into());
             Ok(hour(at - into - Duration::hours(1), zone))
         }
@@ -230,7 +237,8 @@ fn parse_instant(flag: &str, text: &str, zone: Tz) -> Result<DateTime<Utc>> {
     if let Ok(date) = parse_date(text) {
         return first_instant(date, zone);
     }
-    let local = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"].iter().find_map(|f| NaiveDateTime::parse_from_str(text, f).ok());
+    let local =
+        ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"].iter().find_map(|f| NaiveDateTime::parse_from_str(text, f).ok());
     match local.map(|l| zone.from_local_datetime(&l)) {
         Some(LocalResult::Single(at)) => Ok(at.to_utc()),
         Some(LocalResult::Ambiguous(..)) => Err(Error::usage(format!("{flag} {text:?} happened twice in {zone}"))
@@ -276,7 +284,7 @@ mod tests {
             for _ in 0..(365 * 12) {
                 date = date.succ_opt().unwrap();
                 let next = first_instant(date, zone).unwrap();
-                let skipped = zone.name().ends_with("Apia") || zone.name().ends_with("Fakaofo") ;
+                let skipped = zone.name().ends_with("Apia") || zone.name().ends_with("Fakaofo");
                 assert!(next > previous || (skipped && next == previous), "{zone} {date}");
                 assert!(next.with_timezone(&zone).date_naive() >= date, "{zone} {date}");
                 previous = next;
@@ -287,13 +295,15 @@ mod tests {
     #[test]
     fn as_of_is_the_last_complete_interval() {
         let ny = zone("America/New_York");
-        let at = |text: &str, grain| last_complete(parse_instant("--as-of", text, ny).unwrap(), grain, ny).unwrap().label();
+        let at =
+            |text: &str, grain| last_complete(parse_instant("--as-of", text, ny).unwrap(), grain, ny).unwrap().label();
         assert_eq!(at("2013-06-09T03:59:59Z", Grain::Day), "2013-06-07");
         assert_eq!(at("2013-06-09T04:00:00Z", Grain::Day), "2013-06-08");
         assert_eq!(at("2013-06-09T12:00:00Z", Grain::Day), "2013-06-08");
         assert_eq!(at("2013-06-09T12:30:00Z", Grain::Hour), "2013-06-09T07-04:00");
         let apia = zone("Pacific/Apia");
-        let after_the_gap = last_complete(first_instant(parse_date("2011-12-31").unwrap(), apia).unwrap(), Grain::Day, apia);
+        let after_the_gap =
+            last_complete(first_instant(parse_date("2011-12-31").unwrap(), apia).unwrap(), Grain::Day, apia);
         assert_eq!(after_the_gap.unwrap().label(), "2011-12-29");
     }
 
@@ -310,7 +320,10 @@ mod tests {
         assert!(refuse(Selection::Date("2026-02-30".into())).contains("not a date"));
         assert!(refuse(Selection::Date("2026-01-01' OR 1=1".into())).contains("not a date"));
         assert!(resolve(&Selection::Date("2013-06-09".into()), Grain::Day, ny, now, true).is_ok());
-        assert_eq!(resolve(&span("2013-06-08", "2013-06-09"), Grain::Day, ny, now, false).unwrap().label(), "2013-06-08");
+        assert_eq!(
+            resolve(&span("2013-06-08", "2013-06-09"), Grain::Day, ny, now, false).unwrap().label(),
+            "2013-06-08"
+        );
     }
 
     #[test]

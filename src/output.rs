@@ -15,7 +15,9 @@ pub fn result(text: &str) -> Result<()> {
     }
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::new(Class::Io, "cannot write to stdout").cause(e)),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(Class::Io, "cannot write to stdout").cause(e))
+        }
         _ => Ok(()),
     }
 }
@@ -76,25 +78,58 @@ fn paint(code: &str, text: &str, terminal: bool) -> String {
 pub fn summary(report: &RunReport) -> String {
     let terminal = std::io::stdout().is_terminal();
     let label = |text: &str| paint("2", &format!("  {text:<10}"), terminal);
-    let mark = if report.state == "succeeded" { paint("32;1", "✓", terminal) } else { paint("33;1", "–", terminal) };
+    let mark =
+        if report.state == "succeeded" { paint("32;1", "✓", terminal) } else { paint("33;1", "–", terminal) };
     let mut lines = Vec::new();
     let name = report.job.as_deref().unwrap_or("score");
     let interval = report.interval.as_ref().map(|i| format!(" {}", i.label)).unwrap_or_default();
-    lines.push(format!("{mark} {} {} in {}", paint("1", &format!("{name}{interval}"), terminal), report.state, seconds(report.seconds)));
+    lines.push(format!(
+        "{mark} {} {} in {}",
+        paint("1", &format!("{name}{interval}"), terminal),
+        report.state,
+        seconds(report.seconds)
+    ));
     if let (Some(table), Some(target)) = (&report.table, &report.target) {
         lines.push(format!("{}{table} in {target}", label("table")));
     }
     if let Some(interval) = &report.interval {
-        lines.push(format!("{}{} to {} ({} h of {})", label("interval"), interval.start, interval.end, interval.hours, interval.timezone));
+        lines.push(format!(
+            "{}{} to {} ({} h of {})",
+            label("interval"),
+            interval.start,
+            interval.end,
+            interval.hours,
+            interval.timezone
+        ));
     }
     let rows = &report.rows;
     let imputed = if rows.imputed > 0 { format!(", {} values imputed", count(rows.imputed)) } else { String::new() };
-    lines.push(format!("{}{} read, {} transformed, {} dropped{imputed}, {} written", label("rows"), count(rows.extracted), count(rows.transformed), count(rows.dropped), count(rows.published)));
+    lines.push(format!(
+        "{}{} read, {} transformed, {} dropped{imputed}, {} written",
+        label("rows"),
+        count(rows.extracted),
+        count(rows.transformed),
+        count(rows.dropped),
+        count(rows.published)
+    ));
     if let Some(model) = &report.model {
-        lines.push(format!("{}{}@{}, {}; oracle: {} rows within {:.1e}", label("model"), model.name, model.version, model.kind, model.oracle.rows, model.oracle.max_difference));
+        lines.push(format!(
+            "{}{}@{}, {}; oracle: {} rows within {:.1e}",
+            label("model"),
+            model.name,
+            model.version,
+            model.kind,
+            model.oracle.rows,
+            model.oracle.max_difference
+        ));
     }
     for scores in &report.scores {
-        lines.extend(histogram(scores).into_iter().enumerate().map(|(i, line)| format!("{}{line}", label(if i == 0 { &scores.name } else { "" }))));
+        lines.extend(
+            histogram(scores)
+                .into_iter()
+                .enumerate()
+                .map(|(i, line)| format!("{}{line}", label(if i == 0 { &scores.name } else { "" }))),
+        );
     }
     if !report.checks.is_empty() {
         let passed = report.checks.iter().filter(|c| c.passed).count();
@@ -117,7 +152,13 @@ fn histogram(scores: &ScoreSummary) -> Vec<String> {
     let bar = |share: &f64| if *share == 0.0 { ' ' } else { BARS[((share / top * 7.0).round() as usize).min(7)] };
     let quantiles: Vec<String> = scores.quantiles.iter().map(|(p, v)| format!("{:.0} % {v:.3}", p * 100.0)).collect();
     vec![
-        format!("{:.3} {} {:.3}   mean {:.3}", scores.min, scores.histogram.iter().map(bar).collect::<String>(), scores.max, scores.mean),
+        format!(
+            "{:.3} {} {:.3}   mean {:.3}",
+            scores.min,
+            scores.histogram.iter().map(bar).collect::<String>(),
+            scores.max,
+            scores.mean
+        ),
         quantiles.join("  "),
     ]
 }
@@ -134,7 +175,8 @@ pub fn seconds(value: f64) -> String {
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let head = digits.len() % 3;
-    let mut parts: Vec<&str> = digits[head..].as_bytes().chunks(3).map(|c| std::str::from_utf8(c).unwrap_or_default()).collect();
+    let mut parts: Vec<&str> =
+        digits[head..].as_bytes().chunks(3).map(|c| std::str::from_utf8(c).unwrap_or_default()).collect();
     if head > 0 {
         parts.insert(0, &digits[..head]);
     }
@@ -147,11 +189,17 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         .map(|i| rows.iter().map(|row| row[i].chars().count()).chain([header[i].len()]).max().unwrap_or(0))
         .collect();
     let line = |cells: Vec<&str>| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count())));
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count())));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let head = paint("1", &line(header.to_vec()), std::io::stdout().is_terminal());
-    std::iter::once(head).chain(rows.iter().map(|row| line(row.iter().map(String::as_str).collect()))).collect::<Vec<_>>().join("\n")
+    std::iter::once(head)
+        .chain(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use crate::interval::Interval;
 
 /// For Postgres: a date, and timestamptz bounds in UTC.
 pub fn postgres(sql: &str, interval: &Interval) -> Result<String> {
-    let at = |t: chrono::DateTime<chrono::Utc>| format!("'{}'::pg_catalog.timestamptz", t.format("%Y-%m-%d %H:%M:%S%.f+00"));
+    let at =
+        |t: chrono::DateTime<chrono::Utc>| format!("'{}'::pg_catalog.timestamptz", t.format("%Y-%m-%d %H:%M:%S%.f+00"));
     replace(sql, |name| match name {
         "date" => Some(format!("'{}'::pg_catalog.date", interval.date())),
         "start" => Some(at(interval.start)),
@@ -42,7 +43,8 @@ fn replace(sql: &str, value: impl Fn(&str) -> Option<String>) -> Result<String> 
                 if name.starts_with(|c: char| c.is_ascii_alphabetic()) {
                     let line = sql[..sql.len() - rest.len()].matches('\n').count() + 1;
                     out.push_str(&value(&name).ok_or_else(|| {
-                        Error::config(format!("line {line}: unknown placeholder :{name}")).hint("known are :date, :start and :end")
+                        Error::config(format!("line {line}: unknown placeholder :{name}"))
+                            .hint("known are :date, :start and :end")
                     })?);
                     rest = &rest[1 + name.len()..];
                     continue;
@@ -74,7 +76,17 @@ mod tests {
     #[test]
     fn only_placeholders_are_replaced() {
         let value = |name: &str| (name == "date").then(|| "D".to_owned());
-        let same = ["':date'", "\":date\"", "-- :date", "/* :date */", "$$ :date $$", "$x$ :date $x$", "a::date", "a[1:2]", "'it''s :date'"];
+        let same = [
+            "':date'",
+            "\":date\"",
+            "-- :date",
+            "/* :date */",
+            "$$ :date $$",
+            "$x$ :date $x$",
+            "a::date",
+            "a[1:2]",
+            "'it''s :date'",
+        ];
         for text in same {
             assert_eq!(replace(text, value).unwrap(), text);
         }

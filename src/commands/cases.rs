@@ -16,9 +16,9 @@ use crate::identifier::Identifier;
 use crate::interval::{Selection, resolve};
 use crate::ledger;
 use crate::output;
-use crate::progress::Progress;
 use crate::pipeline::report::RunReport;
 use crate::pipeline::{self, Context};
+use crate::progress::Progress;
 use crate::project::job::{self, ColumnType, TableSource, TableSpec};
 use crate::project::reader::Source;
 use crate::project::{Job, Project, Target};
@@ -45,9 +45,11 @@ type Rows = Vec<Vec<String>>;
 pub fn test(global: &Global, job: Option<&str>, filter: Option<&str>, bless: bool) -> Result<u8> {
     let root = super::root(global)?;
     let project = Project::open(&root)?;
-    let cases: Vec<Case> = find(&root, job)?.into_iter().filter(|c| filter.is_none_or(|text| c.name.contains(text))).collect();
+    let cases: Vec<Case> =
+        find(&root, job)?.into_iter().filter(|c| filter.is_none_or(|text| c.name.contains(text))).collect();
     if cases.is_empty() {
-        return Err(Error::usage("there are no cases to run").hint("a case is a folder fixtures/cases/JOB/CASE with case.toml, input/ and expected.csv"));
+        return Err(Error::usage("there are no cases to run")
+            .hint("a case is a folder fixtures/cases/JOB/CASE with case.toml, input/ and expected.csv"));
     }
     let runtime = super::runtime()?;
     let mut results = Vec::new();
@@ -66,14 +68,20 @@ pub fn test(global: &Global, job: Option<&str>, filter: Option<&str>, bless: boo
     match global.output {
         Output::Human => output::result(&format!("{} passed, {failed} failed", results.len() - failed))?,
         Output::Json => {
-            let cases: Vec<_> = results.iter().map(|(title, d)| serde_json::json!({"case": title, "passed": d.is_empty(), "differences": d})).collect();
-            output::result(&serde_json::json!({"passed": results.len() - failed, "failed": failed, "cases": cases}).to_string())?;
+            let cases: Vec<_> = results
+                .iter()
+                .map(|(title, d)| serde_json::json!({"case": title, "passed": d.is_empty(), "differences": d}))
+                .collect();
+            output::result(
+                &serde_json::json!({"passed": results.len() - failed, "failed": failed, "cases": cases}).to_string(),
+            )?;
         }
     }
     if failed == 0 {
         return Ok(0);
     }
-    Err(Error::data(format!("{failed} of {} cases failed", results.len())).hint("if the new rows are right, run again with --bless and read the change"))
+    Err(Error::data(format!("{failed} of {} cases failed", results.len()))
+        .hint("if the new rows are right, run again with --bless and read the change"))
 }
 
 fn find(root: &Path, job: Option<&str>) -> Result<Vec<Case>> {
@@ -83,11 +91,14 @@ fn find(root: &Path, job: Option<&str>) -> Result<Vec<Case>> {
         return Err(Error::config(format!("there is no job {name:?}")));
     }
     let pattern = Path::new(&glob::Pattern::escape(&root.to_string_lossy())).join("fixtures/cases/*/*/case.toml");
-    let paths = glob::glob(&pattern.to_string_lossy()).map_err(|e| Error::defect("the pattern of cases is wrong").cause(e))?;
+    let paths =
+        glob::glob(&pattern.to_string_lossy()).map_err(|e| Error::defect("the pattern of cases is wrong").cause(e))?;
     let mut cases = Vec::new();
     for path in paths.flatten() {
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        let name = |p: Option<&Path>| p.and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = |p: Option<&Path>| {
+            p.and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+        };
         let case = Case { name: name(Some(&folder)), job: name(folder.parent()), folder };
         if job.is_none_or(|wanted| wanted == case.job) {
             cases.push(case);
@@ -127,8 +138,20 @@ async fn run_case(project: &Project, case: &Case, bless: bool) -> Result<Vec<Str
 }
 
 /// One run on a new warehouse; its rows in the order of the key, and their hash.
-async fn once(project: &Project, job: &Job, settings: &Settings, work: &Path, batch_rows: usize, threads: usize) -> Result<(Rows, String)> {
-    let now = settings.now.as_deref().unwrap_or("9999-01-01T00:00:00Z").parse().map_err(|e| Error::config("now in case.toml is not a time").cause(e))?;
+async fn once(
+    project: &Project,
+    job: &Job,
+    settings: &Settings,
+    work: &Path,
+    batch_rows: usize,
+    threads: usize,
+) -> Result<(Rows, String)> {
+    let now = settings
+        .now
+        .as_deref()
+        .unwrap_or("9999-01-01T00:00:00Z")
+        .parse()
+        .map_err(|e| Error::config("now in case.toml is not a time").cause(e))?;
     let interval = resolve(&Selection::Date(settings.date.clone()), job.grain, job.zone, now, false)?;
     let path = work.join(format!("{batch_rows}-{threads}.sqlite"));
     let project = Arc::new(Project {
@@ -140,14 +163,27 @@ async fn once(project: &Project, job: &Job, settings: &Settings, work: &Path, ba
         threads,
     });
     let job = Arc::new(Job { batch_rows, ..job.clone() });
-    let context = Context { project: project.clone(), job: job.clone(), target: "test".into(), interval, threads, load_path: None, progress: Progress::default() };
+    let context = Context {
+        project: project.clone(),
+        job: job.clone(),
+        target: "test".into(),
+        interval,
+        threads,
+        load_path: None,
+        progress: Progress::default(),
+    };
     let mut report = RunReport::new("test");
     pipeline::run(&context, &mut report).await?;
     let mut db = ledger::open(&project, "test", "daymill/test").await?;
     let table = Identifier::new(&job.load.table)?;
-    let names: Vec<String> = crate::load::table::existing(&mut db, &table).await?.into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> =
+        crate::load::table::existing(&mut db, &table).await?.into_iter().map(|(name, _)| name).collect();
     let own = &names[..names.len().saturating_sub(crate::load::table::LINEAGE.len())];
-    let columns = own.iter().map(|n| Ok(format!("CAST({} AS TEXT)", Identifier::new(n)?))).collect::<Result<Vec<_>>>()?.join(", ");
+    let columns = own
+        .iter()
+        .map(|n| Ok(format!("CAST({} AS TEXT)", Identifier::new(n)?)))
+        .collect::<Result<Vec<_>>>()?
+        .join(", ");
     let order = job.key.iter().map(|n| Ok(Identifier::new(n)?.to_string())).collect::<Result<Vec<_>>>()?.join(", ");
     let rows = db.fetch(&format!("SELECT {columns} FROM {table} ORDER BY {order}"), &[]).await?;
     db.close().await;
@@ -162,7 +198,11 @@ fn settings(path: &Path) -> Result<Settings> {
         let tolerance = table.table("tolerance").map(|section| {
             section.keys().into_iter().filter_map(|key| Some((key.clone(), section.float(&key)?.value))).collect()
         });
-        Some(Settings { date: table.required_string("date")?.value, now: table.string("now").map(|at| at.value), tolerance: tolerance.unwrap_or_default() })
+        Some(Settings {
+            date: table.required_string("date")?.value,
+            now: table.string("now").map(|at| at.value),
+            tolerance: tolerance.unwrap_or_default(),
+        })
     });
     match settings {
         Some(settings) if !source.has_faults() => Ok(settings),
@@ -189,7 +229,8 @@ fn input(folder: &Path, spec: &TableSpec, work: &Path) -> Result<TableSource> {
 fn convert(csv: &Path, spec: &TableSpec, work: &Path) -> Result<PathBuf> {
     let wrong = |e: &dyn std::fmt::Display| Error::input(format!("cannot read {}", csv.display())).cause(e);
     if spec.columns.is_empty() {
-        return Err(Error::config(format!("table {} has a CSV fixture but no declared columns", spec.name)).hint("add [extract.TABLE.columns] to the job file"));
+        return Err(Error::config(format!("table {} has a CSV fixture but no declared columns", spec.name))
+            .hint("add [extract.TABLE.columns] to the job file"));
     }
     let header = read_csv(csv)?.into_iter().next().unwrap_or_default();
     let declared = |name: &String| spec.columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind);
@@ -199,7 +240,8 @@ fn convert(csv: &Path, spec: &TableSpec, work: &Path) -> Result<PathBuf> {
     };
     let written = schema(arrow_type);
     let file = File::open(csv).map_err(|e| Error::unreadable(csv, &e))?;
-    let reader = arrow::csv::ReaderBuilder::new(schema(as_read)).with_header(true).build(file).map_err(|e| wrong(&e))?;
+    let reader =
+        arrow::csv::ReaderBuilder::new(schema(as_read)).with_header(true).build(file).map_err(|e| wrong(&e))?;
     let out = work.join(format!("{}.parquet", spec.name));
     let created = File::create(&out).map_err(|e| Error::io(&out, "write", &e))?;
     let mut writer = ArrowWriter::try_new(created, written.clone(), None).map_err(|e| wrong(&e))?;
@@ -209,7 +251,8 @@ fn convert(csv: &Path, spec: &TableSpec, work: &Path) -> Result<PathBuf> {
             Some(times) => Arc::new(times.clone().with_timezone("UTC")) as ArrayRef,
             None => array.clone(),
         };
-        let batch = RecordBatch::try_new(written.clone(), batch.columns().iter().map(zoned).collect()).map_err(|e| wrong(&e))?;
+        let batch = RecordBatch::try_new(written.clone(), batch.columns().iter().map(zoned).collect())
+            .map_err(|e| wrong(&e))?;
         writer.write(&batch).map_err(|e| wrong(&e))?;
     }
     writer.close().map_err(|e| wrong(&e))?;
@@ -236,7 +279,9 @@ fn arrow_type(kind: ColumnType) -> DataType {
 }
 
 fn read_csv(path: &Path) -> Result<Rows> {
-    let wrong = |e: csv::Error| Error::input(format!("cannot read {}", path.display())).cause(e).hint("make it with: daymill test --bless");
+    let wrong = |e: csv::Error| {
+        Error::input(format!("cannot read {}", path.display())).cause(e).hint("make it with: daymill test --bless")
+    };
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(path).map_err(wrong)?;
     reader.records().map(|record| Ok(record.map_err(wrong)?.iter().map(str::to_owned).collect())).collect()
 }
@@ -250,13 +295,19 @@ fn write_csv(path: &Path, rows: &Rows) -> Result<()> {
 
 /// Rows by key: missing, unexpected, and cells that differ by more than their column's tolerance.
 fn compare(expected: &Rows, found: &Rows, keys: usize, tolerance: &BTreeMap<String, f64>) -> Vec<String> {
-    let (Some(header), Some(columns)) = (expected.first(), found.first()) else { return vec!["expected.csv is empty".into()] };
+    let (Some(header), Some(columns)) = (expected.first(), found.first()) else {
+        return vec!["expected.csv is empty".into()];
+    };
     if header != columns {
         return vec![format!("columns: expected {}, found {}", header.join(","), columns.join(","))];
     }
-    let by_key = |rows: &Rows| rows[1..].iter().map(|row| (row[..keys.min(row.len())].to_vec(), row.clone())).collect::<BTreeMap<_, _>>();
+    let by_key = |rows: &Rows| {
+        rows[1..].iter().map(|row| (row[..keys.min(row.len())].to_vec(), row.clone())).collect::<BTreeMap<_, _>>()
+    };
     let (expected, found) = (by_key(expected), by_key(found));
-    let name = |key: &Vec<String>| header.iter().zip(key).map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(" ");
+    let name = |key: &Vec<String>| {
+        header.iter().zip(key).map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(" ")
+    };
     let mut differences = Vec::new();
     for (key, row) in &expected {
         let Some(other) = found.get(key) else {
@@ -269,7 +320,9 @@ fn compare(expected: &Rows, found: &Rows, keys: usize, tolerance: &BTreeMap<Stri
             }
         }
     }
-    differences.extend(found.keys().filter(|key| !expected.contains_key(*key)).map(|key| format!("+ {}: unexpected", name(key))));
+    differences.extend(
+        found.keys().filter(|key| !expected.contains_key(*key)).map(|key| format!("+ {}: unexpected", name(key))),
+    );
     let more = differences.len().saturating_sub(SHOWN);
     differences.truncate(SHOWN);
     if more > 0 {
@@ -279,7 +332,8 @@ fn compare(expected: &Rows, found: &Rows, keys: usize, tolerance: &BTreeMap<Stri
 }
 
 fn close(want: &str, got: &str, tolerance: f64) -> bool {
-    want == got || matches!((want.parse::<f64>(), got.parse::<f64>()), (Ok(want), Ok(got)) if (want - got).abs() <= tolerance)
+    want == got
+        || matches!((want.parse::<f64>(), got.parse::<f64>()), (Ok(want), Ok(got)) if (want - got).abs() <= tolerance)
 }
 
 #[cfg(test)]

@@ -83,9 +83,13 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
     }
     let extraction = Extraction { tables, ..Extraction::default() };
     let planned = pipeline::plan(&job, bundle.as_ref(), &extraction, &interval);
-    let what = format!("{name}: {}", job.transform.path.strip_prefix(&project.root).unwrap_or(&job.transform.path).display());
+    let what =
+        format!("{name}: {}", job.transform.path.strip_prefix(&project.root).unwrap_or(&job.transform.path).display());
     let Some(planned) = findings.note(what, planned) else { return };
-    findings.note(format!("{name}: the checks"), crate::transform::checks::Gates::new(&job.checks, &planned.layout.names(), &job.file));
+    findings.note(
+        format!("{name}: the checks"),
+        crate::transform::checks::Gates::new(&job.checks, &planned.layout.names(), &job.file),
+    );
     let table = TableSchema::new(&job.load.table, &planned.schema, &job.key);
     let what = format!("{name}: the table {} in {target}", job.load.table);
     if offline {

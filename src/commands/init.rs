@@ -43,7 +43,8 @@ const ORACLE: (&str, &[u8]) = files!["fixtures/models/flight_delay/3/oracle.parq
 pub fn init(folder: &Path) -> Result<u8> {
     let files = || FILES.iter().chain([&ORACLE]);
     if let Some((path, _)) = files().find(|(path, _)| folder.join(path).exists()) {
-        return Err(Error::usage(format!("{} is there already", folder.join(path).display())).hint("init never overwrites: choose an empty folder"));
+        return Err(Error::usage(format!("{} is there already", folder.join(path).display()))
+            .hint("init never overwrites: choose an empty folder"));
     }
     for (path, bytes) in files() {
         let path = folder.join(path);

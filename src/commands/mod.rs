@@ -16,8 +16,8 @@ use crate::error::{Class, Error, Result};
 use crate::interval::{Selection, resolve};
 use crate::output;
 use crate::pipeline::Context;
-use crate::progress::Progress;
 use crate::pipeline::report::RunReport;
+use crate::progress::Progress;
 use crate::project::Project;
 
 /// Runs a command; the exit code when it is not an error.
@@ -71,7 +71,14 @@ fn selection(args: &IntervalArgs) -> Selection {
 }
 
 /// Project, job and interval, resolved; what is known goes into the report as soon as it is known.
-fn context(global: &Global, root: &std::path::Path, job: &str, interval: &IntervalArgs, progress: &Progress, report: &mut RunReport) -> Result<Context> {
+fn context(
+    global: &Global,
+    root: &std::path::Path,
+    job: &str,
+    interval: &IntervalArgs,
+    progress: &Progress,
+    report: &mut RunReport,
+) -> Result<Context> {
     report.job = Some(job.to_owned());
     let project = Project::open(root)?;
     let target = project.target_name(global.target.as_deref())?;
@@ -80,7 +87,15 @@ fn context(global: &Global, root: &std::path::Path, job: &str, interval: &Interv
     let interval = resolve(&selection(interval), job.grain, job.zone, chrono::Utc::now(), interval.allow_partial)?;
     report.of_interval(&interval);
     let threads = threads(global, &project);
-    Ok(Context { project: Arc::new(project), job: Arc::new(job), target, interval, threads, load_path: None, progress: progress.clone() })
+    Ok(Context {
+        project: Arc::new(project),
+        job: Arc::new(job),
+        target,
+        interval,
+        threads,
+        load_path: None,
+        progress: progress.clone(),
+    })
 }
 
 /// What every run of a stage does around its own work: a report on every path, the bar, the signals, the result.

@@ -4,9 +4,9 @@ use crate::cli::{Global, IntervalArgs, LoadPath, Run, ScoreArgs, StageArgs};
 use crate::error::{Error, Result};
 use crate::load::Path as LoadsBy;
 use crate::output;
-use crate::progress::Progress;
 use crate::pipeline::report::RunReport;
 use crate::pipeline::{self, Context, stages};
+use crate::progress::Progress;
 use crate::project::BATCH_ROWS;
 
 /// Attempts at one interval when the trouble is one that passes.
@@ -17,7 +17,8 @@ pub fn run(global: &Global, args: &Run) -> Result<u8> {
     let progress = Progress::default();
     let report = super::reported(global, "run", Some(root.join(".daymill")), &progress, async |report| {
         let mut context = super::context(global, &root, &args.job, &args.interval, &progress, report)?;
-        context.load_path = args.load_path.map(|path| if path == LoadPath::Direct { LoadsBy::Direct } else { LoadsBy::Staged });
+        context.load_path =
+            args.load_path.map(|path| if path == LoadPath::Direct { LoadsBy::Direct } else { LoadsBy::Staged });
         with_retries(&context, report).await
     })?;
     Ok(if report.state == "skipped" { args.skip_exit_code.unwrap_or(0) } else { 0 })
@@ -32,12 +33,17 @@ async fn with_retries(context: &Context, report: &mut RunReport) -> Result<()> {
                 // Full jitter: anywhere up to 1, 2, 4 seconds.
                 let random = uuid::Uuid::now_v7().as_u128() as u64 % 1000;
                 let wait = std::time::Duration::from_millis((1 << (attempt - 1)) * random);
-                output::warn(&format!("attempt {attempt} of {ATTEMPTS}: {error}; trying again in {:.1} s", wait.as_secs_f64()));
+                output::warn(&format!(
+                    "attempt {attempt} of {ATTEMPTS}: {error}; trying again in {:.1} s",
+                    wait.as_secs_f64()
+                ));
                 tokio::time::sleep(wait).await;
                 context.progress.check()?;
                 *report = RunReport { run_id: uuid::Uuid::now_v7().to_string(), ..before.clone() };
             }
-            Err(error) if error.transient && attempt > 1 => return Err(error.context(format!("after {attempt} attempts"))),
+            Err(error) if error.transient && attempt > 1 => {
+                return Err(error.context(format!("after {attempt} attempts")));
+            }
             result => return result,
         }
     }
@@ -65,7 +71,8 @@ pub fn transform(global: &Global, args: &StageArgs) -> Result<u8> {
 
 pub fn load(global: &Global, args: &StageArgs) -> Result<u8> {
     if args.out.is_some() {
-        return Err(Error::usage("load writes to the target's table; --out has no meaning here").hint("choose the target with --target"));
+        return Err(Error::usage("load writes to the target's table; --out has no meaning here")
+            .hint("choose the target with --target"));
     }
     stage(global, "load", args, async |context, report| {
         let left = if context.job.score.is_some() { "scores.parquet" } else { "features.parquet" };
@@ -85,7 +92,12 @@ pub fn score(global: &Global, args: &ScoreArgs) -> Result<u8> {
         as_of: args.as_of.clone(),
         allow_partial: args.allow_partial,
     };
-    let stage_args = StageArgs { job: args.job.clone().unwrap_or_default(), interval, input: args.input.clone(), out: args.out.clone() };
+    let stage_args = StageArgs {
+        job: args.job.clone().unwrap_or_default(),
+        interval,
+        input: args.input.clone(),
+        out: args.out.clone(),
+    };
     stage(global, "score", &stage_args, async |context, report| {
         let folder = stages::folder(context);
         let input = args.input.clone().unwrap_or_else(|| folder.join("features.parquet"));
@@ -94,7 +106,12 @@ pub fn score(global: &Global, args: &ScoreArgs) -> Result<u8> {
     })
 }
 
-fn stage(global: &Global, name: &str, args: &StageArgs, work: impl AsyncFnOnce(&Context, &mut RunReport) -> Result<()>) -> Result<u8> {
+fn stage(
+    global: &Global,
+    name: &str,
+    args: &StageArgs,
+    work: impl AsyncFnOnce(&Context, &mut RunReport) -> Result<()>,
+) -> Result<u8> {
     let root = super::root(global)?;
     let progress = Progress::default();
     super::reported(global, name, Some(root.join(".daymill")), &progress, async |report| {

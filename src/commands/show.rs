@@ -21,7 +21,15 @@ pub fn runs(global: &Global, job: Option<&str>, limit: u16) -> Result<u8> {
     let cells = |run: &RunRow| {
         let rows = run.rows_published.map_or("-".into(), |n| output::count(n.max(0) as u64));
         let model = run.model.clone().unwrap_or_else(|| "-".into());
-        vec![run.run_id.clone(), run.job.clone(), run.interval.clone(), run.state.clone(), rows, model, run.started_at[..19].to_owned()]
+        vec![
+            run.run_id.clone(),
+            run.job.clone(),
+            run.interval.clone(),
+            run.state.clone(),
+            rows,
+            model,
+            run.started_at[..19].to_owned(),
+        ]
     };
     let rows: Vec<_> = rows.iter().map(cells).collect();
     output::result(&output::table(&["run", "job", "interval", "state", "rows", "model", "started (UTC)"], &rows))?;
@@ -61,13 +69,27 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
         lines.push(format!("error      {}", text(error)));
     }
     for stage in report["stages"].as_array().into_iter().flatten() {
-        lines.push(format!("stage      {:<26} {}", text(&stage["name"]), output::seconds(stage["seconds"].as_f64().unwrap_or(0.0))));
+        lines.push(format!(
+            "stage      {:<26} {}",
+            text(&stage["name"]),
+            output::seconds(stage["seconds"].as_f64().unwrap_or(0.0))
+        ));
     }
     for check in report["checks"].as_array().into_iter().flatten() {
-        lines.push(format!("check      {} {} ({})", if check["passed"] == true { "passed" } else { "failed" }, text(&check["check"]), text(&check["found"])));
+        lines.push(format!(
+            "check      {} {} ({})",
+            if check["passed"] == true { "passed" } else { "failed" },
+            text(&check["check"]),
+            text(&check["found"])
+        ));
     }
     for input in report["inputs"].as_array().into_iter().flatten() {
-        lines.push(format!("input      {}: {} rows from {}", text(&input["table"]), text(&input["rows"]), text(&input["from"])));
+        lines.push(format!(
+            "input      {}: {} rows from {}",
+            text(&input["table"]),
+            text(&input["rows"]),
+            text(&input["from"])
+        ));
     }
     for warning in report["warnings"].as_array().into_iter().flatten() {
         lines.push(format!("warning    {}", text(warning)));
@@ -76,7 +98,10 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
     Ok(0)
 }
 
-fn read<T: Default>(global: &Global, query: impl AsyncFnOnce(&mut ledger::Db, &Project, &str) -> Result<T>) -> Result<T> {
+fn read<T: Default>(
+    global: &Global,
+    query: impl AsyncFnOnce(&mut ledger::Db, &Project, &str) -> Result<T>,
+) -> Result<T> {
     let project = Project::open(&super::root(global)?)?;
     let target = project.target_name(global.target.as_deref())?;
     super::runtime()?.block_on(async {

@@ -74,7 +74,9 @@ pub fn show(global: &Global, progress: &Progress) -> Watching {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {elapsed_precise} {human_pos} rows ({per_sec}) {msg}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{spinner:.cyan} {elapsed_precise} {human_pos} rows ({per_sec}) {msg}")
+    {
         bar.set_style(style);
     }
     bar

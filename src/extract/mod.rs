@@ -103,7 +103,8 @@ pub fn agree(
             }
             None => {
                 let near = crate::project::reader::meant(name, found.iter().map(|(column, ..)| column.as_str()));
-                faults.push(format!("column {name:?} is missing{}", near.map(|n| format!(" ({n})")).unwrap_or_default()));
+                faults
+                    .push(format!("column {name:?} is missing{}", near.map(|n| format!(" ({n})")).unwrap_or_default()));
             }
         }
     }

@@ -104,7 +104,8 @@ fn glob_files(root: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
         return Ok(if path.exists() { vec![path] } else { Vec::new() });
     }
     let full = Path::new(&glob::Pattern::escape(&root.to_string_lossy())).join(pattern);
-    let paths = glob::glob(&full.to_string_lossy()).map_err(|e| Error::config(format!("the pattern {pattern} is wrong")).cause(e))?;
+    let paths = glob::glob(&full.to_string_lossy())
+        .map_err(|e| Error::config(format!("the pattern {pattern} is wrong")).cause(e))?;
     paths
         .map(|path| path.map_err(|e| Error::new(crate::error::Class::Io, format!("cannot list {pattern}")).cause(e)))
         .filter(|path| path.as_ref().map_or(true, |p| p.is_file()))
@@ -134,7 +135,8 @@ pub fn scan(spec: &TableSpec, time_column: Option<&str>, listing: &Listing, inte
         return Err(Error::input(format!("table {}: there is no file to read", spec.name)));
     }
     let union = UnionArgs { parallel: true, rechunk: false, ..UnionArgs::default() };
-    let mut frame = if frames.len() == 1 { frames.remove(0) } else { concat(frames, union).map_err(|e| plan_error(spec, &e))? };
+    let mut frame =
+        if frames.len() == 1 { frames.remove(0) } else { concat(frames, union).map_err(|e| plan_error(spec, &e))? };
     if let Some(name) = time_column {
         let span = interval.extended_back(spec.lookback_days)?;
         let at = |t: chrono::DateTime<chrono::Utc>| lit(t.timestamp_micros()).cast(canonical(ColumnType::Timestamp));
@@ -143,7 +145,10 @@ pub fn scan(spec: &TableSpec, time_column: Option<&str>, listing: &Listing, inte
     let mut warnings = Vec::new();
     if let (Some(first), Some(last)) = (listing.missing.first(), listing.missing.last()) {
         let n = listing.missing.len();
-        warnings.push(format!("table {}: {n} of {} days of the lookback have no file ({first} to {last})", spec.name, spec.lookback_days));
+        warnings.push(format!(
+            "table {}: {n} of {} days of the lookback have no file ({first} to {last})",
+            spec.name, spec.lookback_days
+        ));
     }
     Ok(Scan { frame, inputs, warnings })
 }
@@ -158,12 +163,18 @@ type Described = Vec<(String, Option<ColumnType>, String)>;
 /// A folder's value stands for a column of the same name in the file.
 fn with_partition(mut columns: Described, partition: &[(String, String, ColumnType)]) -> Described {
     columns.retain(|(name, ..)| !partition.iter().any(|(key, ..)| key == name));
-    columns.extend(partition.iter().map(|(key, value, kind)| (key.clone(), Some(*kind), format!("the folder {key}={value}"))));
+    columns.extend(
+        partition.iter().map(|(key, value, kind)| (key.clone(), Some(*kind), format!("the folder {key}={value}"))),
+    );
     columns
 }
 
 fn one(path: &Path, wanted: &[(String, ColumnType)], partition: &[(String, String, ColumnType)]) -> Result<LazyFrame> {
-    let args = ScanArgsParquet { glob: false, hive_options: polars::io::HiveOptions::new_disabled(), ..ScanArgsParquet::default() };
+    let args = ScanArgsParquet {
+        glob: false,
+        hive_options: polars::io::HiveOptions::new_disabled(),
+        ..ScanArgsParquet::default()
+    };
     let name = path.to_str().ok_or_else(|| Error::config(format!("the path {} is not UTF-8", path.display())))?;
     let frame = LazyFrame::scan_parquet(PlRefPath::new(name), args)
         .map_err(|e| Error::input(format!("cannot read {}", path.display())).cause(e))?;
@@ -217,7 +228,8 @@ fn hive(path: &Path, spec: &TableSpec) -> Vec<(String, String, ColumnType)> {
 pub fn footer(path: &Path) -> Result<ParquetMetaData> {
     let file = File::open(path).map_err(|e| Error::unreadable(path, &e))?;
     let damaged = |e: &dyn std::fmt::Display| {
-        Error::input(format!("{} is not a whole Parquet file", path.display())).cause(e)
+        Error::input(format!("{} is not a whole Parquet file", path.display()))
+            .cause(e)
             .hint("was it still being written? Replace it with a whole one")
     };
     match std::panic::catch_unwind(|| ParquetMetaDataReader::new().parse_and_finish(&file)) {
@@ -232,7 +244,11 @@ fn columns(path: &Path, footer: &ParquetMetaData) -> Result<Described> {
     let metadata = footer.file_metadata();
     let schema = parquet_to_arrow_schema(metadata.schema_descr(), metadata.key_value_metadata())
         .map_err(|e| Error::input(format!("{} has a schema that makes no sense", path.display())).cause(e))?;
-    Ok(schema.fields().iter().map(|field| (field.name().clone(), family(field.data_type()), field.data_type().to_string())).collect())
+    Ok(schema
+        .fields()
+        .iter()
+        .map(|field| (field.name().clone(), family(field.data_type()), field.data_type().to_string()))
+        .collect())
 }
 
 fn family(kind: &ArrowType) -> Option<ColumnType> {
@@ -250,10 +266,12 @@ fn family(kind: &ArrowType) -> Option<ColumnType> {
 
 /// Decodes every page of a file, to find out whether it is the reason why a plan failed.
 pub fn verify(path: &Path) -> Result<()> {
-    let damaged = |e: String| Error::input(format!("{} is damaged", path.display())).cause(e).hint("replace it with a whole one");
+    let damaged =
+        |e: String| Error::input(format!("{} is damaged", path.display())).cause(e).hint("replace it with a whole one");
     let file = File::open(path).map_err(|e| Error::unreadable(path, &e))?;
     let read = move || -> Result<(), String> {
-        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| e.to_string())?;
+        let reader =
+            parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| e.to_string())?;
         for batch in reader.build().map_err(|e| e.to_string())? {
             batch.map_err(|e| e.to_string())?;
         }

@@ -11,10 +11,10 @@ use crate::error::{Class, Error, Result};
 use crate::frames;
 use crate::identifier::Identifier;
 use crate::interval::Interval;
-use crate::progress::Progress;
 use crate::placeholders;
 use crate::postgres::classify;
 use crate::postgres::decode::{Decoder, Wire};
+use crate::progress::Progress;
 use crate::project::Job;
 use crate::project::connection::Dsn;
 use crate::project::job::{ColumnType, SqlFile, TableSource, TableSpec};
@@ -32,7 +32,8 @@ pub async fn read<'a>(
     interval: &Interval,
     progress: &Progress,
 ) -> Result<Vec<(&'a TableSpec, LazyFrame, u64)>> {
-    let mut connection = crate::postgres::connect(dsn, &format!("daymill/{}/{}/extract", job.name, interval.label())).await?;
+    let mut connection =
+        crate::postgres::connect(dsn, &format!("daymill/{}/{}/extract", job.name, interval.label())).await?;
     begin_snapshot(&mut connection).await?;
     let mut tables = Vec::with_capacity(specs.len());
     for spec in specs {
@@ -47,12 +48,19 @@ pub async fn read<'a>(
 }
 
 async fn begin_snapshot(connection: &mut PgConnection) -> Result<()> {
-    sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(connection).await.map_err(|e| classify::error(&e))?;
+    sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .execute(connection)
+        .await
+        .map_err(|e| classify::error(&e))?;
     Ok(())
 }
 
 /// The columns that a query gives, without running it: name, family (when there is one) and type.
-pub async fn describe(connection: &mut PgConnection, sql: &SqlFile, interval: &Interval) -> Result<Vec<(String, Option<Wire>, String)>> {
+pub async fn describe(
+    connection: &mut PgConnection,
+    sql: &SqlFile,
+    interval: &Interval,
+) -> Result<Vec<(String, Option<Wire>, String)>> {
     let text = placeholders::postgres(&sql.text, interval)?;
     let statement = connection.prepare(AssertSqlSafe(text).into_sql_str()).await.map_err(|e| source_error(&e))?;
     let describe = |column: &sqlx::postgres::PgColumn| {
@@ -65,12 +73,16 @@ pub async fn describe(connection: &mut PgConnection, sql: &SqlFile, interval: &I
 
 /// The declared columns of a query, or all of them, with their form on the wire.
 pub fn wanted(spec: &TableSpec, source: &str, found: &[(String, Option<Wire>, String)]) -> Result<Vec<(String, Wire)>> {
-    let families: Vec<_> = found.iter().map(|(name, wire, t)| (name.clone(), wire.and_then(Wire::column_type), t.clone())).collect();
+    let families: Vec<_> =
+        found.iter().map(|(name, wire, t)| (name.clone(), wire.and_then(Wire::column_type), t.clone())).collect();
     if spec.columns.is_empty()
         && let Some((name, _, type_name)) = families.iter().find(|(_, family, _)| family.is_none())
     {
-        return Err(Error::data(format!("table {}: column {name:?} has the type {type_name}, which Daymill does not read", spec.name))
-            .hint("cast it in the SQL (to text, bigint, double precision, date or timestamptz), or leave it out"));
+        return Err(Error::data(format!(
+            "table {}: column {name:?} has the type {type_name}, which Daymill does not read",
+            spec.name
+        ))
+        .hint("cast it in the SQL (to text, bigint, double precision, date or timestamptz), or leave it out"));
     }
     let names: Vec<(String, ColumnType)> = agree(spec, source, &families)?;
     let wire = |name: &String| found.iter().find(|(n, ..)| n == name).and_then(|(_, wire, _)| *wire);
@@ -87,7 +99,8 @@ async fn read_table(
     let span = interval.extended_back(spec.lookback_days)?;
     let found = describe(connection, sql, &span).await?;
     let columns = wanted(spec, &sql.path.display().to_string(), &found)?;
-    let list = columns.iter().map(|(name, _)| Ok(Identifier::new(name)?.to_string())).collect::<Result<Vec<_>>>()?.join(", ");
+    let list =
+        columns.iter().map(|(name, _)| Ok(Identifier::new(name)?.to_string())).collect::<Result<Vec<_>>>()?.join(", ");
     let query = placeholders::postgres(&sql.text, &span)?;
     let copy = format!("COPY (SELECT {list} FROM (\n{query}\n) AS daymill_source) TO STDOUT (FORMAT binary)");
     let (sender, receiver) = mpsc::channel::<Vec<u8>>(4);
@@ -97,7 +110,7 @@ async fn read_table(
     let decoded = decoder.await.map_err(|e| Error::defect("the decoder stopped").cause(e))?;
     // A decoding error closes the channel, so it is the cause and the pump's error its effect.
     let frame = match (decoded, sent) {
-        (Err(error), Ok(()) ) => return Err(error),
+        (Err(error), Ok(())) => return Err(error),
         (Err(decode), Err(send)) => return Err(if send.class == Class::Defect { decode } else { send }),
         (Ok(_), Err(error)) => return Err(error),
         (Ok(frame), Ok(())) => frame,
@@ -107,7 +120,12 @@ async fn read_table(
 }
 
 /// Moves bytes from the socket to the decoder, a chunk at a time.
-async fn pump(connection: &mut PgConnection, copy: &str, sender: mpsc::Sender<Vec<u8>>, progress: &Progress) -> Result<()> {
+async fn pump(
+    connection: &mut PgConnection,
+    copy: &str,
+    sender: mpsc::Sender<Vec<u8>>,
+    progress: &Progress,
+) -> Result<()> {
     let mut stream = connection.copy_out_raw(copy).await.map_err(|e| source_error(&e))?;
     let mut chunk = Vec::with_capacity(CHUNK_BYTES + 4096);
     let gone = || Error::defect("the decoder went away");
@@ -115,13 +133,20 @@ async fn pump(connection: &mut PgConnection, copy: &str, sender: mpsc::Sender<Ve
         chunk.extend_from_slice(&bytes);
         if chunk.len() >= CHUNK_BYTES {
             progress.check()?;
-            sender.send(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_BYTES + 4096))).await.map_err(|_| gone())?;
+            sender
+                .send(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_BYTES + 4096)))
+                .await
+                .map_err(|_| gone())?;
         }
     }
     sender.send(chunk).await.map_err(|_| gone())
 }
 
-fn decode(mut receiver: mpsc::Receiver<Vec<u8>>, columns: &[(String, Wire)], rows: &crate::progress::Counter) -> Result<DataFrame> {
+fn decode(
+    mut receiver: mpsc::Receiver<Vec<u8>>,
+    columns: &[(String, Wire)],
+    rows: &crate::progress::Counter,
+) -> Result<DataFrame> {
     let mut decoder = Decoder::new(columns);
     let mut frame: Option<DataFrame> = None;
     let mut add = |decoder: &mut Decoder| -> Result<()> {

@@ -11,10 +11,17 @@ use crate::project::job::{ColumnType, TableSource, TableSpec};
 use crate::project::{Job, Project};
 
 /// An empty frame with the columns that the table will have. `None` when that cannot be known offline.
-pub async fn table(project: &Project, job: &Job, spec: &TableSpec, interval: &Interval, offline: bool) -> Result<Option<LazyFrame>> {
+pub async fn table(
+    project: &Project,
+    job: &Job,
+    spec: &TableSpec,
+    interval: &Interval,
+    offline: bool,
+) -> Result<Option<LazyFrame>> {
     match &spec.source {
         TableSource::Parquet { template, .. } => {
-            let path = newest(&project.root, template)?.ok_or_else(|| Error::input(format!("no file matches {template}, for any date")))?;
+            let path = newest(&project.root, template)?
+                .ok_or_else(|| Error::input(format!("no file matches {template}, for any date")))?;
             let found = parquet::described(&path, spec)?;
             Ok(Some(empty(&agree(spec, &path.display().to_string(), &found)?)))
         }
@@ -22,22 +29,29 @@ pub async fn table(project: &Project, job: &Job, spec: &TableSpec, interval: &In
         TableSource::Postgres { connection, sql } => {
             let dsn = project.connection(connection)?.resolve()?;
             let mut connection = crate::postgres::connect(&dsn, &format!("daymill/{}/check", job.name)).await?;
-            let found = postgres::describe(&mut connection, sql, interval).await.map_err(|e| e.context(sql.path.display()))?;
+            let found =
+                postgres::describe(&mut connection, sql, interval).await.map_err(|e| e.context(sql.path.display()))?;
             let wanted = postgres::wanted(spec, &sql.path.display().to_string(), &found)?;
-            Ok(Some(empty(&wanted.iter().filter_map(|(name, wire)| Some((name.clone(), wire.column_type()?))).collect::<Vec<_>>())))
+            Ok(Some(empty(
+                &wanted.iter().filter_map(|(name, wire)| Some((name.clone(), wire.column_type()?))).collect::<Vec<_>>(),
+            )))
         }
     }
 }
 
 /// The last file, by name, that some date would match.
 fn newest(root: &Path, template: &str) -> Result<Option<PathBuf>> {
-    let pattern = ["{date}", "{year}", "{month}", "{day}", "{hour}"].iter().fold(template.to_owned(), |p, name| p.replace(name, "*"));
+    let pattern = ["{date}", "{year}", "{month}", "{day}", "{hour}"]
+        .iter()
+        .fold(template.to_owned(), |p, name| p.replace(name, "*"));
     let full = Path::new(&glob::Pattern::escape(&root.to_string_lossy())).join(pattern);
-    let paths = glob::glob(&full.to_string_lossy()).map_err(|e| Error::config(format!("the pattern {template} is wrong")).cause(e))?;
+    let paths = glob::glob(&full.to_string_lossy())
+        .map_err(|e| Error::config(format!("the pattern {template} is wrong")).cause(e))?;
     Ok(paths.flatten().last())
 }
 
 fn empty(columns: &[(String, ColumnType)]) -> LazyFrame {
-    let schema: Schema = columns.iter().map(|(name, kind)| Field::new(name.as_str().into(), canonical(*kind))).collect();
+    let schema: Schema =
+        columns.iter().map(|(name, kind)| Field::new(name.as_str().into(), canonical(*kind))).collect();
     DataFrame::empty_with_schema(&schema).lazy()
 }

@@ -75,8 +75,16 @@ impl Db {
     pub async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64> {
         let sql = AssertSqlSafe(self.fill(sql));
         match self {
-            Db::Postgres { connection, .. } => sqlx::query_with(sql, postgres(values)?).execute(connection).await.map(|r| r.rows_affected()).map_err(|e| classify::error(&e)),
-            Db::Sqlite(connection) => sqlx::query_with(sql, sqlite(values)?).execute(connection).await.map(|r| r.rows_affected()).map_err(|e| sqlite_error(&e)),
+            Db::Postgres { connection, .. } => sqlx::query_with(sql, postgres(values)?)
+                .execute(connection)
+                .await
+                .map(|r| r.rows_affected())
+                .map_err(|e| classify::error(&e)),
+            Db::Sqlite(connection) => sqlx::query_with(sql, sqlite(values)?)
+                .execute(connection)
+                .await
+                .map(|r| r.rows_affected())
+                .map_err(|e| sqlite_error(&e)),
         }
     }
 
@@ -84,8 +92,12 @@ impl Db {
     pub async fn script(&mut self, sql: &str) -> Result<()> {
         let sql = AssertSqlSafe(self.fill(sql));
         match self {
-            Db::Postgres { connection, .. } => sqlx::raw_sql(sql).execute(connection).await.map(|_| ()).map_err(|e| classify::error(&e)),
-            Db::Sqlite(connection) => sqlx::raw_sql(sql).execute(connection).await.map(|_| ()).map_err(|e| sqlite_error(&e)),
+            Db::Postgres { connection, .. } => {
+                sqlx::raw_sql(sql).execute(connection).await.map(|_| ()).map_err(|e| classify::error(&e))
+            }
+            Db::Sqlite(connection) => {
+                sqlx::raw_sql(sql).execute(connection).await.map(|_| ()).map_err(|e| sqlite_error(&e))
+            }
         }
     }
 
@@ -93,12 +105,20 @@ impl Db {
         let sql = AssertSqlSafe(self.fill(sql));
         match self {
             Db::Postgres { connection, .. } => {
-                let rows = sqlx::query_with(sql, postgres(values)?).fetch_all(connection).await.map_err(|e| classify::error(&e))?;
-                rows.iter().map(|row| (0..row.len()).map(|i| row.try_get(i).map_err(|e| classify::error(&e))).collect()).collect()
+                let rows = sqlx::query_with(sql, postgres(values)?)
+                    .fetch_all(connection)
+                    .await
+                    .map_err(|e| classify::error(&e))?;
+                rows.iter()
+                    .map(|row| (0..row.len()).map(|i| row.try_get(i).map_err(|e| classify::error(&e))).collect())
+                    .collect()
             }
             Db::Sqlite(connection) => {
-                let rows = sqlx::query_with(sql, sqlite(values)?).fetch_all(connection).await.map_err(|e| sqlite_error(&e))?;
-                rows.iter().map(|row| (0..row.len()).map(|i| row.try_get(i).map_err(|e| sqlite_error(&e))).collect()).collect()
+                let rows =
+                    sqlx::query_with(sql, sqlite(values)?).fetch_all(connection).await.map_err(|e| sqlite_error(&e))?;
+                rows.iter()
+                    .map(|row| (0..row.len()).map(|i| row.try_get(i).map_err(|e| sqlite_error(&e))).collect())
+                    .collect()
             }
         }
     }

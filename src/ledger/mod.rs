@@ -113,7 +113,9 @@ pub async fn connect(project: &Project, target: &str, application: &str, create:
                 .disable_statement_logging();
             let options = if create { options.journal_mode(SqliteJournalMode::Wal) } else { options };
             let connection = SqliteConnection::connect_with(&options).await;
-            Ok(Db::Sqlite(connection.map_err(|e| db::sqlite_error(&e).context(format!("cannot open {}", path.display())))?))
+            Ok(Db::Sqlite(
+                connection.map_err(|e| db::sqlite_error(&e).context(format!("cannot open {}", path.display())))?,
+            ))
         }
     }
 }
@@ -134,20 +136,34 @@ async fn version(db: &mut Db) -> Result<usize> {
 async fn migrate(db: &mut Db) -> Result<()> {
     let have = version(db).await?;
     if have > MIGRATIONS.len() {
-        return Err(Error::config(format!("the ledger has version {have}, and this Daymill knows {}", MIGRATIONS.len())).hint("use a newer Daymill"));
+        return Err(Error::config(format!(
+            "the ledger has version {have}, and this Daymill knows {}",
+            MIGRATIONS.len()
+        ))
+        .hint("use a newer Daymill"));
     }
     if have == MIGRATIONS.len() {
         return Ok(());
     }
     // Two first runs at once: the second waits and finds the work done.
     match db.is_postgres() {
-        true => db.script("BEGIN; SELECT pg_advisory_xact_lock(7237117, 1); CREATE SCHEMA IF NOT EXISTS daymill;").await?,
+        true => db.script("BEGIN; SELECT pg_advisory_xact_lock(7237117, 1)").await?,
         false => db.script("BEGIN IMMEDIATE").await?,
     }
     let applied = async {
+        // CREATE SCHEMA IF NOT EXISTS asks for a right on the database even when the schema is there.
+        if db.is_postgres()
+            && db.fetch("SELECT to_regnamespace('daymill')::text", &[]).await?.iter().all(|row| row[0].is_none())
+        {
+            db.script("CREATE SCHEMA daymill").await?;
+        }
         for number in version(db).await?..MIGRATIONS.len() {
             db.script(MIGRATIONS[number]).await?;
-            db.execute("INSERT INTO {migrations} (version, applied_at) VALUES ($1, $2)", &[(number as i64 + 1).into(), instant(Utc::now()).into()]).await?;
+            db.execute(
+                "INSERT INTO {migrations} (version, applied_at) VALUES ($1, $2)",
+                &[(number as i64 + 1).into(), instant(Utc::now()).into()],
+            )
+            .await?;
         }
         Ok(())
     }
@@ -178,7 +194,9 @@ pub async fn lock(db: &mut Db, project: &Project, target: &str, job: &str, inter
                 class as u32, object as u32
             );
             let holder = db.fetch(&sql, &[]).await?;
-            let who = holder.first().map(|row| format!("{}, since {}", row[0].as_deref().unwrap_or("?"), row[1].as_deref().unwrap_or("?")));
+            let who = holder
+                .first()
+                .map(|row| format!("{}, since {}", row[0].as_deref().unwrap_or("?"), row[1].as_deref().unwrap_or("?")));
             Err(locked(job, interval, who))
         }
         Target::Sqlite { path } => {
@@ -189,7 +207,10 @@ pub async fn lock(db: &mut Db, project: &Project, target: &str, job: &str, inter
                 Ok(()) => {
                     let holder = Holder::this_process();
                     let text = format!("{}, pid {}, since {}\n", holder.host, holder.pid, instant(Utc::now()));
-                    handle.set_len(0).and_then(|()| handle.write_all(text.as_bytes())).map_err(|e| Error::io(&file, "write", &e))?;
+                    handle
+                        .set_len(0)
+                        .and_then(|()| handle.write_all(text.as_bytes()))
+                        .map_err(|e| Error::io(&file, "write", &e))?;
                     Ok(Lock::File(handle))
                 }
                 Err(TryLockError::WouldBlock) => {
@@ -205,7 +226,8 @@ pub async fn lock(db: &mut Db, project: &Project, target: &str, job: &str, inter
 
 fn locked(job: &str, interval: &Interval, who: Option<String>) -> Error {
     let who = who.unwrap_or_else(|| "another process".into());
-    Error::new(Class::Locked, format!("{job} {} is being run by {who}", interval.label())).hint("it is safe to try again later")
+    Error::new(Class::Locked, format!("{job} {} is being run by {who}", interval.label()))
+        .hint("it is safe to try again later")
 }
 
 /// Two 32-bit numbers that stand for a job's interval.
@@ -230,7 +252,9 @@ pub async fn is_locked(db: &mut Db, project: &Project, target: &str, row: &RunRo
     let (class, object) = (key as u32, (key >> 32) as u32);
     match &project.targets[target] {
         Target::Postgres { .. } => {
-            let sql = format!("SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::bigint = {class} AND objid::bigint = {object}");
+            let sql = format!(
+                "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::bigint = {class} AND objid::bigint = {object}"
+            );
             Ok(db.fetch(&sql, &[]).await?.first().is_some_and(|r| r[0].as_deref() != Some("0")))
         }
         Target::Sqlite { path } => {
@@ -277,7 +301,9 @@ pub async fn start(db: &mut Db, start: &Start<'_>) -> Result<i64> {
 /// Inside the load transaction: this attempt must still be the newest of its interval.
 pub async fn fence(db: &mut Db, job: &str, interval: &Interval, generation: i64) -> Result<()> {
     let lock = if db.is_postgres() { " FOR UPDATE" } else { "" };
-    let sql = format!("SELECT CAST(generation AS TEXT) FROM {{intervals}} WHERE job = $1 AND interval_start = $2 AND interval_end = $3{lock}");
+    let sql = format!(
+        "SELECT CAST(generation AS TEXT) FROM {{intervals}} WHERE job = $1 AND interval_start = $2 AND interval_end = $3{lock}"
+    );
     let rows = db.fetch(&sql, &[job.into(), instant(interval.start).into(), instant(interval.end).into()]).await?;
     let now: Option<i64> = rows.first().and_then(|row| row[0].as_ref()?.parse().ok());
     if now == Some(generation) {
@@ -293,9 +319,17 @@ pub async fn succeed(db: &mut Db, start: &Start<'_>, end: &End<'_>) -> Result<()
     db.execute(
         "UPDATE {intervals} SET run_id = $1, rows_published = $2, content_hash = $3, published_at = $4 \
          WHERE job = $5 AND interval_start = $6 AND interval_end = $7",
-        &[start.run_id.into(), (end.rows as i64).into(), end.content_hash.into(), instant(Utc::now()).into(),
-          start.job.into(), instant(start.interval.start).into(), instant(start.interval.end).into()],
-    ).await?;
+        &[
+            start.run_id.into(),
+            (end.rows as i64).into(),
+            end.content_hash.into(),
+            instant(Utc::now()).into(),
+            start.job.into(),
+            instant(start.interval.start).into(),
+            instant(start.interval.end).into(),
+        ],
+    )
+    .await?;
     Ok(())
 }
 
@@ -318,7 +352,13 @@ const RUN_COLUMNS: &str = "run_id, job, label, CAST(generation AS TEXT), state, 
     CAST(rows_published AS TEXT), content_hash, model, interval_start, interval_end, report";
 
 /// The newest attempts first. An attempt that says "running" and holds no lock is shown as abandoned.
-pub async fn runs(db: &mut Db, project: &Project, target: &str, job: Option<&str>, limit: usize) -> Result<Vec<RunRow>> {
+pub async fn runs(
+    db: &mut Db,
+    project: &Project,
+    target: &str,
+    job: Option<&str>,
+    limit: usize,
+) -> Result<Vec<RunRow>> {
     let filter = if job.is_some() { "WHERE job = $1" } else { "" };
     let sql = format!("SELECT {RUN_COLUMNS} FROM {{runs}} {filter} ORDER BY run_id DESC LIMIT {limit}");
     let values: Vec<Value> = job.iter().map(|j| (*j).into()).collect();
@@ -327,7 +367,10 @@ pub async fn runs(db: &mut Db, project: &Project, target: &str, job: Option<&str
 
 /// The attempts whose id begins with `prefix`.
 pub async fn runs_like(db: &mut Db, project: &Project, target: &str, prefix: &str) -> Result<Vec<RunRow>> {
-    let sql = format!("SELECT {RUN_COLUMNS} FROM {{runs}} WHERE substr(run_id, 1, {}) = $1 ORDER BY run_id DESC LIMIT 3", prefix.len());
+    let sql = format!(
+        "SELECT {RUN_COLUMNS} FROM {{runs}} WHERE substr(run_id, 1, {}) = $1 ORDER BY run_id DESC LIMIT 3",
+        prefix.len()
+    );
     read_runs(db, project, target, &sql, &[prefix.into()]).await
 }
 

@@ -115,7 +115,9 @@ impl Load {
         }
         let path = self.path;
         match &mut self.db {
-            Db::Postgres { connection, schema } => postgres::copy(connection, &table, &postgres::destination(&table, schema, path), &encoded.bytes).await,
+            Db::Postgres { connection, schema } => {
+                postgres::copy(connection, &table, &postgres::destination(&table, schema, path), &encoded.bytes).await
+            }
             Db::Sqlite(connection) => sqlite::stage(connection, &table, batch).await,
         }
     }
@@ -130,7 +132,14 @@ impl Load {
                 let columns = table.definitions(true).join(", ");
                 self.db.script(&format!("CREATE TEMPORARY TABLE IF NOT EXISTS daymill_staging ({columns}); TRUNCATE pg_temp.daymill_staging")).await
             }
-            (false, _) => self.db.script(&format!("DROP TABLE IF EXISTS temp.daymill_staging; CREATE TEMPORARY TABLE daymill_staging ({})", table.row_definitions().join(", "))).await,
+            (false, _) => {
+                self.db
+                    .script(&format!(
+                        "DROP TABLE IF EXISTS temp.daymill_staging; CREATE TEMPORARY TABLE daymill_staging ({})",
+                        table.row_definitions().join(", ")
+                    ))
+                    .await
+            }
         }
     }
 
@@ -162,7 +171,10 @@ impl Load {
 
     async fn send_commit(&mut self) -> Result<()> {
         self.db.script("COMMIT").await?;
-        fail::fail_point!("commit-answer-lost", |_| Err(Error::new(Class::Unavailable, "the connection failed during COMMIT")));
+        fail::fail_point!("commit-answer-lost", |_| Err(Error::new(
+            Class::Unavailable,
+            "the connection failed during COMMIT"
+        )));
         Ok(())
     }
 
@@ -177,7 +189,11 @@ impl Load {
                 self.db.script("BEGIN").await?;
                 self.replace_old(table).await?;
                 let (published, columns) = (self.db.published(&table.name), table.column_list());
-                self.db.script(&format!("INSERT INTO {published} ({columns}) SELECT {columns} FROM pg_temp.daymill_staging")).await?;
+                self.db
+                    .script(&format!(
+                        "INSERT INTO {published} ({columns}) SELECT {columns} FROM pg_temp.daymill_staging"
+                    ))
+                    .await?;
             }
             (false, _, writing) => {
                 self.db.script("BEGIN IMMEDIATE").await?;
@@ -187,7 +203,8 @@ impl Load {
                 }
             }
         }
-        let start = Start { run_id: &self.run_id, job: &self.job, interval: &self.interval, model: self.model.as_deref() };
+        let start =
+            Start { run_id: &self.run_id, job: &self.job, interval: &self.interval, model: self.model.as_deref() };
         if self.path == Path::Direct {
             // The fence was checked when the transaction began; the row has been locked since.
             fail::fail_point!("before-ledger");
@@ -201,9 +218,17 @@ impl Load {
             return Err(self.fail(error).await);
         }
         let doubt = |cause: &Error| {
-            Error::new(Class::InDoubt, format!("{} {}: the connection died during COMMIT, and whether it happened cannot be found out", self.job, self.interval.label()))
-                .cause(&error).cause(cause)
-                .hint("run the same command again: it replaces the interval, so it is safe either way")
+            Error::new(
+                Class::InDoubt,
+                format!(
+                    "{} {}: the connection died during COMMIT, and whether it happened cannot be found out",
+                    self.job,
+                    self.interval.label()
+                ),
+            )
+            .cause(&error)
+            .cause(cause)
+            .hint("run the same command again: it replaces the interval, so it is safe either way")
         };
         let asked = async {
             fail::fail_point!("settle", |_| Err(Error::new(Class::Unavailable, "the server is gone")));

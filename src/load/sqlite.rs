@@ -26,14 +26,21 @@ pub async fn stage(connection: &mut SqliteConnection, table: &TableSchema, batch
     while at < batch.num_rows() {
         let rows = rows_at_once.min(batch.num_rows() - at);
         let tuple = format!("({})", vec!["?"; columns].join(","));
-        let sql = format!("INSERT INTO temp.daymill_staging ({}) VALUES {}", table.row_list(), vec![tuple.as_str(); rows].join(","));
+        let sql = format!(
+            "INSERT INTO temp.daymill_staging ({}) VALUES {}",
+            table.row_list(),
+            vec![tuple.as_str(); rows].join(",")
+        );
         let mut arguments = SqliteArguments::default();
         for row in at..at + rows {
             for array in batch.columns() {
                 bind(&mut arguments, array, row).map_err(|e| Error::defect("a value cannot be bound").cause(e))?;
             }
         }
-        sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *connection).await.map_err(|e| sqlite_error(&e))?;
+        sqlx::query_with(AssertSqlSafe(sql), arguments)
+            .execute(&mut *connection)
+            .await
+            .map_err(|e| sqlite_error(&e))?;
         at += rows;
     }
     sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(|e| sqlite_error(&e))?;
@@ -54,7 +61,11 @@ pub async fn publish(db: &mut Db, table: &TableSchema, interval: &Interval, run_
     Ok(())
 }
 
-fn bind(arguments: &mut SqliteArguments, array: &ArrayRef, row: usize) -> std::result::Result<(), sqlx::error::BoxDynError> {
+fn bind(
+    arguments: &mut SqliteArguments,
+    array: &ArrayRef,
+    row: usize,
+) -> std::result::Result<(), sqlx::error::BoxDynError> {
     if array.is_null(row) {
         return arguments.add(None::<i64>);
     }

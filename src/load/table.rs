@@ -74,12 +74,19 @@ impl TableSchema {
         let columns = columns.fields().iter().map(|field| {
             let identifier = Identifier::new(field.name())?;
             if LINEAGE.iter().any(|(reserved, _)| *reserved == field.name()) {
-                return Err(Error::config(format!("the column {:?} is one that Daymill adds itself", field.name())).hint("give it another name in the transform"));
+                return Err(Error::config(format!("the column {:?} is one that Daymill adds itself", field.name()))
+                    .hint("give it another name in the transform"));
             }
-            let kind = SqlType::of(field.data_type()).ok_or_else(|| Error::config(format!("column {:?} of type {} cannot be published", field.name(), field.data_type())))?;
+            let kind = SqlType::of(field.data_type()).ok_or_else(|| {
+                Error::config(format!("column {:?} of type {} cannot be published", field.name(), field.data_type()))
+            })?;
             Ok((identifier, kind))
         });
-        Ok(TableSchema { name: Identifier::new(name)?, columns: columns.collect::<Result<_>>()?, key_columns: key.len() })
+        Ok(TableSchema {
+            name: Identifier::new(name)?,
+            columns: columns.collect::<Result<_>>()?,
+            key_columns: key.len(),
+        })
     }
 
     fn all(&self) -> impl Iterator<Item = (String, String, SqlType)> {
@@ -114,14 +121,19 @@ impl TableSchema {
     pub async fn create(&self, db: &mut Db, job: &str) -> Result<()> {
         if existing(db, &self.name).await?.is_empty() {
             let table = db.published(&self.name);
-            let index = Identifier::new(&format!("{}_interval", self.name.name().chars().take(50).collect::<String>()))?;
+            let index =
+                Identifier::new(&format!("{}_interval", self.name.name().chars().take(50).collect::<String>()))?;
             if db.is_postgres() {
                 db.script("SELECT pg_advisory_xact_lock(7237117, 3)").await?;
             }
             let target = if db.is_postgres() { table.clone() } else { self.name.to_string() };
             db.script(&format!("CREATE TABLE IF NOT EXISTS {table} ({}); CREATE INDEX IF NOT EXISTS {index} ON {target} (interval_start)", self.definitions(false).join(", "))).await?;
         }
-        db.execute("INSERT INTO {tables} (table_name, job) VALUES ($1, $2) ON CONFLICT (table_name) DO NOTHING", &[self.name.name().into(), job.into()]).await?;
+        db.execute(
+            "INSERT INTO {tables} (table_name, job) VALUES ($1, $2) ON CONFLICT (table_name) DO NOTHING",
+            &[self.name.name().into(), job.into()],
+        )
+        .await?;
         Ok(())
     }
 
@@ -135,11 +147,18 @@ impl TableSchema {
         for (name, kind) in &wanted {
             match existing.iter().find(|(n, _)| n == name) {
                 None => faults.push(format!("it has no column {name:?} ({kind})")),
-                Some((_, found)) if !found.eq_ignore_ascii_case(kind) => faults.push(format!("its column {name:?} is {found}, not {kind}")),
+                Some((_, found)) if !found.eq_ignore_ascii_case(kind) => {
+                    faults.push(format!("its column {name:?} is {found}, not {kind}"))
+                }
                 Some(_) => {}
             }
         }
-        faults.extend(existing.iter().filter(|(n, _)| !wanted.iter().any(|(w, _)| w == n)).map(|(n, k)| format!("it has the column {n:?} ({k}), which this job does not write")));
+        faults.extend(
+            existing
+                .iter()
+                .filter(|(n, _)| !wanted.iter().any(|(w, _)| w == n))
+                .map(|(n, k)| format!("it has the column {n:?} ({k}), which this job does not write")),
+        );
         if faults.is_empty() {
             return Ok(());
         }
@@ -158,9 +177,12 @@ pub async fn existing(db: &mut Db, table: &Identifier) -> Result<Vec<(String, St
                 "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute \
                  WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
                 &[relation.into()],
-            ).await?
+            )
+            .await?
         }
-        Db::Sqlite(_) => db.fetch("SELECT name, lower(type) FROM pragma_table_info($1)", &[table.name().into()]).await?,
+        Db::Sqlite(_) => {
+            db.fetch("SELECT name, lower(type) FROM pragma_table_info($1)", &[table.name().into()]).await?
+        }
     };
     Ok(rows.into_iter().filter_map(|mut row| Some((row[0].take()?, row[1].take()?))).collect())
 }

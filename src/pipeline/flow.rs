@@ -37,7 +37,9 @@ impl Layout {
     pub fn schema(&self, transformed: &Schema) -> Result<Schema> {
         let mut fields = Vec::new();
         for name in &self.columns {
-            let field = transformed.field_with_name(name).map_err(|e| Error::defect("a published column is missing").cause(e))?;
+            let field = transformed
+                .field_with_name(name)
+                .map_err(|e| Error::defect("a published column is missing").cause(e))?;
             fields.push(field.clone());
         }
         fields.extend(self.outputs.iter().map(|name| Field::new(name, DataType::Float32, true)));
@@ -48,7 +50,8 @@ impl Layout {
         let schema = self.schema(batch.schema_ref())?;
         let own = self.columns.iter().filter_map(|name| batch.column_by_name(name).cloned());
         let scores = outputs.into_iter().map(|values| Arc::new(Float32Array::from(values)) as ArrayRef);
-        RecordBatch::try_new(Arc::new(schema), own.chain(scores).collect()).map_err(|e| Error::defect("a batch lost a column").cause(e))
+        RecordBatch::try_new(Arc::new(schema), own.chain(scores).collect())
+            .map_err(|e| Error::defect("a batch lost a column").cause(e))
     }
 }
 
@@ -139,7 +142,11 @@ impl Flow {
     }
 }
 
-fn run_engine(work: &Work, batches: mpsc::SyncSender<(usize, DataFrame)>, busy: &Arc<Busy>) -> std::result::Result<(), PolarsError> {
+fn run_engine(
+    work: &Work,
+    batches: mpsc::SyncSender<(usize, DataFrame)>,
+    busy: &Arc<Busy>,
+) -> std::result::Result<(), PolarsError> {
     let started = Instant::now();
     let waited = Arc::new(AtomicU64::new(0));
     let (index, waiting, progress) = (AtomicU64::new(0), waited.clone(), work.progress.clone());

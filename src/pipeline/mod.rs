@@ -20,9 +20,9 @@ use crate::ledger::End;
 use crate::load::table::TableSchema;
 use crate::load::{Attempt, Load, Path};
 use crate::postgres::encode::Tail;
+use crate::progress::{Progress, Stage};
 use crate::project::job::OnEmpty;
 use crate::project::{Job, Project};
-use crate::progress::{Progress, Stage};
 use crate::score::Bundle;
 use crate::transform;
 use crate::transform::checks::{Gates, gate};
@@ -136,7 +136,11 @@ pub fn select(job: &Job, bundle: Option<&Bundle>, mut frame: LazyFrame) -> Resul
         let columns: Vec<_> = schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
         let mismatches = bundle.contract.mismatches(&columns);
         if !mismatches.is_empty() {
-            let mut error = Error::input(format!("{} does not give what the model {} takes", job.transform.path.display(), bundle.label()));
+            let mut error = Error::input(format!(
+                "{} does not give what the model {} takes",
+                job.transform.path.display(),
+                bundle.label()
+            ));
             error.causes = mismatches;
             return Err(error.hint(format!("the contract is in {}", bundle.folder.join("model.toml").display())));
         }
@@ -152,14 +156,20 @@ fn layout(job: &Job, bundle: Option<&Bundle>, transformed: &[String]) -> Result<
     let rest = if bundle.is_some() { &job.load.keep[..] } else { transformed };
     columns.extend(rest.iter().filter(|name| !job.key.contains(name)).cloned());
     let mut outputs = bundle.map(|b| b.outputs.clone()).unwrap_or_default();
-    if let Some(renamed) = job.score.as_ref().and_then(|score| score.outputs.clone()) {
+    // Without a bundle the scores, if any, are columns already.
+    if let (Some(_), Some(renamed)) = (bundle, job.score.as_ref().and_then(|score| score.outputs.clone())) {
         if renamed.len() != outputs.len() {
-            return Err(Error::config(format!("score.outputs names {} columns, but the model has {}", renamed.len(), outputs.len())));
+            return Err(Error::config(format!(
+                "score.outputs names {} columns, but the model has {}",
+                renamed.len(),
+                outputs.len()
+            )));
         }
         outputs = renamed;
     }
     if let Some(twice) = outputs.iter().find(|name| columns.contains(name)) {
-        return Err(Error::config(format!("the score {twice:?} has the name of a column that is published too")).hint("rename it with score.outputs"));
+        return Err(Error::config(format!("the score {twice:?} has the name of a column that is published too"))
+            .hint("rename it with score.outputs"));
     }
     Ok(Layout { columns, key: job.key.len(), outputs })
 }
@@ -246,7 +256,13 @@ pub async fn stream_tail(
 }
 
 /// Counts one batch in everything that watches the stream.
-pub fn observe(finished: &Finished, totals: &mut Totals, gates: &mut Gates, sketches: &mut [Sketch], report: &mut RunReport) -> Result<()> {
+pub fn observe(
+    finished: &Finished,
+    totals: &mut Totals,
+    gates: &mut Gates,
+    sketches: &mut [Sketch],
+    report: &mut RunReport,
+) -> Result<()> {
     totals.add(finished);
     report.count(finished.counts);
     gates.add(&finished.batch)?;
@@ -258,13 +274,22 @@ pub fn observe(finished: &Finished, totals: &mut Totals, gates: &mut Gates, sket
 }
 
 /// Everything that must hold before rows are published.
-pub fn judge(job: &Job, report: &mut RunReport, totals: &mut Totals, gates: &Gates, duplicates: impl FnOnce() -> Option<String>) -> Result<()> {
+pub fn judge(
+    job: &Job,
+    report: &mut RunReport,
+    totals: &mut Totals,
+    gates: &Gates,
+    duplicates: impl FnOnce() -> Option<String>,
+) -> Result<()> {
     report.rows.transformed = totals.transformed;
     report.rows.published = totals.published;
     report.content_hash = Some(totals.rows.hex());
     report.checks = gates.verdicts();
     if totals.transformed != totals.published + report.rows.dropped {
-        return Err(Error::defect(format!("{} rows came in, {} were dropped and {} came out", totals.transformed, report.rows.dropped, totals.published)));
+        return Err(Error::defect(format!(
+            "{} rows came in, {} were dropped and {} came out",
+            totals.transformed, report.rows.dropped, totals.published
+        )));
     }
     let allowed = job.score.as_ref().map_or(0.0, |score| score.max_bad_fraction);
     let bad = totals.bad_rows as f64 / totals.transformed.max(1) as f64;
@@ -278,7 +303,9 @@ pub fn judge(job: &Job, report: &mut RunReport, totals: &mut Totals, gates: &Gat
     if totals.repeats() {
         let mut error = Error::data(format!("the key ({}) is not unique; nothing was published", job.key.join(", ")));
         error.causes.extend(duplicates());
-        return Err(error.hint("make the rows unique in the transform, by a rule that says which row wins, or extend the key"));
+        return Err(
+            error.hint("make the rows unique in the transform, by a rule that says which row wins, or extend the key")
+        );
     }
     for verdict in report.checks.iter().filter(|v| !v.passed && v.severity == "warn") {
         report.warnings.push(format!("check {}: {}", verdict.check, verdict.found));
@@ -286,7 +313,13 @@ pub fn judge(job: &Job, report: &mut RunReport, totals: &mut Totals, gates: &Gat
     gate(&report.checks)
 }
 
-pub async fn finish_load(context: &Context, report: &mut RunReport, mut load: Load, gated: Result<Totals>, target: &str) -> Result<()> {
+pub async fn finish_load(
+    context: &Context,
+    report: &mut RunReport,
+    mut load: Load,
+    gated: Result<Totals>,
+    target: &str,
+) -> Result<()> {
     let Context { job, interval, progress, .. } = context;
     let totals = match gated {
         Ok(totals) => totals,
@@ -297,14 +330,18 @@ pub async fn finish_load(context: &Context, report: &mut RunReport, mut load: Lo
             OnEmpty::Replace => {}
             OnEmpty::Skip => {
                 report.state = "skipped".into();
-                report.warnings.push(format!("{} has no rows; what was published before is untouched", interval.label()));
+                report
+                    .warnings
+                    .push(format!("{} has no rows; what was published before is untouched", interval.label()));
                 let skip = Error::data("no rows; skipped");
                 load.fail(skip).await;
                 return Ok(());
             }
             OnEmpty::Error => {
-                let error = Error::data(format!("{} {} gave no rows; nothing was published", job.name, interval.label()))
-                    .hint("if a day without rows is normal, set on_empty = \"replace\" or \"skip\" in the job file");
+                let error =
+                    Error::data(format!("{} {} gave no rows; nothing was published", job.name, interval.label())).hint(
+                        "if a day without rows is normal, set on_empty = \"replace\" or \"skip\" in the job file",
+                    );
                 return Err(load.fail(error).await);
             }
         }
@@ -326,7 +363,8 @@ pub fn explain(stop: Stop, job: &Job, extraction: &Extraction) -> Error {
         Stop::Other(error) => error,
         Stop::Engine(error) => {
             let files = extraction.inputs.iter().filter(|input| input.file.is_some());
-            let damaged = files.filter_map(|input| extract::parquet::verify(std::path::Path::new(&input.from)).err()).next();
+            let damaged =
+                files.filter_map(|input| extract::parquet::verify(std::path::Path::new(&input.from)).err()).next();
             damaged.unwrap_or_else(|| transform::run_error(&job.transform, &error))
         }
     }

@@ -223,7 +223,15 @@ const KEPT: usize = 1 << 17;
 
 impl Sketch {
     pub fn new(name: &str) -> Sketch {
-        Sketch { name: name.to_owned(), kept: Vec::new(), stride: 1, seen: 0, sum: 0.0, min: f32::INFINITY, max: f32::NEG_INFINITY }
+        Sketch {
+            name: name.to_owned(),
+            kept: Vec::new(),
+            stride: 1,
+            seen: 0,
+            sum: 0.0,
+            min: f32::INFINITY,
+            max: f32::NEG_INFINITY,
+        }
     }
 
     pub fn add(&mut self, scores: &[f32]) {
@@ -279,7 +287,7 @@ mod tests {
     #[test]
     fn a_sketch_is_bounded_and_close() {
         let mut sketch = Sketch::new("p");
-        let scores: Vec<f32> = (0..1_000_000).map(|i| ((i * 7919) % 1_000_000) as f32 / 1e6).collect();
+        let scores: Vec<f32> = (0..1_000_000u64).map(|i| ((i * 7919) % 1_000_000) as f32 / 1e6).collect();
         sketch.add(&scores);
         assert!(sketch.kept.len() <= KEPT + 1);
         let summary = sketch.summary().unwrap();

@@ -50,7 +50,8 @@ pub async fn extract(context: &Context, report: &mut RunReport, out: &Path) -> R
     let extraction = extract::extract(&context.project, &context.job, &context.interval, &context.progress).await?;
     record_inputs(report, &extraction);
     for (name, frame) in &extraction.tables {
-        let rows = write_frame(context, frame.clone(), &out.join(format!("{name}.parquet"))).map_err(|e| explain_write(e, context, &extraction))?;
+        let rows = write_frame(context, frame.clone(), &out.join(format!("{name}.parquet")))
+            .map_err(|e| explain_write(e, context, &extraction))?;
         report.rows.published += rows;
     }
     extraction.inputs.iter().filter_map(|input| input.file.as_ref()).try_for_each(|file| file.recheck())?;
@@ -80,7 +81,8 @@ pub fn transform(context: &Context, report: &mut RunReport, input: &Path, out: &
 /// Scores the features of `input` and leaves what would be published.
 pub async fn score(context: &Context, report: &mut RunReport, input: &Path, out: &Path) -> Result<()> {
     let bundle = open_bundle(context, report)?.ok_or_else(|| {
-        Error::usage(format!("the job {} has no [score]", context.job.name)).hint("load its transform with: daymill load")
+        Error::usage(format!("the job {} has no [score]", context.job.name))
+            .hint("load its transform with: daymill load")
     })?;
     let (frame, _) = open(context, input, "transform", report)?;
     let planned = super::select(&context.job, Some(&bundle), frame)?;
@@ -119,12 +121,21 @@ pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()>
         oracle: bundle.oracle.clone(),
     });
     let mut frame = scan(loose.input)?;
-    let names = frame.collect_schema().map_err(|e| Error::input(format!("cannot read {}", loose.input.display())).cause(e))?;
+    let names =
+        frame.collect_schema().map_err(|e| Error::input(format!("cannot read {}", loose.input.display())).cause(e))?;
     let empty = frames::to_batch(&polars::prelude::DataFrame::empty_with_schema(&names));
-    let schema = empty.map_err(|_| Error::input(format!("{} has columns of types that cannot be read", loose.input.display())))?.schema();
+    let schema = empty
+        .map_err(|_| Error::input(format!("{} has columns of types that cannot be read", loose.input.display())))?
+        .schema();
     let columns: Vec<_> = schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
     let mut faults = bundle.contract.mismatches(&columns);
-    faults.extend(loose.keep.iter().filter(|name| !names.contains(name)).map(|name| format!("the column {name:?} of --keep is missing")));
+    faults.extend(
+        loose
+            .keep
+            .iter()
+            .filter(|name| !names.contains(name))
+            .map(|name| format!("the column {name:?} of --keep is missing")),
+    );
     if !faults.is_empty() {
         let mut error = Error::input(format!("{} does not have what is asked of it", loose.input.display()));
         error.causes = faults;
@@ -147,7 +158,14 @@ pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()>
     score_into(work, report, loose.out, &published, &marks, loose.input).await
 }
 
-async fn score_into(work: Work, report: &mut RunReport, out: &Path, schema: &Schema, marks: &[(String, String)], place: &Path) -> Result<()> {
+async fn score_into(
+    work: Work,
+    report: &mut RunReport,
+    out: &Path,
+    schema: &Schema,
+    marks: &[(String, String)],
+    place: &Path,
+) -> Result<()> {
     work.progress.enter(Stage::Score);
     let (at, progress) = (Instant::now(), work.progress.clone());
     let mut sketches: Vec<Sketch> = work.layout.outputs.iter().map(|name| Sketch::new(name)).collect();
@@ -160,7 +178,9 @@ async fn score_into(work: Work, report: &mut RunReport, out: &Path, schema: &Sch
             Ok(Some(finished)) => finished,
             Ok(None) => break,
             Err(super::Stop::Other(error)) => return Err(error),
-            Err(super::Stop::Engine(error)) => return Err(Error::input(format!("cannot read {}", place.display())).cause(error)),
+            Err(super::Stop::Engine(error)) => {
+                return Err(Error::input(format!("cannot read {}", place.display())).cause(error));
+            }
         };
         progress.check()?;
         observe(&finished, &mut totals, &mut gates, &mut sketches, report)?;
@@ -183,7 +203,9 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
     let mark = |key: &str| marks.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
     let model = mark(MODEL);
     if context.job.score.is_some() && model.is_none() {
-        return Err(Error::input(format!("{} was not left by a score stage", input.display())).hint("run: daymill score"));
+        return Err(
+            Error::input(format!("{} was not left by a score stage", input.display())).hint("run: daymill score")
+        );
     }
     let mut load = super::begin_load(context, report, model.as_deref()).await?;
     let planned = super::select(&context.job, None, frame).and_then(|planned| {
@@ -198,8 +220,17 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
         Ok(planned) => planned,
         Err(error) => return Err(load.fail(error).await),
     };
-    let scores: Vec<String> = planned.schema.fields().iter().filter(|f| model.is_some() && *f.data_type() == DataType::Float32).map(|f| f.name().clone()).collect();
-    let version = model.as_deref().and_then(|label| label.rsplit_once('@')).and_then(|(name, version)| Some((name, version.parse().ok()?)));
+    let scores: Vec<String> = planned
+        .schema
+        .fields()
+        .iter()
+        .filter(|f| model.is_some() && *f.data_type() == DataType::Float32)
+        .map(|f| f.name().clone())
+        .collect();
+    let version = model
+        .as_deref()
+        .and_then(|label| label.rsplit_once('@'))
+        .and_then(|(name, version)| Some((name, version.parse().ok()?)));
     let tail = table::tail(&context.interval, &report.run_id, version);
     let frame = planned.frame.clone();
     let streamed = super::stream_tail(context, report, planned, None, &mut load, tail, &scores).await;
@@ -212,13 +243,25 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
 }
 
 /// Opens a file that an earlier stage left, and makes sure that it is of this job and interval.
-fn open(context: &Context, path: &Path, stage: &str, report: &mut RunReport) -> Result<(LazyFrame, Vec<(String, String)>)> {
+fn open(
+    context: &Context,
+    path: &Path,
+    stage: &str,
+    report: &mut RunReport,
+) -> Result<(LazyFrame, Vec<(String, String)>)> {
     if !path.exists() {
-        return Err(Error::input(format!("{} is not there", path.display()))
-            .hint(format!("run the stage before: daymill {stage} {} --date {}", context.job.name, context.interval.label())));
+        return Err(Error::input(format!("{} is not there", path.display())).hint(format!(
+            "run the stage before: daymill {stage} {} --date {}",
+            context.job.name,
+            context.interval.label()
+        )));
     }
     let footer = source::footer(path)?;
-    let found: Vec<(String, String)> = footer.file_metadata().key_value_metadata().into_iter().flatten()
+    let found: Vec<(String, String)> = footer
+        .file_metadata()
+        .key_value_metadata()
+        .into_iter()
+        .flatten()
         .filter_map(|kv| Some((kv.key.clone(), kv.value.clone()?)))
         .collect();
     for (key, wanted) in marks(context) {
@@ -244,7 +287,8 @@ fn scan(path: &Path) -> Result<LazyFrame> {
     source::footer(path)?;
     let name = path.to_str().ok_or_else(|| Error::config(format!("the path {} is not UTF-8", path.display())))?;
     let args = ScanArgsParquet { glob: false, ..ScanArgsParquet::default() };
-    LazyFrame::scan_parquet(PlRefPath::new(name), args).map_err(|e| Error::input(format!("cannot read {}", path.display())).cause(e))
+    LazyFrame::scan_parquet(PlRefPath::new(name), args)
+        .map_err(|e| Error::input(format!("cannot read {}", path.display())).cause(e))
 }
 
 enum WriteError {
@@ -312,11 +356,15 @@ impl Writer {
 
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
-        self.writer.write(batch).map_err(|e| Error::new(crate::error::Class::Io, format!("cannot write {}", self.draft.display())).cause(e))
+        self.writer
+            .write(batch)
+            .map_err(|e| Error::new(crate::error::Class::Io, format!("cannot write {}", self.draft.display())).cause(e))
     }
 
     fn finish(mut self) -> Result<u64> {
-        self.writer.finish().map_err(|e| Error::new(crate::error::Class::Io, format!("cannot write {}", self.draft.display())).cause(e))?;
+        self.writer.finish().map_err(|e| {
+            Error::new(crate::error::Class::Io, format!("cannot write {}", self.draft.display())).cause(e)
+        })?;
         std::fs::rename(&self.draft, &self.out).map_err(|e| Error::io(&self.out, "write", &e))?;
         Ok(self.rows)
     }

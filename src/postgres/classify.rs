@@ -22,7 +22,8 @@ pub fn error(error: &sqlx::Error) -> Error {
             }
             found
         }
-        sqlx::Error::Tls(cause) => Error::config("the TLS handshake failed").cause(cause)
+        sqlx::Error::Tls(cause) => Error::config("the TLS handshake failed")
+            .cause(cause)
             .hint("check the certificate, root_certificate and tls = \"verify-full\" of the connection"),
         sqlx::Error::Configuration(cause) => Error::config("the connection cannot be configured").cause(cause),
         sqlx::Error::Io(cause) => Error::new(Class::Unavailable, "the connection failed").cause(cause).transient(),

@@ -103,7 +103,9 @@ impl Builder {
             DataType::Int64 => Builder::Int(Int64Builder::new()),
             DataType::Float64 => Builder::Float(Float64Builder::new()),
             DataType::Date32 => Builder::Date(Date32Builder::new()),
-            DataType::Timestamp(_, zone) => Builder::Timestamp(TimestampMicrosecondBuilder::new().with_timezone_opt(zone)),
+            DataType::Timestamp(_, zone) => {
+                Builder::Timestamp(TimestampMicrosecondBuilder::new().with_timezone_opt(zone))
+            }
             _ => Builder::Text(StringViewBuilder::new()),
         }
     }
@@ -176,7 +178,8 @@ impl Decoder {
     pub fn batch(&mut self) -> Result<RecordBatch> {
         self.rows = 0;
         let arrays = self.columns.iter_mut().map(|(_, builder)| builder.finish()).collect();
-        RecordBatch::try_new(self.schema.clone(), arrays).map_err(|e| Error::defect("decoded columns differ in length").cause(e))
+        RecordBatch::try_new(self.schema.clone(), arrays)
+            .map_err(|e| Error::defect("decoded columns differ in length").cause(e))
     }
 
     /// The stream ended; it must have ended where the format says.
@@ -291,7 +294,8 @@ fn append(wire: Wire, builder: &mut Builder, value: &[u8]) -> Result<(), String>
 
 /// A numeric as the nearest float. A whole number that no float holds is refused: it is an identifier, not a measure.
 fn numeric(value: &[u8]) -> Result<f64, String> {
-    let field = |i: usize| value.get(2 * i..2 * i + 2).map(|b| i16::from_be_bytes([b[0], b[1]])).ok_or("a short numeric");
+    let field =
+        |i: usize| value.get(2 * i..2 * i + 2).map(|b| i16::from_be_bytes([b[0], b[1]])).ok_or("a short numeric");
     let (count, weight, sign) = (field(0)?, i32::from(field(1)?), field(2)? as u16);
     match sign {
         0xC000 => return Ok(f64::NAN),
@@ -309,8 +313,14 @@ fn numeric(value: &[u8]) -> Result<f64, String> {
     let groups = i32::from(count).max(weight + 1);
     let exponent = 4 * (weight + 1 - groups);
     let float: f64 = format!("{text}e{exponent}").parse().map_err(|_| "a damaged numeric")?;
-    if exponent == 0 && float.abs() > 9_007_199_254_740_992.0 && format!("{:.0}", float.abs()) != text.trim_start_matches('-').trim_start_matches('0') {
-        return Err(format!("the whole number {} is more than a float holds; cast it to bigint or text in the SQL", text.replacen('0', "", 1)));
+    if exponent == 0
+        && float.abs() >= 9_007_199_254_740_992.0
+        && format!("{:.0}", float.abs()) != text.trim_start_matches('-').trim_start_matches('0')
+    {
+        return Err(format!(
+            "the whole number {} is more than a float holds; cast it to bigint or text in the SQL",
+            text.replacen('0', "", 1)
+        ));
     }
     Ok(float)
 }

@@ -60,7 +60,11 @@ pub fn encode(batch: &RecordBatch, key_columns: usize, tail: &Tail) -> Result<En
         .map(|(field, array)| Ok((view(field.name(), array)?, array.nulls())))
         .collect::<Result<Vec<_>>>()?;
     let count = (columns.len() as i16 + tail.fields).to_be_bytes();
-    let mut out = Encoded { bytes: Vec::with_capacity(batch.num_rows() * 96), keys: Vec::with_capacity(batch.num_rows()), ..Encoded::default() };
+    let mut out = Encoded {
+        bytes: Vec::with_capacity(batch.num_rows() * 96),
+        keys: Vec::with_capacity(batch.num_rows()),
+        ..Encoded::default()
+    };
     for row in 0..batch.num_rows() {
         out.bytes.extend(count);
         let start = out.bytes.len();
@@ -89,7 +93,9 @@ fn view<'a>(name: &str, array: &'a ArrayRef) -> Result<Values<'a>> {
         DataType::Float64 => Values::Float64(array.as_primitive::<Float64Type>().values()),
         DataType::Utf8View => Values::Text(array.as_string_view()),
         DataType::Date32 => Values::Date(array.as_primitive::<Date32Type>().values()),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => Values::Timestamp(array.as_primitive::<TimestampMicrosecondType>().values()),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            Values::Timestamp(array.as_primitive::<TimestampMicrosecondType>().values())
+        }
         other => return Err(Error::defect(format!("column {name:?} of type {other} reached the encoder"))),
     })
 }
@@ -117,11 +123,14 @@ fn value(values: &Values<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
             out.extend_from_slice(text.as_bytes());
         }
         Values::Date(values) => {
-            let days = values[row].checked_sub(EPOCH_DAYS).ok_or_else(|| Error::data("a date is out of Postgres's range"))?;
+            let days =
+                values[row].checked_sub(EPOCH_DAYS).ok_or_else(|| Error::data("a date is out of Postgres's range"))?;
             four(out, days.to_be_bytes());
         }
         Values::Timestamp(values) => {
-            let micros = values[row].checked_sub(EPOCH_MICROS).ok_or_else(|| Error::data("a timestamp is out of Postgres's range"))?;
+            let micros = values[row]
+                .checked_sub(EPOCH_MICROS)
+                .ok_or_else(|| Error::data("a timestamp is out of Postgres's range"))?;
             eight(out, micros.to_be_bytes());
         }
     }

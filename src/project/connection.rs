@@ -29,8 +29,12 @@ pub enum Tls {
     VerifyFull,
 }
 
-const TLS_WORDS: [(&str, Tls); 4] =
-    [("disable", Tls::Disable), ("require", Tls::Require), ("verify-ca", Tls::VerifyCa), ("verify-full", Tls::VerifyFull)];
+const TLS_WORDS: [(&str, Tls); 4] = [
+    ("disable", Tls::Disable),
+    ("require", Tls::Require),
+    ("verify-ca", Tls::VerifyCa),
+    ("verify-full", Tls::VerifyFull),
+];
 
 /// Everything a driver needs.
 #[derive(Clone, Debug)]
@@ -47,8 +51,13 @@ pub struct Dsn {
 #[derive(Clone, Debug)]
 pub enum Target {
     /// The embedded warehouse: one SQLite file.
-    Sqlite { path: PathBuf },
-    Postgres { connection: String, schema: String },
+    Sqlite {
+        path: PathBuf,
+    },
+    Postgres {
+        connection: String,
+        schema: String,
+    },
 }
 
 impl Connection {
@@ -60,8 +69,11 @@ impl Connection {
                 && (key == "password" || literal_password(&at.value))
                 && !at.value.contains("${")
             {
-                table.fault_hint(at.line, format!("connection.{name}.{key} holds a password"),
-                    "write ${env:NAME} or ${file:/run/secrets/name}, so that the secret stays out of the file");
+                table.fault_hint(
+                    at.line,
+                    format!("connection.{name}.{key} holds a password"),
+                    "write ${env:NAME} or ${file:/run/secrets/name}, so that the secret stays out of the file",
+                );
             }
         }
         let port = table.integer("port").and_then(|at| {
@@ -100,7 +112,9 @@ impl Connection {
         let host = field(&self.host)?.or(parts.host).unwrap_or_else(|| "localhost".into());
         let user = field(&self.user)?.or(parts.user).unwrap_or_else(|| "postgres".into());
         let local = host.starts_with('/') || matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
-        let password = field(&self.password)?.map(Secret::new).or(parts.password)
+        let password = field(&self.password)?
+            .map(Secret::new)
+            .or(parts.password)
             .or_else(|| std::env::var("PGPASSWORD").ok().filter(|p| !p.is_empty()).map(Secret::new));
         Ok(Dsn {
             port: self.port.or(parts.port).unwrap_or(5432),
@@ -124,7 +138,9 @@ impl Dsn {
 impl Target {
     pub fn read(name: &str, root: &Path, table: &Table<'_>) -> Option<Target> {
         let target = match table.word("kind", &[("sqlite", true), ("postgres", false)]) {
-            Some(at) if at.value => table.required_string("path").map(|at| Target::Sqlite { path: root.join(at.value) }),
+            Some(at) if at.value => {
+                table.required_string("path").map(|at| Target::Sqlite { path: root.join(at.value) })
+            }
             Some(_) => {
                 let schema = table.string("schema").map_or_else(|| "public".to_owned(), |at| at.value);
                 table.required_string("connection").map(|at| Target::Postgres { connection: at.value, schema })
@@ -158,8 +174,12 @@ struct UrlParts {
 impl UrlParts {
     /// `postgres://user:password@host:port/database?host=/run&sslmode=...`. The messages never quote the URL.
     fn parse(url: &str) -> Result<UrlParts> {
-        let wrong = |what: &str| Error::config(format!("the URL {what}")).hint("write it as postgres://user@host:5432/database");
-        let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"))
+        let wrong = |what: &str| {
+            Error::config(format!("the URL {what}")).hint("write it as postgres://user@host:5432/database")
+        };
+        let rest = url
+            .strip_prefix("postgres://")
+            .or_else(|| url.strip_prefix("postgresql://"))
             .ok_or_else(|| wrong("does not begin with postgres://"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
@@ -175,7 +195,9 @@ impl UrlParts {
             parts.user = Some(decode(user).ok_or_else(|| wrong("has a bad % escape"))?).filter(|u| !u.is_empty());
         }
         let (host, port) = match address.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().map_err(|_| wrong("has a bad port"))?)),
+            Some((host, port)) if !port.ends_with(']') => {
+                (host, Some(port.parse().map_err(|_| wrong("has a bad port"))?))
+            }
             _ => (address, None),
         };
         parts.port = port;
@@ -192,7 +214,12 @@ impl UrlParts {
                 "sslrootcert" => parts.root_certificate = Some(value.into()),
                 "sslmode" => {
                     let word = TLS_WORDS.iter().find(|(word, _)| *word == value);
-                    parts.tls = Some(word.ok_or_else(|| wrong("has an sslmode other than disable, require, verify-ca, verify-full"))?.1);
+                    parts.tls = Some(
+                        word.ok_or_else(|| {
+                            wrong("has an sslmode other than disable, require, verify-ca, verify-full")
+                        })?
+                        .1,
+                    );
                 }
                 _ => return Err(wrong(&format!("has the unknown parameter {key}"))),
             }
@@ -227,7 +254,10 @@ mod tests {
     #[test]
     fn a_url_is_taken_apart() {
         let parts = UrlParts::parse("postgres://me:p%40ss@db.example:5433/ops?sslmode=require").unwrap();
-        assert_eq!((parts.host.as_deref(), parts.port, parts.user.as_deref()), (Some("db.example"), Some(5433), Some("me")));
+        assert_eq!(
+            (parts.host.as_deref(), parts.port, parts.user.as_deref()),
+            (Some("db.example"), Some(5433), Some("me"))
+        );
         assert_eq!(parts.password.unwrap().expose(), "p@ss");
         assert_eq!(parts.tls, Some(Tls::Require));
         let socket = UrlParts::parse("postgres:///ops?host=/var/run/postgresql").unwrap();

@@ -56,7 +56,10 @@ pub enum TableSource {
         /// Rows outside the table's span are left unread by this column.
         time_column: Option<String>,
     },
-    Postgres { connection: String, sql: SqlFile },
+    Postgres {
+        connection: String,
+        sql: SqlFile,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +148,9 @@ impl Job {
         if !valid_name(name) || !file.is_file() {
             let jobs = list(root)?;
             let mut error = Error::config(format!("there is no job {name:?} in {}", root.join("jobs").display()));
-            error.hint = meant(name, jobs.iter().map(String::as_str))
-                .or_else(|| Some(format!("the jobs are: {}", if jobs.is_empty() { "none".into() } else { jobs.join(", ") })));
+            error.hint = meant(name, jobs.iter().map(String::as_str)).or_else(|| {
+                Some(format!("the jobs are: {}", if jobs.is_empty() { "none".into() } else { jobs.join(", ") }))
+            });
             return Err(error);
         }
         let source = Source::open(&file)?;
@@ -163,13 +167,13 @@ impl Job {
             _ => Err(Error::faults(source.into_faults())),
         }
     }
-
 }
 
 /// The names of all jobs of a project, sorted.
 pub fn list(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("jobs");
-    let entries = std::fs::read_dir(&folder).map_err(|e| Error::config(format!("cannot read {}", folder.display())).cause(e))?;
+    let entries =
+        std::fs::read_dir(&folder).map_err(|e| Error::config(format!("cannot read {}", folder.display())).cause(e))?;
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.strip_suffix(".toml").map(str::to_owned))
         .collect();
@@ -194,7 +198,8 @@ impl JobReader<'_> {
         let description = table.string("description").map(|at| at.value).unwrap_or_default();
         let schedule = table.string("schedule").map(|at| at.value);
         let zone = self.zone(table);
-        let grain = table.word("grain", &[("day", Grain::Day), ("hour", Grain::Hour)]).map_or(Grain::Day, |at| at.value);
+        let grain =
+            table.word("grain", &[("day", Grain::Day), ("hour", Grain::Hour)]).map_or(Grain::Day, |at| at.value);
         let key = self.key(table);
         let on_empty = table
             .word("on_empty", &[("error", OnEmpty::Error), ("replace", OnEmpty::Replace), ("skip", OnEmpty::Skip)])
@@ -313,7 +318,10 @@ impl JobReader<'_> {
                 for name in extract.keys() {
                     let Some(own) = extract.table(&name) else { continue };
                     if !tables.contains(&name) {
-                        own.fault(own.line(), format!("target.{target}.extract.{name} overrides a table that [extract] does not have"));
+                        own.fault(
+                            own.line(),
+                            format!("target.{target}.extract.{name} overrides a table that [extract] does not have"),
+                        );
                     }
                     let source = self.source(&name, &own);
                     own.finish();
@@ -348,8 +356,11 @@ impl JobReader<'_> {
                 Some(TableSource::Postgres { connection: connection.value, sql })
             }
             _ => {
-                table.fault_hint(table.line(), format!("extract.{name} must say where its rows come from"),
-                    "either parquet = \"path\", or connection = \"name\" and sql = \"file\"");
+                table.fault_hint(
+                    table.line(),
+                    format!("extract.{name} must say where its rows come from"),
+                    "either parquet = \"path\", or connection = \"name\" and sql = \"file\"",
+                );
                 None
             }
         }
@@ -386,8 +397,11 @@ impl JobReader<'_> {
         if let Some(at) = &model
             && !at.value.contains('@')
         {
-            table.fault_hint(at.line, format!("score.model {:?} does not say which version", at.value),
-                "write folder@alias or folder@version, as in models/flight_delay@champion");
+            table.fault_hint(
+                at.line,
+                format!("score.model {:?} does not say which version", at.value),
+                "write folder@alias or folder@version, as in models/flight_delay@champion",
+            );
         }
         table.finish();
         model.map(|_| spec)
@@ -426,15 +440,20 @@ fn placeholders(table: &Table<'_>, at: &At<String>) {
     for (i, _) in at.value.match_indices('{') {
         let name = at.value[i + 1..].split('}').next().unwrap_or_default();
         if !KNOWN.contains(&name) {
-            table.fault_hint(at.line, format!("unknown placeholder {{{name}}} in {:?}", at.value),
-                "known are {date}, {year}, {month}, {day} and {hour}");
+            table.fault_hint(
+                at.line,
+                format!("unknown placeholder {{{name}}} in {:?}", at.value),
+                "known are {date}, {year}, {month}, {day} and {hour}",
+            );
         }
     }
 }
 
 fn check(table: &Table<'_>) -> Option<Check> {
     let column = table.string("column").map(|at| at.value);
-    let severity = table.word("severity", &[("error", Severity::Error), ("warn", Severity::Warn)]).map_or(Severity::Error, |at| at.value);
+    let severity = table
+        .word("severity", &[("error", Severity::Error), ("warn", Severity::Warn)])
+        .map_or(Severity::Error, |at| at.value);
     let range = table.range("range").map(|at| Rule::Range(at.value.0, at.value.1));
     let mean = table.range("mean").map(|at| Rule::Mean(at.value.0, at.value.1));
     let rows = table.range("rows").map(|at| Rule::Rows(at.value.0, at.value.1));
@@ -444,8 +463,11 @@ fn check(table: &Table<'_>) -> Option<Check> {
     let mut rules: Vec<Rule> = [range, mean, rows, values, not_null].into_iter().flatten().collect();
     let of_rows = matches!(rules.first(), Some(Rule::Rows(..)));
     if rules.len() != 1 || (column.is_none() != of_rows) {
-        table.fault_hint(table.line(), "a [[check]] has one rule: range, not_null, values or mean of a column, or rows without one",
-            "write one [[check]] per rule");
+        table.fault_hint(
+            table.line(),
+            "a [[check]] has one rule: range, not_null, values or mean of a column, or rows without one",
+            "write one [[check]] per rule",
+        );
         return None;
     }
     Some(Check { line: table.line(), column, rule: rules.remove(0), severity })

@@ -63,7 +63,10 @@ impl Project {
                         if let Some(Target::Postgres { connection, .. }) = &target
                             && !connections.contains_key(connection)
                         {
-                            own.fault(own.line(), format!("target.{name} uses the connection {connection:?}, which does not exist"));
+                            own.fault(
+                                own.line(),
+                                format!("target.{name} uses the connection {connection:?}, which does not exist"),
+                            );
                         }
                         if let Some(target) = target {
                             targets.insert(name, target);
@@ -101,7 +104,8 @@ impl Project {
             Some(name) if self.targets.contains_key(&name) => Ok(name),
             Some(name) => {
                 let mut error = Error::usage(format!("there is no target {name:?} in {FILE}"));
-                error.hint = meant(&name, self.targets.keys().map(String::as_str)).or_else(|| Some(format!("the targets are: {names}")));
+                error.hint = meant(&name, self.targets.keys().map(String::as_str))
+                    .or_else(|| Some(format!("the targets are: {names}")));
                 Err(error)
             }
             None => Err(Error::usage("which target?").hint(format!("pass --target; the targets are: {names}"))),

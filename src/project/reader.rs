@@ -219,7 +219,8 @@ impl<'a> Table<'a> {
 
     /// Every key of a table whose keys the user chooses, in the order of the file.
     pub fn keys(&self) -> Vec<String> {
-        let mut keys: Vec<_> = self.values.iter().map(|(key, _)| (key.span().start, key.get_ref().to_string())).collect();
+        let mut keys: Vec<_> =
+            self.values.iter().map(|(key, _)| (key.span().start, key.get_ref().to_string())).collect();
         keys.sort();
         keys.into_iter().map(|(_, key)| key).collect()
     }
@@ -233,7 +234,11 @@ impl<'a> Table<'a> {
                 continue;
             }
             let line = self.source.line_of(value.span().start);
-            self.source.fault(line, format!("unknown key {}", self.full(key)), meant(key, known.iter().map(String::as_str)));
+            self.source.fault(
+                line,
+                format!("unknown key {}", self.full(key)),
+                meant(key, known.iter().map(String::as_str)),
+            );
         }
     }
 }

@@ -36,7 +36,8 @@ impl fmt::Debug for Secret {
 /// The last line of defence: every secret this process has read is blotted out of a text.
 pub fn redact(text: &str) -> String {
     let seen = SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    seen.iter().fold(text.to_owned(), |text, secret| if text.contains(secret) { text.replace(secret, "***") } else { text })
+    seen.iter()
+        .fold(text.to_owned(), |text, secret| if text.contains(secret) { text.replace(secret, "***") } else { text })
 }
 
 /// Replaces `${env:NAME}`, `${env:NAME:-default}` and `${file:PATH}`.
@@ -62,7 +63,8 @@ fn reference(reference: &str) -> Result<String> {
             match (std::env::var(name), default) {
                 (Ok(value), _) if !value.is_empty() => Ok(value),
                 (_, Some(default)) => Ok(default.to_owned()),
-                _ => Err(Error::config(format!("the environment variable {name} is not set")).hint(format!("export {name}=..."))),
+                _ => Err(Error::config(format!("the environment variable {name} is not set"))
+                    .hint(format!("export {name}=..."))),
             }
         }
         Some(("file", path)) => {

@@ -63,8 +63,10 @@ impl Bundle {
 
     /// Opens `folder@alias` or `folder@version` below `root`.
     pub fn find(root: &Path, reference: &str) -> Result<Bundle> {
-        let (folder, version) = reference.rsplit_once('@')
-            .ok_or_else(|| Error::config(format!("the model {reference:?} does not say which version")).hint("write folder@champion or folder@3"))?;
+        let (folder, version) = reference.rsplit_once('@').ok_or_else(|| {
+            Error::config(format!("the model {reference:?} does not say which version"))
+                .hint("write folder@champion or folder@3")
+        })?;
         let family = root.join(folder);
         let version = match version.parse::<i64>() {
             Ok(version) => version,
@@ -75,7 +77,8 @@ impl Bundle {
 
     pub fn open(folder: &Path) -> Result<Bundle> {
         let file = folder.join("model.toml");
-        let source = Source::open(&file).map_err(|e| Error::input(format!("{} is not a bundle", folder.display())).cause(e))?;
+        let source =
+            Source::open(&file).map_err(|e| Error::input(format!("{} is not a bundle", folder.display())).cause(e))?;
         let signature = source.read(signature);
         let signature = match signature {
             Some(signature) if !source.has_faults() => signature,
@@ -87,20 +90,36 @@ impl Bundle {
         };
         let weights = verified(&folder.join(&signature.file), &signature.sha256)?;
         let contract = Contract { features: signature.features.clone() };
-        let model = read_model(&signature, &weights, &contract).map_err(|e| e.context(folder.join(&signature.file).display()))?;
+        let model = read_model(&signature, &weights, &contract)
+            .map_err(|e| e.context(folder.join(&signature.file).display()))?;
         if model.width() != contract.width() {
-            return Err(Error::input(format!("{}: the features make {} inputs, but the model takes {}", file.display(), contract.width(), model.width())));
+            return Err(Error::input(format!(
+                "{}: the features make {} inputs, but the model takes {}",
+                file.display(),
+                contract.width(),
+                model.width()
+            )));
         }
         if model.outputs() != signature.outputs.len() {
-            return Err(Error::input(format!("{}: {} outputs are named, but the model gives {}", file.display(), signature.outputs.len(), model.outputs())));
+            return Err(Error::input(format!(
+                "{}: {} outputs are named, but the model gives {}",
+                file.display(),
+                signature.outputs.len(),
+                model.outputs()
+            )));
         }
         let passing = contract.features.iter().find(|f| {
             let pass = [f.null, f.nan, f.infinity].contains(&Policy::Pass);
             pass || matches!(f.kind, Kind::Category { encoding: Encoding::Code, unknown: Unknown::Missing, .. })
         });
         if let (false, Some(feature)) = (model.takes_missing(), passing) {
-            return Err(Error::input(format!("{}: the feature {:?} passes missing values to a {} model, which cannot take them", file.display(), feature.name, signature.kind))
-                .hint("choose null = \"impute\", \"drop\" or \"error\""));
+            return Err(Error::input(format!(
+                "{}: the feature {:?} passes missing values to a {} model, which cannot take them",
+                file.display(),
+                feature.name,
+                signature.kind
+            ))
+            .hint("choose null = \"impute\", \"drop\" or \"error\""));
         }
         let mut bundle = Bundle {
             folder: folder.to_owned(),
@@ -121,17 +140,26 @@ impl Bundle {
     fn ask_oracle(&self, path: &Path, signature: &Signature) -> Result<OracleResult> {
         let bytes = verified(path, &signature.oracle_sha256)?;
         let damaged = |e: &dyn std::fmt::Display| Error::input(format!("{} is damaged", path.display())).cause(e);
-        let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).and_then(|b| b.build()).map_err(|e| damaged(&e))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
+            .and_then(|b| b.build())
+            .map_err(|e| damaged(&e))?;
         let schema = arrow::array::RecordBatchReader::schema(&reader);
         let batches = reader.collect::<Result<Vec<RecordBatch>, _>>().map_err(|e| damaged(&e))?;
         let batch = concat_batches(&schema, &batches).map_err(|e| damaged(&e))?;
-        let scores = self.score(&batch).map_err(|e| Error::input(format!("{}: the oracle's inputs cannot be scored", path.display())).cause(e))?;
+        let scores = self
+            .score(&batch)
+            .map_err(|e| Error::input(format!("{}: the oracle's inputs cannot be scored", path.display())).cause(e))?;
         if scores.counts.dropped > 0 || batch.num_rows() == 0 {
-            return Err(Error::input(format!("{}: the oracle has no rows, or rows that the contract drops", path.display())));
+            return Err(Error::input(format!(
+                "{}: the oracle has no rows, or rows that the contract drops",
+                path.display()
+            )));
         }
         let mut worst = (0.0f64, 0usize, 0.0f64, 0.0f64);
         for (name, values) in self.outputs.iter().zip(&scores.outputs) {
-            let expected = batch.column_by_name(name).ok_or_else(|| Error::input(format!("{} has no column {name:?}", path.display())))?;
+            let expected = batch
+                .column_by_name(name)
+                .ok_or_else(|| Error::input(format!("{} has no column {name:?}", path.display())))?;
             let expected = cast(expected, &DataType::Float64).map_err(|e| damaged(&e))?;
             for (row, (want, got)) in expected.as_primitive::<Float64Type>().values().iter().zip(values).enumerate() {
                 let difference = (f64::from(*got) - want).abs();
@@ -151,24 +179,38 @@ impl Bundle {
 
 fn alias(family: &Path, name: &str) -> Result<i64> {
     let path = family.join("aliases.toml");
-    let source = Source::open(&path).map_err(|e| Error::input(format!("there is no model {}@{name}", family.display())).cause(e))?;
-    let found = source.read(|table| table.keys().into_iter().filter_map(|key| Some((key.clone(), table.integer(&key)?.value))).collect::<HashMap<_, _>>());
+    let source = Source::open(&path)
+        .map_err(|e| Error::input(format!("there is no model {}@{name}", family.display())).cause(e))?;
+    let found = source.read(|table| {
+        table
+            .keys()
+            .into_iter()
+            .filter_map(|key| Some((key.clone(), table.integer(&key)?.value)))
+            .collect::<HashMap<_, _>>()
+    });
     if source.has_faults() {
         return Err(Error::faults(source.into_faults()));
     }
     found.get(name).copied().ok_or_else(|| {
         let mut names: Vec<_> = found.keys().cloned().collect();
         names.sort();
-        Error::input(format!("{} has no alias {name:?}", path.display())).hint(format!("the aliases are: {}", names.join(", ")))
+        Error::input(format!("{} has no alias {name:?}", path.display()))
+            .hint(format!("the aliases are: {}", names.join(", ")))
     })
 }
 
 /// Reads a file once into memory, checks the digest of that buffer and hands over that same buffer.
 fn verified(path: &Path, sha256: &str) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::new(Class::Input, format!("cannot read {}", path.display())).cause(e))?;
+    let bytes = std::fs::read(path)
+        .map_err(|e| Error::new(Class::Input, format!("cannot read {}", path.display())).cause(e))?;
     if let Some(kind) = pickled(&bytes, path) {
-        return Err(Error::input(format!("{} is {kind}, which can run any code when it is opened; Daymill never opens one", path.display()))
-            .hint("export the weights: safetensors for linear models and networks, save_model(\"model.ubj\") for XGBoost"));
+        return Err(Error::input(format!(
+            "{} is {kind}, which can run any code when it is opened; Daymill never opens one",
+            path.display()
+        ))
+        .hint(
+            "export the weights: safetensors for linear models and networks, save_model(\"model.ubj\") for XGBoost",
+        ));
     }
     let found = digest::hex(&bytes);
     if found != sha256 {
@@ -190,7 +232,11 @@ fn pickled(bytes: &[u8], path: &Path) -> Option<&'static str> {
 }
 
 fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Result<Model> {
-    let link = || signature.link.ok_or_else(|| Error::input("model.toml must say link = \"identity\", \"sigmoid\" or \"softmax\""));
+    let link = || {
+        signature
+            .link
+            .ok_or_else(|| Error::input("model.toml must say link = \"identity\", \"sigmoid\" or \"softmax\""))
+    };
     match signature.kind.as_str() {
         "linear" => Ok(Model::Dense(Dense::read(weights, false, link()?)?)),
         "mlp" => Ok(Model::Dense(Dense::read(weights, true, link()?)?)),
@@ -199,7 +245,10 @@ fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Res
             let expected: Vec<&str> = contract.features.iter().map(|f| f.name.as_str()).collect();
             if !names.is_empty() && names != expected {
                 let first = names.iter().map(String::as_str).zip(expected.iter().copied()).find(|(a, b)| a != b);
-                let what = first.map_or_else(|| format!("{} features, not {}", names.len(), expected.len()), |(a, b)| format!("{a:?} where model.toml has {b:?}"));
+                let what = first.map_or_else(
+                    || format!("{} features, not {}", names.len(), expected.len()),
+                    |(a, b)| format!("{a:?} where model.toml has {b:?}"),
+                );
                 return Err(Error::input(format!("the model was trained with {what}"))
                     .hint("put the [[feature]] tables in the order of the model's own feature_names"));
             }
@@ -223,17 +272,22 @@ fn signature(table: &Table<'_>) -> Option<Signature> {
         }
     };
     let (file, sha256) = (table.required_string("file"), table.required_string("sha256"));
-    let link = table.word("link", &[("identity", Link::Identity), ("sigmoid", Link::Sigmoid), ("softmax", Link::Softmax)]);
+    let link =
+        table.word("link", &[("identity", Link::Identity), ("sigmoid", Link::Sigmoid), ("softmax", Link::Softmax)]);
     let features: Vec<_> = table.tables("feature").iter().map(feature).collect();
     if features.is_empty() {
         table.fault(0, "[[feature]] is missing: the model's inputs, in order");
     }
-    let outputs: Vec<_> = table.tables("output").iter().map(|output| {
-        output.string("description");
-        let name = output.required_string("name");
-        output.finish();
-        name.map(|at| at.value)
-    }).collect();
+    let outputs: Vec<_> = table
+        .tables("output")
+        .iter()
+        .map(|output| {
+            output.string("description");
+            let name = output.required_string("name");
+            output.finish();
+            name.map(|at| at.value)
+        })
+        .collect();
     // What the lineage says is the trainer's business.
     table.table("lineage");
     let (mut oracle_file, mut oracle_sha256, mut tolerance) = (None, None, 1e-6);
@@ -276,7 +330,15 @@ fn feature(table: &Table<'_>) -> Option<Feature> {
     }
     let impute = table.float("impute").map(|at| at.value as f32);
     let policy = |key: &str| {
-        let word = table.word(key, &[("error", Policy::Error), ("impute", Policy::Impute(0.0)), ("drop", Policy::Drop), ("pass", Policy::Pass)]);
+        let word = table.word(
+            key,
+            &[
+                ("error", Policy::Error),
+                ("impute", Policy::Impute(0.0)),
+                ("drop", Policy::Drop),
+                ("pass", Policy::Pass),
+            ],
+        );
         match word {
             Some(at) if matches!(at.value, Policy::Impute(_)) && impute.is_none() => {
                 table.fault(at.line, format!("{key} = \"impute\" needs a value, as in impute = 0.0"));
@@ -290,7 +352,9 @@ fn feature(table: &Table<'_>) -> Option<Feature> {
     let (null, nan, infinity) = (policy("null"), policy("nan"), policy("infinity"));
     let vocabulary = table.strings("vocabulary");
     let encoding = table.word("encoding", &[("code", Encoding::Code), ("onehot", Encoding::OneHot)]);
-    let unknown = table.word("unknown", &[("error", Unknown::Error), ("missing", Unknown::Missing)]).map_or(Unknown::Error, |at| at.value);
+    let unknown = table
+        .word("unknown", &[("error", Unknown::Error), ("missing", Unknown::Missing)])
+        .map_or(Unknown::Error, |at| at.value);
     table.finish();
     let kind = match category?.value {
         false => Kind::Number,

@@ -29,7 +29,11 @@ pub struct Feature {
 pub enum Kind {
     Number,
     /// A text column with a closed vocabulary.
-    Category { codes: HashMap<String, usize>, encoding: Encoding, unknown: Unknown },
+    Category {
+        codes: HashMap<String, usize>,
+        encoding: Encoding,
+        unknown: Unknown,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,10 +129,18 @@ impl Contract {
             match columns.iter().find(|(name, _)| *name == feature.name) {
                 None => {
                     let near = crate::project::reader::meant(&feature.name, columns.iter().map(|(n, _)| n.as_str()));
-                    found.push(format!("the feature {:?} is missing{}", feature.name, near.map(|n| format!(" ({n})")).unwrap_or_default()));
+                    found.push(format!(
+                        "the feature {:?} is missing{}",
+                        feature.name,
+                        near.map(|n| format!(" ({n})")).unwrap_or_default()
+                    ));
                 }
                 Some((_, kind)) if !feature.accepts(kind) => {
-                    found.push(format!("the feature {:?} must be a {} and is {kind}", feature.name, feature.type_name()));
+                    found.push(format!(
+                        "the feature {:?} must be a {} and is {kind}",
+                        feature.name,
+                        feature.type_name()
+                    ));
                 }
                 Some(_) => {}
             }
@@ -151,13 +163,19 @@ impl Contract {
             at = end;
         }
         let count = |flags: &[bool]| flags.iter().filter(|f| **f).count() as u64;
-        let counts = Counts { dropped: count(&findings.drop), imputed: findings.imputed, bad_rows: count(&findings.bad) };
+        let counts =
+            Counts { dropped: count(&findings.drop), imputed: findings.imputed, bad_rows: count(&findings.bad) };
         if counts.dropped == 0 {
             return Ok((batch.clone(), features, counts));
         }
         let keep: Vec<bool> = findings.drop.iter().map(|drop| !drop).collect();
-        let kept = filter_record_batch(batch, &BooleanArray::from(keep.clone())).map_err(|e| Error::defect("a batch cannot be filtered").cause(e))?;
-        let values = features.values.chunks_exact(rows).flat_map(|column| column.iter().zip(&keep).filter(|(_, k)| **k).map(|(v, _)| *v)).collect();
+        let kept = filter_record_batch(batch, &BooleanArray::from(keep.clone()))
+            .map_err(|e| Error::defect("a batch cannot be filtered").cause(e))?;
+        let values = features
+            .values
+            .chunks_exact(rows)
+            .flat_map(|column| column.iter().zip(&keep).filter(|(_, k)| **k).map(|(v, _)| *v))
+            .collect();
         Ok((kept, Features { rows: rows - counts.dropped as usize, values }, counts))
     }
 }
@@ -166,12 +184,16 @@ impl Feature {
     fn encode(&self, array: &ArrayRef, out: &mut [f32], findings: &mut Findings) -> Result<()> {
         match &self.kind {
             Kind::Number => self.encode_number(array, out, findings),
-            Kind::Category { codes, encoding, unknown } => self.encode_category(array, codes, *encoding, *unknown, out, findings),
+            Kind::Category { codes, encoding, unknown } => {
+                self.encode_category(array, codes, *encoding, *unknown, out, findings)
+            }
         }
     }
 
     fn encode_number(&self, array: &ArrayRef, out: &mut [f32], findings: &mut Findings) -> Result<()> {
-        let wrong = |e: &dyn std::fmt::Display| Error::data(format!("the feature {:?} of type {} is not a number", self.name, array.data_type())).cause(e);
+        let wrong = |e: &dyn std::fmt::Display| {
+            Error::data(format!("the feature {:?} of type {} is not a number", self.name, array.data_type())).cause(e)
+        };
         if array.data_type().is_integer() {
             let integers = cast(array, &DataType::Int64).map_err(|e| wrong(&e))?;
             let integers = integers.as_primitive::<Int64Type>();
@@ -183,8 +205,11 @@ impl Feature {
                 let value = integers.value(row);
                 *slot = value as f32;
                 if *slot as i64 != value {
-                    return Err(Error::data(format!("the feature {:?} is {value} in row {row} of a batch, which no f32 holds exactly", self.name))
-                        .hint("is it an identifier? If it is a measure, cast it to DOUBLE in the transform"));
+                    return Err(Error::data(format!(
+                        "the feature {:?} is {value} in row {row} of a batch, which no f32 holds exactly",
+                        self.name
+                    ))
+                    .hint("is it an identifier? If it is a measure, cast it to DOUBLE in the transform"));
                 }
             }
             return Ok(());
@@ -197,7 +222,13 @@ impl Feature {
             } else if value.is_nan() {
                 self.settle("NaN", self.nan, f32::NAN, row, findings)?
             } else if (*value as f32).is_infinite() {
-                self.settle(if value.is_infinite() { "infinite" } else { "too large for f32" }, self.infinity, *value as f32, row, findings)?
+                self.settle(
+                    if value.is_infinite() { "infinite" } else { "too large for f32" },
+                    self.infinity,
+                    *value as f32,
+                    row,
+                    findings,
+                )?
             } else {
                 *value as f32
             };
@@ -214,8 +245,9 @@ impl Feature {
         out: &mut [f32],
         findings: &mut Findings,
     ) -> Result<()> {
-        let text = cast(array, &DataType::Utf8View)
-            .map_err(|e| Error::data(format!("the feature {:?} of type {} is not text", self.name, array.data_type())).cause(e))?;
+        let text = cast(array, &DataType::Utf8View).map_err(|e| {
+            Error::data(format!("the feature {:?} of type {} is not text", self.name, array.data_type())).cause(e)
+        })?;
         let rows = text.len();
         for (row, word) in text.as_string_view().iter().enumerate() {
             let code = match word {

@@ -39,19 +39,21 @@ impl Dense {
     /// Reads the tensors. Names, shapes, types and values are all checked: safetensors itself accepts NaN weights and
     /// a name that stands twice.
     pub fn read(bytes: &[u8], deep: bool, link: Link) -> Result<Dense> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(|e| Error::input("not a safetensors file").cause(e))?;
         refuse_duplicate_names(bytes)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|e| Error::input("not a safetensors file").cause(e))?;
         let mut known = Vec::new();
         let mut tensor = |name: String| -> Result<Option<Tensor>> {
             let Ok(view) = tensors.tensor(&name) else { return Ok(None) };
             if view.dtype() != safetensors::Dtype::F32 {
                 return Err(Error::input(format!("the tensor {name:?} is {:?}, not F32", view.dtype())));
             }
-            let values: Vec<f32> = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let values: Vec<f32> =
+                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
             if values.iter().any(|v| !v.is_finite()) {
                 return Err(Error::input(format!("the tensor {name:?} holds a value that is not finite")));
             }
-            let tensor = Tensor::from_vec(values, view.shape(), &Device::Cpu).map_err(|e| Error::input(format!("the tensor {name:?} is damaged")).cause(e))?;
+            let tensor = Tensor::from_vec(values, view.shape(), &Device::Cpu)
+                .map_err(|e| Error::input(format!("the tensor {name:?} is damaged")).cause(e))?;
             known.push(name);
             Ok(Some(tensor))
         };
@@ -62,7 +64,9 @@ impl Dense {
             match (weight, bias) {
                 (Some(weight), Some(bias)) => layers.push(layer(&prefix, &weight, &bias, layers.last())?),
                 (None, None) if index > 0 => break,
-                _ => return Err(Error::input(format!("the tensors {prefix}weight and {prefix}bias must both be there"))),
+                _ => {
+                    return Err(Error::input(format!("the tensors {prefix}weight and {prefix}bias must both be there")));
+                }
             }
             if !deep {
                 break;
@@ -177,7 +181,10 @@ mod tests {
         for (name, shape, values) in tensors {
             let start = data.len();
             values.iter().for_each(|v| data.extend(v.to_le_bytes()));
-            header.push(format!(r#""{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{}]}}"#, data.len()));
+            header.push(format!(
+                r#""{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{}]}}"#,
+                data.len()
+            ));
         }
         let header = format!("{{{}}}", header.join(","));
         [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat()
@@ -197,7 +204,8 @@ mod tests {
 
     /// Feature-major rows picked from an endless sequence.
     fn rows(picked: &[usize]) -> Features {
-        let values = (0..37).flat_map(|i| picked.iter().map(move |r| ((i * 31 + r * 17) as f32 * 0.013).cos())).collect();
+        let values =
+            (0..37).flat_map(|i| picked.iter().map(move |r| ((i * 31 + r * 17) as f32 * 0.013).cos())).collect();
         Features { rows: picked.len(), values }
     }
 
@@ -222,7 +230,9 @@ mod tests {
     fn damaged_files_are_refused_by_name() {
         let good: (&str, &[usize], &[f32]) = ("weight", &[1, 2], &[1.0, 2.0]);
         let bias: (&str, &[usize], &[f32]) = ("bias", &[1], &[0.0]);
-        let read = |tensors: &[(&str, &[usize], &[f32])]| Dense::read(&file(tensors), false, Link::Sigmoid).map(|_| ()).unwrap_err().to_string();
+        let read = |tensors: &[(&str, &[usize], &[f32])]| {
+            Dense::read(&file(tensors), false, Link::Sigmoid).map(|_| ()).unwrap_err().to_string()
+        };
         assert!(Dense::read(&file(&[good, bias]), false, Link::Sigmoid).is_ok());
         assert!(read(&[good]).contains("bias must both"));
         assert!(read(&[good, bias, bias]).contains("twice"));

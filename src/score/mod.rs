@@ -75,8 +75,12 @@ impl Bundle {
         let outputs = self.outputs_of(&features)?;
         for (name, values) in self.outputs.iter().zip(&outputs) {
             if let Some(row) = values.iter().position(|v| !v.is_finite()) {
-                return Err(Error::data(format!("the model {} gave {} for {name} in row {row} of a batch", self.label(), values[row]))
-                    .hint("a score that is not finite is never published; look at the features of the row"));
+                return Err(Error::data(format!(
+                    "the model {} gave {} for {name} in row {row} of a batch",
+                    self.label(),
+                    values[row]
+                ))
+                .hint("a score that is not finite is never published; look at the features of the row"));
             }
         }
         Ok(Scores { batch, outputs, counts })

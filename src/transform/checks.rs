@@ -42,7 +42,11 @@ impl Gates {
                 && !columns.contains(&name.as_str())
             {
                 let near = crate::project::reader::meant(name, columns.iter().copied());
-                let mut error = Error::config(format!("{}:{}: the check is of column {name:?}, which is not published", file.display(), check.line));
+                let mut error = Error::config(format!(
+                    "{}:{}: the check is of column {name:?}, which is not published",
+                    file.display(),
+                    check.line
+                ));
                 error.hint = near.or_else(|| Some(format!("the columns are: {}", columns.join(", "))));
                 return Err(error);
             }
@@ -62,7 +66,8 @@ impl Gates {
                     tally.count += 1;
                 })?,
                 Rule::Values(allowed) => {
-                    let text = cast(array, &DataType::Utf8View).map_err(|e| Error::config("a check of values needs text").cause(e))?;
+                    let text = cast(array, &DataType::Utf8View)
+                        .map_err(|e| Error::config("a check of values needs text").cause(e))?;
                     for value in text.as_string_view().iter().flatten() {
                         tally.judge(allowed.iter().any(|a| a == value), value);
                     }
@@ -86,7 +91,8 @@ pub fn gate(verdicts: &[Verdict]) -> Result<()> {
     match failed.as_slice() {
         [] => Ok(()),
         failed => {
-            let mut error = Error::data(format!("{} of {} checks failed; nothing was published", failed.len(), verdicts.len()));
+            let mut error =
+                Error::data(format!("{} of {} checks failed; nothing was published", failed.len(), verdicts.len()));
             error.causes = failed.iter().map(|v| format!("{}: {}", v.check, v.found)).collect();
             Err(error.hint("look at the rows with: daymill score JOB --date D, then read its Parquet file"))
         }
@@ -94,7 +100,8 @@ pub fn gate(verdicts: &[Verdict]) -> Result<()> {
 }
 
 fn numbers(array: &dyn Array, mut each: impl FnMut(f64)) -> Result<()> {
-    let floats = cast(array, &DataType::Float64).map_err(|e| Error::config("a check of numbers is of a column that has none").cause(e))?;
+    let floats = cast(array, &DataType::Float64)
+        .map_err(|e| Error::config("a check of numbers is of a column that has none").cause(e))?;
     floats.as_primitive::<Float64Type>().iter().flatten().for_each(&mut each);
     Ok(())
 }
@@ -112,7 +119,11 @@ impl Tally {
         let (text, passed, found) = match &check.rule {
             Rule::Range(low, high) => (format!("{column} in [{low}, {high}]"), self.bad == 0, self.bad_rows()),
             Rule::Values(values) => (format!("{column} one of {}", values.join(", ")), self.bad == 0, self.bad_rows()),
-            Rule::NotNull => (format!("{column} not null"), self.nulls == 0, format!("{} of {} rows are null", self.nulls, self.rows)),
+            Rule::NotNull => (
+                format!("{column} not null"),
+                self.nulls == 0,
+                format!("{} of {} rows are null", self.nulls, self.rows),
+            ),
             Rule::Mean(low, high) => {
                 let mean = self.sum / self.count as f64;
                 let passed = mean >= *low && mean <= *high;

@@ -51,8 +51,11 @@ pub fn canonical_columns(mut frame: LazyFrame, place: &std::path::Path) -> Resul
     let mut casts = Vec::with_capacity(schema.len());
     for (name, kind) in schema.iter() {
         let target = canonical(kind).ok_or_else(|| {
-            Error::config(format!("{}: column {name:?} has the type {kind}, which cannot be published", place.display()))
-                .hint("cast it in the SQL to BIGINT, DOUBLE, VARCHAR, BOOLEAN, DATE or TIMESTAMP")
+            Error::config(format!(
+                "{}: column {name:?} has the type {kind}, which cannot be published",
+                place.display()
+            ))
+            .hint("cast it in the SQL to BIGINT, DOUBLE, VARCHAR, BOOLEAN, DATE or TIMESTAMP")
         })?;
         casts.push(if target == *kind { col(name.clone()) } else { col(name.clone()).strict_cast(target) });
     }
@@ -83,12 +86,23 @@ pub fn require_columns(job: &Job, schema: &Schema) -> Result<()> {
 }
 
 /// Runs the plan on this thread and gives each batch to `each`, in order, until it says stop.
-pub fn stream(frame: LazyFrame, batch_rows: usize, each: impl Fn(DataFrame) -> bool + Send + Sync + 'static) -> PolarsResult<()> {
+pub fn stream(
+    frame: LazyFrame,
+    batch_rows: usize,
+    each: impl Fn(DataFrame) -> bool + Send + Sync + 'static,
+) -> PolarsResult<()> {
     let callback = PlanCallback::new(move |batch: DataFrame| Ok(!each(batch)));
-    let run = move || frame.sink_batches(callback, true, NonZeroUsize::new(batch_rows))?.collect_with_engine(Engine::Streaming).map(|_| ());
+    let run = move || {
+        frame
+            .sink_batches(callback, true, NonZeroUsize::new(batch_rows))?
+            .collect_with_engine(Engine::Streaming)
+            .map(|_| ())
+    };
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(result) => result,
-        Err(panic) => Err(PolarsError::ComputeError(format!("the engine failed: {}", crate::panic_text(&panic)).into())),
+        Err(panic) => {
+            Err(PolarsError::ComputeError(format!("the engine failed: {}", crate::panic_text(&panic)).into()))
+        }
     }
 }
 
@@ -105,7 +119,10 @@ pub fn duplicates(frame: LazyFrame, key: &[String]) -> Option<String> {
         .ok()?
         .unwrap_single();
     let row = |i: usize| {
-        let values = rows.columns().iter().map(|c| format!("{}={}", c.name(), c.get(i).map(|v| v.to_string()).unwrap_or_default()));
+        let values = rows
+            .columns()
+            .iter()
+            .map(|c| format!("{}={}", c.name(), c.get(i).map(|v| v.to_string()).unwrap_or_default()));
         values.collect::<Vec<_>>().join(" ")
     };
     Some((0..rows.height()).map(row).collect::<Vec<_>>().join("\n  "))
@@ -115,9 +132,14 @@ pub fn duplicates(frame: LazyFrame, key: &[String]) -> Option<String> {
 fn sql_error(sql: &SqlFile, error: &PolarsError) -> Error {
     let path = sql.path.display();
     match error {
-        PolarsError::ColumnNotFound(name) => Error::data(format!("{path}: there is no column {name}")).hint("nothing was written"),
+        PolarsError::ColumnNotFound(name) => {
+            Error::data(format!("{path}: there is no column {name}")).hint("nothing was written")
+        }
         PolarsError::SQLInterface(message) if message.contains("relation") => {
             Error::config(format!("{path}: {message}")).hint("the tables are the names under [extract]")
+        }
+        PolarsError::SQLInterface(message) if message.contains("no column named") => {
+            Error::data(format!("{path}: {message}")).hint("nothing was written")
         }
         other => Error::config(format!("{path}: {other}")),
     }
@@ -126,7 +148,9 @@ fn sql_error(sql: &SqlFile, error: &PolarsError) -> Error {
 /// What a failed run of the plan means.
 pub fn run_error(sql: &SqlFile, error: &PolarsError) -> Error {
     match error {
-        PolarsError::IO { error, .. } => Error::new(crate::error::Class::Io, format!("{}: cannot read its input", sql.path.display())).cause(error),
+        PolarsError::IO { error, .. } => {
+            Error::new(crate::error::Class::Io, format!("{}: cannot read its input", sql.path.display())).cause(error)
+        }
         other => Error::data(format!("{}: {other}", sql.path.display())).hint("nothing was written"),
     }
 }

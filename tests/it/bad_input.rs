@@ -26,7 +26,11 @@ fn a_job_file_is_told_what_is_wrong_with_it_by_line() {
         ("fixtures/flights", "../fixtures/flights", "leaves the project"),
         ("features.sql", "feature.sql", "cannot read"),
         ("@champion", "", "does not say which version"),
-        ("table = \"flight_delay_scores\"", "table = \"a_name_that_is_much_longer_than_the_sixty_three_bytes_that_postgres_keeps\"", "63 bytes"),
+        (
+            "table = \"flight_delay_scores\"",
+            "table = \"a_name_that_is_much_longer_than_the_sixty_three_bytes_that_postgres_keeps\"",
+            "63 bytes",
+        ),
         ("connection = \"ops\"", "connection = \"oops\"", "there is no connection \"oops\" (did you mean ops?)"),
         ("range  = [0.0, 1.0]", "rage = [0.0, 1.0]", "unknown key check.rage (did you mean range?)"),
         ("\"sched_dep_time\"]", "\"carrier\"]", "key names a column twice"),
@@ -68,13 +72,33 @@ fn a_source_column_missing_renamed_or_retyped_is_65() {
 #[test]
 fn duplicates_empty_values_and_words_are_65() {
     for (from, to, says) in [
-        ("WHERE f.flight_date = :date", "JOIN (SELECT 1 AS one UNION ALL SELECT 2) AS twice ON twice.one > 0 WHERE f.flight_date = :date", "not unique"),
+        (
+            "WHERE f.flight_date = :date",
+            "JOIN (SELECT 1 AS one UNION ALL SELECT 2) AS twice ON twice.one > 0 WHERE f.flight_date = :date",
+            "not unique",
+        ),
         ("WHERE f.flight_date = :date", "WHERE f.flight_date = :date AND 1 = 0", "no rows"),
-        ("f.distance,", "CASE WHEN f.carrier = 'HA' THEN 0.0 / 0.0 ELSE 1.0 END AS distance,", "the feature \"distance\" is NaN"),
-        ("f.distance,", "CASE WHEN f.carrier = 'HA' THEN 1.0 / 0.0 ELSE 1.0 END AS distance,", "the feature \"distance\" is infinite"),
-        ("f.distance,", "CASE WHEN f.carrier = 'HA' THEN NULL ELSE f.distance END AS distance,", "the feature \"distance\" is NULL"),
+        (
+            "f.distance,",
+            "CASE WHEN f.carrier = 'HA' THEN 0.0 / 0.0 ELSE 1.0 END AS distance,",
+            "the feature \"distance\" is NaN",
+        ),
+        (
+            "f.distance,",
+            "CASE WHEN f.carrier = 'HA' THEN 1.0 / 0.0 ELSE 1.0 END AS distance,",
+            "the feature \"distance\" is infinite",
+        ),
+        (
+            "f.distance,",
+            "CASE WHEN f.carrier = 'HA' THEN NULL ELSE f.distance END AS distance,",
+            "the feature \"distance\" is NULL",
+        ),
         ("f.distance,", "f.distance + 16777217 AS distance,", "no f32 holds exactly"),
-        ("    f.carrier,", "    CASE WHEN f.carrier = 'HA' THEN 'ZZ' ELSE f.carrier END AS carrier,", "the feature \"carrier\" is \"ZZ\""),
+        (
+            "    f.carrier,",
+            "    CASE WHEN f.carrier = 'HA' THEN 'ZZ' ELSE f.carrier END AS carrier,",
+            "the feature \"carrier\" is \"ZZ\"",
+        ),
     ] {
         let project = Project::flights();
         if says == "no rows" {
@@ -90,11 +114,17 @@ fn a_model_that_does_not_match_is_66_before_any_data_is_read() {
     type Damage = fn(&Project);
     let cases: [(Damage, &str); 8] = [
         (|p| append(&p.path(MODEL).join("model.ubj")), "has the SHA-256"),
-        (|p| p.edit(&format!("{MODEL}/model.toml"), "name = \"temp\"", "name = \"temperature\""), "trained with \"temp\" where model.toml has \"temperature\""),
+        (
+            |p| p.edit(&format!("{MODEL}/model.toml"), "name = \"temp\"", "name = \"temperature\""),
+            "trained with \"temp\" where model.toml has \"temperature\"",
+        ),
         (swap_features, "trained with"),
         (break_oracle, "fails its oracle"),
         (|p| pickle(p), "is a Python pickle"),
-        (|p| p.edit("fixtures/models/flight_delay/aliases.toml", "champion", "challenger"), "has no alias \"champion\""),
+        (
+            |p| p.edit("fixtures/models/flight_delay/aliases.toml", "champion", "challenger"),
+            "has no alias \"champion\"",
+        ),
         (|p| std::fs::remove_dir_all(p.path(MODEL)).unwrap(), "is not a bundle"),
         (|p| std::fs::remove_file(p.path(MODEL).join("oracle.parquet")).unwrap(), "oracle.parquet"),
     ];
@@ -160,7 +190,9 @@ fn every_truncation_of_a_model_file_is_refused() {
         for keep in (0..whole.len()).step_by(step) {
             let read = match version {
                 "3" => daymill::score::trees::xgboost::read(&whole[..keep]).map(|_| ()),
-                _ => daymill::score::dense::Dense::read(&whole[..keep], false, daymill::score::Link::Sigmoid).map(|_| ()),
+                _ => {
+                    daymill::score::dense::Dense::read(&whole[..keep], false, daymill::score::Link::Sigmoid).map(|_| ())
+                }
             };
             assert_eq!(read.unwrap_err().class, daymill::error::Class::Input, "{file} cut at {keep}");
         }
@@ -185,20 +217,35 @@ fn a_password_appears_nowhere() {
     let url = format!("postgres://someone:{secret}@127.0.0.1:1/ops?sslmode=disable");
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), secret).unwrap();
-    for (variable, value) in [("DAYMILL_OPS_URL", url.clone()), ("DAYMILL_OPS_URL", format!("postgres://127.0.0.1:1/ops?password={secret}")), ("PGPASSWORD", secret.into())] {
-        let project = Project::flights().env(variable, &value).env("DAYMILL_WAREHOUSE_URL", &url).env("DAYMILL_OPS_PASSWORD", secret).env("RUST_LOG", "trace");
-        for arguments in [&["run", "flight_delay", "--date", "2013-06-08", "--target", "prod", "--output", "json"][..], &["check", "--target", "prod"]] {
+    for (variable, value) in [
+        ("DAYMILL_OPS_URL", url.clone()),
+        ("DAYMILL_OPS_URL", format!("postgres://127.0.0.1:1/ops?password={secret}")),
+        ("PGPASSWORD", secret.into()),
+    ] {
+        let project = Project::flights()
+            .env(variable, &value)
+            .env("DAYMILL_WAREHOUSE_URL", &url)
+            .env("DAYMILL_OPS_PASSWORD", secret)
+            .env("RUST_LOG", "trace");
+        for arguments in [
+            &["run", "flight_delay", "--date", "2013-06-08", "--target", "prod", "--output", "json"][..],
+            &["check", "--target", "prod"],
+        ] {
             let outcome = project.daymill(arguments);
             assert!(outcome.code == 69, "{outcome:?}");
             assert!(!outcome.stdout.contains(secret) && !outcome.stderr.contains(secret), "{outcome:?}");
         }
-        let left = std::process::Command::new("grep").args(["-rl", secret]).arg(project.path(".daymill")).output().unwrap();
+        let left =
+            std::process::Command::new("grep").args(["-rl", secret]).arg(project.path(".daymill")).output().unwrap();
         assert!(left.stdout.is_empty(), "{}", String::from_utf8_lossy(&left.stdout));
     }
     let project = Project::flights();
     project.edit("daymill.toml", "${env:DAYMILL_OPS_URL:-postgres://postgres@localhost:5432/ops}", &url);
     let outcome = project.daymill(&DAY).expect(78).says("holds a password");
-    assert!(!outcome.stderr.contains(secret) && !std::fs::read_to_string(project.path(".daymill/runs/latest.json")).unwrap().contains(secret));
+    assert!(
+        !outcome.stderr.contains(secret)
+            && !std::fs::read_to_string(project.path(".daymill/runs/latest.json")).unwrap().contains(secret)
+    );
 }
 
 #[test]

@@ -13,9 +13,16 @@ fn readings(project: &Project, from: i64, n: i64) {
         Field::new("id", DataType::Int64, false),
         Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
     ]));
-    let at = TimestampMicrosecondArray::from_iter_values((0..n).map(|i| (from + i * 1800) * 1_000_000)).with_timezone("UTC");
-    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from_iter_values(0..n)), Arc::new(at)]).unwrap();
-    let mut writer = parquet::arrow::ArrowWriter::try_new(std::fs::File::create(project.path("readings.parquet")).unwrap(), schema, None).unwrap();
+    let at =
+        TimestampMicrosecondArray::from_iter_values((0..n).map(|i| (from + i * 1800) * 1_000_000)).with_timezone("UTC");
+    let batch =
+        RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from_iter_values(0..n)), Arc::new(at)]).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(
+        std::fs::File::create(project.path("readings.parquet")).unwrap(),
+        schema,
+        None,
+    )
+    .unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
 }
@@ -37,7 +44,8 @@ fn project(zone: &str) -> Project {
 }
 
 fn rows(project: &Project, date: &str, target: &str) -> u64 {
-    let run = project.daymill(&["run", "readings", "--date", date, "--target", target, "--output", "json"]).expect(0).json();
+    let run =
+        project.daymill(&["run", "readings", "--date", date, "--target", target, "--output", "json"]).expect(0).json();
     run["rows"]["published"].as_u64().unwrap()
 }
 
@@ -74,14 +82,22 @@ fn a_date_that_the_zone_skipped_is_refused() {
 #[test]
 fn as_of_takes_the_last_complete_day_and_partial_days_need_a_word() {
     let project = Project::flights();
-    for (at, day) in [("2013-06-09T03:59:59Z", "2013-06-07"), ("2013-06-09T04:00:00Z", "2013-06-08"), ("2013-06-09", "2013-06-08")] {
+    for (at, day) in
+        [("2013-06-09T03:59:59Z", "2013-06-07"), ("2013-06-09T04:00:00Z", "2013-06-08"), ("2013-06-09", "2013-06-08")]
+    {
         let run = project.daymill(&["run", "flight_delay", "--as-of", at, "--output", "json"]).expect(0).json();
         assert_eq!(run["interval"]["label"], day);
     }
     project.daymill(&["run", "flight_delay", "--date", "2999-01-01"]).expect(2).says("--allow-partial");
-    project.daymill(&["run", "flight_delay", "--date", "2999-01-01", "--allow-partial"]).expect(66).says("no file matches");
+    project
+        .daymill(&["run", "flight_delay", "--date", "2999-01-01", "--allow-partial"])
+        .expect(66)
+        .says("no file matches");
     project.daymill(&["run", "flight_delay", "--start", "2013-06-08", "--end", "2013-06-09"]).expect(0);
-    project.daymill(&["run", "flight_delay", "--start", "2013-06-08T00:00", "--end", "2013-06-10T00:00"]).expect(2).says("not one day");
+    project
+        .daymill(&["run", "flight_delay", "--start", "2013-06-08T00:00", "--end", "2013-06-10T00:00"])
+        .expect(2)
+        .says("not one day");
 }
 
 #[test]
@@ -93,7 +109,8 @@ fn an_hourly_job_runs_an_hour() {
         assert_eq!(rows(&project, hour, "dev"), expected);
     }
     // The repeated hour is reached by its instant.
-    let second = ["run", "readings", "--start", "2013-11-03T06:00:00Z", "--end", "2013-11-03T07:00:00Z", "--output", "json"];
+    let second =
+        ["run", "readings", "--start", "2013-11-03T06:00:00Z", "--end", "2013-11-03T07:00:00Z", "--output", "json"];
     assert_eq!(project.daymill(&second).expect(0).json()["interval"]["label"], "2013-11-03T01-05:00");
     assert_eq!(project.sqlite("SELECT CAST(count(*) AS TEXT) FROM readings_by_day"), ["8"]);
     project.daymill(&["run", "readings", "--date", "2013-11-03"]).expect(2).says("2013-06-08T13");

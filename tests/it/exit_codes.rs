@@ -9,7 +9,11 @@ const DAY: [&str; 4] = ["run", "flight_delay", "--date", "2013-06-08"];
 fn told(project: &Project, outcome: Outcome, code: i32, class: &str) {
     outcome.expect(code);
     let report = project.run_json();
-    assert_eq!((report["exit_code"].as_i64(), report["error"]["class"].as_str()), (Some(code.into()), Some(class)), "{report}");
+    assert_eq!(
+        (report["exit_code"].as_i64(), report["error"]["class"].as_str()),
+        (Some(code.into()), Some(class)),
+        "{report}"
+    );
 }
 
 #[test]
@@ -21,7 +25,12 @@ fn usage_is_2() {
     told(&project, project.daymill(&["run", "flight_delay", "--date", "2026-02-30"]), 2, "usage");
     told(&project, project.daymill(&["run", "flight_delay", "--date", "2026-01-01' OR 1=1"]), 2, "usage");
     told(&project, project.daymill(&["run", "flight_delay", "--date", "2100-01-01"]), 2, "usage");
-    told(&project, project.daymill(&["run", "flight_delay", "--start", "2013-06-08", "--end", "2013-06-08"]), 2, "usage");
+    told(
+        &project,
+        project.daymill(&["run", "flight_delay", "--start", "2013-06-08", "--end", "2013-06-08"]),
+        2,
+        "usage",
+    );
     told(&project, project.daymill(&[&DAY[..], &["--target", "pord"]].concat()), 2, "usage");
 }
 
@@ -41,8 +50,11 @@ fn data_is_65_input_66_and_configuration_78() {
 
 #[test]
 fn a_server_that_is_not_there_is_69_after_retries() {
-    let project = Project::flights().env("DAYMILL_OPS_URL", "postgres://127.0.0.1:1/x").env("DAYMILL_WAREHOUSE_URL", "postgres://127.0.0.1:1/x");
-    let outcome = project.daymill(&[&DAY[..], &["--target", "prod"]].concat()).says("attempt 3 of 4").says("after 4 attempts");
+    let project = Project::flights()
+        .env("DAYMILL_OPS_URL", "postgres://127.0.0.1:1/x")
+        .env("DAYMILL_WAREHOUSE_URL", "postgres://127.0.0.1:1/x");
+    let outcome =
+        project.daymill(&[&DAY[..], &["--target", "prod"]].concat()).says("attempt 3 of 4").says("after 4 attempts");
     told(&project, outcome, 69, "unavailable");
 }
 
@@ -61,9 +73,14 @@ fn a_place_that_cannot_be_written_is_74() {
     let project = Project::flights();
     project.write("a_file", "");
     project.daymill(&["extract", "flight_delay", "--date", "2013-06-08"]).expect(0);
-    let outcome = project.daymill(&["transform", "flight_delay", "--date", "2013-06-08", "--out", "a_file/features.parquet"]);
+    let outcome =
+        project.daymill(&["transform", "flight_delay", "--date", "2013-06-08", "--out", "a_file/features.parquet"]);
     told(&project, outcome, 74, "io");
-    let full = project.command(&["runs", "--output", "json"]).stdout(std::fs::File::options().write(true).open("/dev/full").unwrap()).output().unwrap();
+    let full = project
+        .command(&["runs", "--output", "json"])
+        .stdout(std::fs::File::options().write(true).open("/dev/full").unwrap())
+        .output()
+        .unwrap();
     project.daymill(&DAY).expect(0);
     assert_eq!(outcome_code(&full), 74);
 }
@@ -120,7 +137,10 @@ fn overtake(project: &Project) {
     block_on(async {
         let url = format!("sqlite://{}", project.warehouse().display());
         let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-        sqlx::raw_sql("UPDATE daymill_intervals SET generation = generation + 1").execute(&mut connection).await.unwrap();
+        sqlx::raw_sql("UPDATE daymill_intervals SET generation = generation + 1")
+            .execute(&mut connection)
+            .await
+            .unwrap();
     });
 }
 
@@ -169,7 +189,11 @@ fn an_empty_day_is_what_the_job_says() {
     let project = Project::flights();
     project.daymill(&DAY).expect(0);
     let before = project.scores().len();
-    project.edit("sql/flight_delay/features.sql", "WHERE f.flight_date = :date", "WHERE f.flight_date = :date AND f.flight < 0");
+    project.edit(
+        "sql/flight_delay/features.sql",
+        "WHERE f.flight_date = :date",
+        "WHERE f.flight_date = :date AND f.flight < 0",
+    );
     project.edit("jobs/flight_delay.toml", "rows = [100, 5000]", "rows = [0, 5000]");
     told(&project, project.daymill(&DAY), 65, "data");
     project.edit("jobs/flight_delay.toml", "schedule ", "on_empty = \"skip\"\nschedule ");

@@ -8,7 +8,9 @@ const DAY: [&str; 4] = ["run", "flight_delay", "--date", "2013-06-08"];
 /// Starts a run that stops at a failpoint, kills it there, and waits until it is gone.
 fn kill_at(project: &Project, failpoint: &str) {
     let mut child = project.start(&format!("{failpoint}=sleep(60000)"), &DAY);
-    until("the run", || project.daymill(&["runs", "-n", "1"]).stdout.contains("running") || failpoint == "after-commit");
+    until("the run", || {
+        project.daymill(&["runs", "-n", "1"]).stdout.contains("running") || failpoint == "after-commit"
+    });
     std::thread::sleep(std::time::Duration::from_millis(1200));
     signal(&child, "KILL");
     child.wait().unwrap();

@@ -10,7 +10,15 @@ fn sources() -> Vec<(String, String)> {
     let pattern = repository().join("src/**/*.rs");
     let files: Vec<PathBuf> = glob::glob(&pattern.display().to_string()).unwrap().flatten().collect();
     assert!(files.len() > 30);
-    files.into_iter().map(|f| (f.strip_prefix(repository().join("src")).unwrap().display().to_string(), std::fs::read_to_string(&f).unwrap())).collect()
+    files
+        .into_iter()
+        .map(|f| {
+            (
+                f.strip_prefix(repository().join("src")).unwrap().display().to_string(),
+                std::fs::read_to_string(&f).unwrap(),
+            )
+        })
+        .collect()
 }
 
 /// The part of a file that is not tests.
@@ -20,7 +28,9 @@ fn body(text: &str) -> &str {
 
 fn words_used(text: &str, prefix: &str) -> BTreeSet<String> {
     let code = body(text).lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-    let after = code.match_indices(prefix).map(|(i, _)| code[i + prefix.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+    let after = code
+        .match_indices(prefix)
+        .map(|(i, _)| code[i + prefix.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
     after.collect()
 }
 
@@ -32,20 +42,51 @@ fn modules_use_only_what_they_may() {
         ("cli.rs", &["sqlx", "polars", "candle_core", "tokio"], &["pipeline", "project", "ledger"]),
         ("commands/", &["sqlx", "polars", "candle_core"], &[]),
         ("pipeline/", &["clap", "sqlx", "indicatif"], &["cli", "commands", "output"]),
-        ("extract/", &["clap", "candle_core"], &["load", "transform", "score", "pipeline", "cli", "commands", "output"]),
-        ("load/", &["clap", "polars", "candle_core"], &["extract", "transform", "score", "pipeline", "cli", "commands", "output"]),
-        ("transform/", &["tokio", "sqlx", "clap"], &["extract", "load", "score", "pipeline", "ledger", "cli", "commands", "output"]),
-        ("score/", &["tokio", "sqlx", "clap"], &["extract", "load", "transform", "pipeline", "ledger", "cli", "commands", "output"]),
-        ("project/", &["polars", "tokio", "sqlx", "clap"], &["pipeline", "extract", "load", "ledger", "cli", "commands", "output"]),
+        (
+            "extract/",
+            &["clap", "candle_core"],
+            &["load", "transform", "score", "pipeline", "cli", "commands", "output"],
+        ),
+        (
+            "load/",
+            &["clap", "polars", "candle_core"],
+            &["extract", "transform", "score", "pipeline", "cli", "commands", "output"],
+        ),
+        (
+            "transform/",
+            &["tokio", "sqlx", "clap"],
+            &["extract", "load", "score", "pipeline", "ledger", "cli", "commands", "output"],
+        ),
+        (
+            "score/",
+            &["tokio", "sqlx", "clap"],
+            &["extract", "load", "transform", "pipeline", "ledger", "cli", "commands", "output"],
+        ),
+        (
+            "project/",
+            &["polars", "tokio", "sqlx", "clap"],
+            &["pipeline", "extract", "load", "ledger", "cli", "commands", "output"],
+        ),
         ("interval.rs", &["polars", "tokio", "sqlx", "clap"], &["project", "pipeline", "ledger"]),
-        ("ledger/", &["polars", "clap", "candle_core"], &["extract", "load", "transform", "score", "pipeline", "cli", "commands", "output"]),
-        ("postgres/", &["polars", "clap", "candle_core"], &["extract", "load", "transform", "score", "pipeline", "ledger", "cli", "commands", "output"]),
+        (
+            "ledger/",
+            &["polars", "clap", "candle_core"],
+            &["extract", "load", "transform", "score", "pipeline", "cli", "commands", "output"],
+        ),
+        (
+            "postgres/",
+            &["polars", "clap", "candle_core"],
+            &["extract", "load", "transform", "score", "pipeline", "ledger", "cli", "commands", "output"],
+        ),
     ];
     for (file, text) in sources() {
         for (module, crates, modules) in rules.iter().filter(|(module, ..)| file.starts_with(module)) {
             let code = body(&text);
             for name in *crates {
-                let named = code.contains(&format!("use {name}::")) || code.contains(&format!(" {name}::")) || code.contains(&format!("({name}::")) || code.contains(&format!("<{name}::"));
+                let named = code.contains(&format!("use {name}::"))
+                    || code.contains(&format!(" {name}::"))
+                    || code.contains(&format!("({name}::"))
+                    || code.contains(&format!("<{name}::"));
                 assert!(!named, "{file} is in {module}, which must not use {name}");
             }
             let used = words_used(&text, "crate::");
@@ -66,7 +107,8 @@ fn files_and_functions_are_short_and_say_what_they_own() {
         for (number, line) in body(&text).lines().enumerate() {
             let indent = line.len() - line.trim_start().len();
             let word = line.trim_start();
-            let begins = ["fn ", "pub fn ", "async fn ", "pub async fn ", "pub(crate) fn "].iter().any(|p| word.starts_with(p));
+            let begins =
+                ["fn ", "pub fn ", "async fn ", "pub async fn ", "pub(crate) fn "].iter().any(|p| word.starts_with(p));
             if begins && !line.trim_end().ends_with(';') && start.is_none() {
                 start = Some((number, indent, word.to_owned()));
             }
@@ -85,7 +127,8 @@ fn unsafe_stands_only_at_the_border_and_gives_its_reason() {
     for (file, text) in sources() {
         for (number, line) in text.lines().enumerate().filter(|(_, l)| l.contains("unsafe {")) {
             assert_eq!(file, "frames.rs", "{file}:{}: {line}", number + 1);
-            let reason = text.lines().take(number).collect::<Vec<_>>().into_iter().rev().take(2).any(|l| l.contains("SAFETY"));
+            let reason =
+                text.lines().take(number).collect::<Vec<_>>().into_iter().rev().take(2).any(|l| l.contains("SAFETY"));
             assert!(reason, "{file}:{}: no SAFETY comment", number + 1);
         }
     }

@@ -20,12 +20,22 @@ fn a_night_is_scored_and_running_twice_changes_nothing() {
     assert_eq!(second["content_hash"], first["content_hash"]);
     assert_ne!(second["run_id"], first["run_id"]);
     assert_eq!(project.scores(), scores);
-    let lineage = project.sqlite("SELECT DISTINCT interval_start, model, CAST(model_version AS TEXT), run_id FROM flight_delay_scores");
+    let lineage = project
+        .sqlite("SELECT DISTINCT interval_start, model, CAST(model_version AS TEXT), run_id FROM flight_delay_scores");
     assert_eq!(lineage, [format!("2013-06-08T04:00:00Z|flight_delay|3|{}", second["run_id"].as_str().unwrap())]);
-    let states = project.sqlite("SELECT state, CAST(generation AS TEXT), CAST(rows_published AS TEXT) FROM daymill_runs ORDER BY run_id");
+    let states = project.sqlite(
+        "SELECT state, CAST(generation AS TEXT), CAST(rows_published AS TEXT) FROM daymill_runs ORDER BY run_id",
+    );
     assert_eq!(states, ["succeeded|1|779", "succeeded|2|779"]);
     let interval = project.sqlite("SELECT job, label, run_id, content_hash FROM daymill_intervals");
-    assert_eq!(interval, [format!("flight_delay|2013-06-08|{}|{}", second["run_id"].as_str().unwrap(), second["content_hash"].as_str().unwrap())]);
+    assert_eq!(
+        interval,
+        [format!(
+            "flight_delay|2013-06-08|{}|{}",
+            second["run_id"].as_str().unwrap(),
+            second["content_hash"].as_str().unwrap()
+        )]
+    );
 }
 
 #[test]
@@ -42,7 +52,9 @@ fn a_run_replaces_its_own_interval_and_no_other() {
     assert_eq!(project.sqlite("SELECT CAST(p_late AS TEXT) FROM flight_delay_scores WHERE interval_start = '2013-06-09T04:00:00Z' ORDER BY rowid"), ninth);
     assert_ne!(project.scores(), eighth);
     assert_eq!(project.scores().len(), eighth.len());
-    let versions = project.sqlite("SELECT CAST(model_version AS TEXT), CAST(count(*) AS TEXT) FROM flight_delay_scores GROUP BY 1 ORDER BY 1");
+    let versions = project.sqlite(
+        "SELECT CAST(model_version AS TEXT), CAST(count(*) AS TEXT) FROM flight_delay_scores GROUP BY 1 ORDER BY 1",
+    );
     assert_eq!(versions, ["1|779", "3|908"]);
 }
 
@@ -59,7 +71,10 @@ fn the_stages_apart_give_exactly_what_a_run_gives() {
     assert_eq!(loaded["content_hash"], run["content_hash"]);
     assert_eq!(loaded["scores"][0]["quantiles"], run["scores"][0]["quantiles"]);
     assert_eq!(apart.scores(), whole.scores());
-    assert_eq!(apart.sqlite("SELECT DISTINCT model, CAST(model_version AS TEXT) FROM flight_delay_scores"), ["flight_delay|3"]);
+    assert_eq!(
+        apart.sqlite("SELECT DISTINCT model, CAST(model_version AS TEXT) FROM flight_delay_scores"),
+        ["flight_delay|3"]
+    );
     // What one stage left for another day is not taken for this one's.
     let left = ".daymill/work/flight_delay/2013-06-08/scores.parquet";
     apart.daymill(&["load", "flight_delay", "--date", "2013-06-09", "--in", left]).expect(66).says("not of");
@@ -74,7 +89,8 @@ fn batch_size_and_threads_change_no_score() {
             let project = Project::flights();
             project.edit("jobs/flight_delay.toml", "@champion\"", &format!("{version}\"\nmax_bad_fraction = 1.0"));
             project.edit("jobs/flight_delay.toml", "schedule ", &format!("batch_rows = {batch}\nschedule "));
-            let run = project.daymill(&[&DAY[..], &["--threads", threads, "--output", "json"]].concat()).expect(0).json();
+            let run =
+                project.daymill(&[&DAY[..], &["--threads", threads, "--output", "json"]].concat()).expect(0).json();
             hashes.insert(run["content_hash"].as_str().unwrap().to_owned());
         }
         assert_eq!(hashes.len(), 1, "model {version}");
@@ -100,19 +116,48 @@ fn any_parquet_file_is_scored_without_a_job() {
     let project = Project::flights();
     let oracle = "fixtures/models/flight_delay/3/oracle.parquet";
     // The oracle has a column `score` of its own, which the model's output must not be confused with.
-    project.daymill(&["score", "--model", "fixtures/models/flight_delay/3", "--in", oracle, "--out", "out.parquet", "--keep", "carrier,distance"]).expect(0);
+    project
+        .daymill(&[
+            "score",
+            "--model",
+            "fixtures/models/flight_delay/3",
+            "--in",
+            oracle,
+            "--out",
+            "out.parquet",
+            "--keep",
+            "carrier,distance",
+        ])
+        .expect(0);
     let (want, got) = (read(&project.path(oracle)), read(&project.path("out.parquet")));
-    assert_eq!(got.schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["carrier", "distance", "score"]);
+    assert_eq!(
+        got.schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(),
+        ["carrier", "distance", "score"]
+    );
     assert_eq!(got.num_rows(), 96);
     let text = |batch: &arrow::array::RecordBatch, name: &str| {
-        let array = arrow::compute::cast(batch.column_by_name(name).unwrap(), &arrow::datatypes::DataType::Utf8).unwrap();
+        let array =
+            arrow::compute::cast(batch.column_by_name(name).unwrap(), &arrow::datatypes::DataType::Utf8).unwrap();
         arrow::array::AsArray::as_string::<i32>(&array).iter().map(|v| v.unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(text(&got, "carrier"), text(&want, "carrier"));
     for (want, got) in text(&want, "score").iter().zip(text(&got, "score")) {
         assert!((want.parse::<f64>().unwrap() - got.parse::<f64>().unwrap()).abs() < 1e-6);
     }
-    project.daymill(&["score", "--model", "fixtures/models/flight_delay/3", "--in", oracle, "--out", "x.parquet", "--keep", "carier"]).expect(66).says("carier");
+    project
+        .daymill(&[
+            "score",
+            "--model",
+            "fixtures/models/flight_delay/3",
+            "--in",
+            oracle,
+            "--out",
+            "x.parquet",
+            "--keep",
+            "carier",
+        ])
+        .expect(66)
+        .says("carier");
 }
 
 fn read(path: &std::path::Path) -> arrow::array::RecordBatch {
@@ -124,7 +169,8 @@ fn read(path: &std::path::Path) -> arrow::array::RecordBatch {
 #[test]
 fn the_three_models_agree_with_the_libraries_that_trained_them() {
     for (version, tolerance) in [("1", 1e-5), ("2", 1e-5), ("3", 1e-6)] {
-        let bundle = daymill::score::Bundle::open(&repository().join("fixtures/models/flight_delay").join(version)).unwrap();
+        let bundle =
+            daymill::score::Bundle::open(&repository().join("fixtures/models/flight_delay").join(version)).unwrap();
         assert_eq!(bundle.oracle.rows, 96);
         assert!(bundle.oracle.max_difference <= tolerance, "{version}: {:?}", bundle.oracle);
     }
@@ -136,7 +182,10 @@ fn init_writes_a_project_that_runs() {
     project.daymill(&["init", "fresh"]).expect(0);
     project.daymill(&["init", "fresh"]).expect(2).says("never overwrites");
     project.daymill(&["--project", "fresh", "check"]).expect(0);
-    let run = project.daymill(&["--project", "fresh", "run", "flight_delay", "--date", "2013-06-08", "--output", "json"]).expect(0).json();
+    let run = project
+        .daymill(&["--project", "fresh", "run", "flight_delay", "--date", "2013-06-08", "--output", "json"])
+        .expect(0)
+        .json();
     let own = project.daymill(&[&DAY[..], &["--output", "json"]].concat()).expect(0).json();
     assert_eq!(run["content_hash"], own["content_hash"]);
 }
@@ -150,7 +199,10 @@ fn cases_pass_and_a_wrong_one_is_told_readably() {
     project.own_fixtures();
     let case = "fixtures/cases/carrier_daily/a_small_day";
     project.edit(&format!("{case}/expected.csv"), "2013-06-08,AA,3,1", "2013-06-08,AA,4,1");
-    project.daymill(&["test", "carrier_daily"]).expect(65).says("~ flight_date=2013-06-08 carrier=AA: flights expected 4, found 3");
+    project
+        .daymill(&["test", "carrier_daily"])
+        .expect(65)
+        .says("~ flight_date=2013-06-08 carrier=AA: flights expected 4, found 3");
     project.daymill(&["test", "carrier_daily", "--bless"]).expect(0);
     let blessed = std::fs::read_to_string(project.path(&format!("{case}/expected.csv"))).unwrap();
     assert_eq!(blessed, std::fs::read_to_string(repository().join(case).join("expected.csv")).unwrap());
@@ -183,8 +235,13 @@ fn check_names_every_fault_at_once() {
     project.edit("jobs/flight_delay.toml", "range  = [0.0, 1.0]", "range  = [1.0, 0.0]");
     project.edit("jobs/carrier_daily.toml", "key         = [\"flight_date\", \"carrier\"]", "key = [\"flight_dat\"]");
     let told = project.daymill(&["check"]).expect(78).stdout;
-    for fault in ["flight_delay.toml:2: unknown key shedule (did you mean schedule?)", "flight_delay.toml:3: timezone \"America/NewYork\" is not an IANA time zone (did you mean America/New_York?)",
-        "1 is not at most 0", "summary.sql does not select flight_dat", "did you mean flight_date?"] {
+    for fault in [
+        "flight_delay.toml:2: unknown key shedule (did you mean schedule?)",
+        "flight_delay.toml:3: timezone \"America/NewYork\" is not an IANA time zone (did you mean America/New_York?)",
+        "1 is not at most 0",
+        "summary.sql does not select flight_dat",
+        "did you mean flight_date?",
+    ] {
         assert!(told.contains(fault), "{fault:?} is not in:\n{told}");
     }
     assert!(!project.warehouse().exists(), "check made a warehouse");

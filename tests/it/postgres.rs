@@ -14,11 +14,21 @@ fn postgres_and_parquet_give_the_same_rows_and_scores() {
     assert_eq!(from_postgres["rows"]["published"], 779);
     assert_eq!(database.scores().len(), 779);
     let types = database.rows("SELECT attname, format_type(atttypid, -1) FROM pg_attribute WHERE attrelid = 'flight_delay_scores'::regclass AND attnum > 0");
-    for column in ["(flight_date,date)", "(flight,bigint)", "(p_late,real)", "(interval_start,\"timestamp with time zone\")", "(model,text)", "(run_id,uuid)"] {
+    for column in [
+        "(flight_date,date)",
+        "(flight,bigint)",
+        "(p_late,real)",
+        "(interval_start,\"timestamp with time zone\")",
+        "(model,text)",
+        "(run_id,uuid)",
+    ] {
         assert!(types.iter().any(|t| t == column), "{column} not in {types:?}");
     }
     let etl = remote.daymill(&["run", "carrier_daily", "--date", "2013-06-08", "--output", "json"]).expect(0).json();
-    assert_eq!(etl["content_hash"], local.daymill(&["run", "carrier_daily", "--date", "2013-06-08", "--output", "json"]).expect(0).json()["content_hash"]);
+    assert_eq!(
+        etl["content_hash"],
+        local.daymill(&["run", "carrier_daily", "--date", "2013-06-08", "--output", "json"]).expect(0).json()["content_hash"]
+    );
 }
 
 #[test]
@@ -71,7 +81,10 @@ fn values_that_no_column_holds_are_refused_by_column() {
         ("UPDATE weather SET time_hour = 'infinity' WHERE origin = 'JFK' AND time_hour = '2013-06-08 12:00Z'", None),
         ("UPDATE planes SET built = NULL", None),
         ("UPDATE weather SET temp = 'NaN' WHERE time_hour = '2013-06-08 12:00Z'", Some("the feature \"temp\" is NaN")),
-        ("UPDATE weather SET temp = 'Infinity' WHERE time_hour = '2013-06-08 12:00Z'", Some("the feature \"temp\" is infinite")),
+        (
+            "UPDATE weather SET temp = 'Infinity' WHERE time_hour = '2013-06-08 12:00Z'",
+            Some("the feature \"temp\" is infinite"),
+        ),
         ("UPDATE weather SET precip = 1e300 WHERE time_hour = '2013-06-08 12:00Z'", Some("9007199254740992")),
         ("UPDATE flights SET carrier = 'ZZ' WHERE carrier = 'HA'", Some("the feature \"carrier\" is \"ZZ\"")),
         ("UPDATE flights SET distance = NULL WHERE carrier = 'HA'", Some("the feature \"distance\" is NULL")),
@@ -119,7 +132,10 @@ fn a_table_with_other_columns_or_another_owner_is_left_alone() {
     database.execute("DROP TABLE flight_delay_scores");
     project.daymill(&DAY).expect(0);
     project.edit("jobs/carrier_daily.toml", "table = \"carrier_daily\"", "table = \"flight_delay_scores\"");
-    project.daymill(&["run", "carrier_daily", "--date", "2013-06-08"]).expect(78).says("belongs to the job flight_delay");
+    project
+        .daymill(&["run", "carrier_daily", "--date", "2013-06-08"])
+        .expect(78)
+        .says("belongs to the job flight_delay");
     assert_eq!(database.scores().len(), 779);
 }
 
@@ -145,6 +161,11 @@ fn the_session_of_the_server_does_not_matter() {
     let expected = database.project().daymill(&DAY).expect(0).json();
     let name = database.url.rsplit('/').next().unwrap();
     database.execute(&format!("ALTER DATABASE {name} SET TimeZone = 'Asia/Tokyo'; ALTER DATABASE {name} SET DateStyle = 'German'; ALTER DATABASE {name} SET search_path = 'nowhere'; ALTER DATABASE {name} SET extra_float_digits = -10"));
-    let project = database.project().env("TZ", "Pacific/Apia").env("PGTZ", "Asia/Kolkata").env("LC_ALL", "C").env("PGOPTIONS", "-c TimeZone=Asia/Tokyo");
+    let project = database
+        .project()
+        .env("TZ", "Pacific/Apia")
+        .env("PGTZ", "Asia/Kolkata")
+        .env("LC_ALL", "C")
+        .env("PGOPTIONS", "-c TimeZone=Asia/Tokyo");
     assert_eq!(project.daymill(&DAY).expect(0).json()["content_hash"], expected["content_hash"]);
 }

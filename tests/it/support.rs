@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 
 /// A copy of this repository's own project. The fixtures are shared, not copied.
@@ -91,7 +94,9 @@ impl Project {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daymill"));
         command.current_dir(self.folder.path()).args(arguments).stdin(Stdio::null());
-        for name in ["DAYMILL_TARGET", "DAYMILL_OUTPUT", "DAYMILL_PROJECT", "DAYMILL_THREADS", "FAILPOINTS", "PGPASSWORD"] {
+        for name in
+            ["DAYMILL_TARGET", "DAYMILL_OUTPUT", "DAYMILL_PROJECT", "DAYMILL_THREADS", "FAILPOINTS", "PGPASSWORD"]
+        {
             command.env_remove(name);
         }
         command.envs(self.environment.iter().map(|(k, v)| (k, v)));
@@ -130,7 +135,14 @@ impl Project {
             let url = format!("sqlite://{}?mode=ro", self.warehouse().display());
             let mut connection = SqliteConnection::connect(&url).await.unwrap();
             let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap_or_default();
-            rows.iter().map(|row| (0..row.len()).map(|i| row.get::<Option<String>, _>(i).unwrap_or("NULL".into())).collect::<Vec<_>>().join("|")).collect()
+            rows.iter()
+                .map(|row| {
+                    (0..row.len())
+                        .map(|i| row.get::<Option<String>, _>(i).unwrap_or("NULL".into()))
+                        .collect::<Vec<_>>()
+                        .join("|")
+                })
+                .collect()
         })
     }
 
@@ -172,6 +184,16 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// Instants as naive times of UTC, which the CSV writer can write.
+fn without_zones(batch: &RecordBatch) -> RecordBatch {
+    let naive = |array: &ArrayRef| match array.as_primitive_opt::<TimestampMicrosecondType>() {
+        Some(times) => Arc::new(times.clone().with_timezone_opt(None::<Arc<str>>)) as ArrayRef,
+        None => array.clone(),
+    };
+    let names = batch.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+    RecordBatch::try_from_iter(names.into_iter().zip(batch.columns().iter().map(naive))).unwrap()
+}
+
 /// A database of its own on the private server, dropped with the server.
 pub struct Database {
     pub url: String,
@@ -179,10 +201,12 @@ pub struct Database {
 
 impl Database {
     pub fn new() -> Database {
-        let server = std::env::var("DAYMILL_TEST_PG").expect("DAYMILL_TEST_PG is not set: run the tests with `make test`, which starts a Postgres");
+        let server = std::env::var("DAYMILL_TEST_PG")
+            .expect("DAYMILL_TEST_PG is not set: run the tests with `make test`, which starts a Postgres");
         let name = format!("t{}", uuid::Uuid::now_v7().simple());
         block_on(async {
-            let mut connection = PgConnection::connect(&server).await.expect("the Postgres of the tests does not answer");
+            let mut connection =
+                PgConnection::connect(&server).await.expect("the Postgres of the tests does not answer");
             sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
         });
         let (address, _) = server.rsplit_once('/').unwrap();
@@ -217,7 +241,8 @@ impl Database {
              CREATE TABLE planes (tailnum text, built bigint, seats bigint, engines bigint);",
         );
         let fixtures = repository().join("fixtures");
-        let mut files: Vec<PathBuf> = glob::glob(&fixtures.join("flights/*/*.parquet").display().to_string()).unwrap().flatten().collect();
+        let mut files: Vec<PathBuf> =
+            glob::glob(&fixtures.join("flights/*/*.parquet").display().to_string()).unwrap().flatten().collect();
         files.sort();
         for file in files {
             self.copy("flights", &file);
@@ -229,15 +254,23 @@ impl Database {
 
     /// Rows of a Parquet file as CSV through COPY.
     pub fn copy(&self, table: &str, file: &Path) {
-        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(file).unwrap()).unwrap();
+        let reader =
+            parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(file).unwrap())
+                .unwrap();
         let names: Vec<String> = reader.schema().fields().iter().map(|f| f.name().clone()).collect();
         let mut text = Vec::new();
         let mut writer = arrow::csv::WriterBuilder::new().with_header(false).build(&mut text);
-        reader.build().unwrap().for_each(|batch| writer.write(&batch.unwrap()).unwrap());
+        for batch in reader.build().unwrap() {
+            writer.write(&without_zones(&batch.unwrap())).unwrap();
+        }
         drop(writer);
         block_on(async {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            let mut copy = connection.copy_in_raw(&format!("COPY {table} ({}) FROM STDIN (FORMAT csv)", names.join(","))).await.unwrap();
+            sqlx::raw_sql("SET TimeZone = 'UTC'").execute(&mut connection).await.unwrap();
+            let mut copy = connection
+                .copy_in_raw(&format!("COPY {table} ({}) FROM STDIN (FORMAT csv)", names.join(",")))
+                .await
+                .unwrap();
             copy.send(text).await.unwrap();
             copy.finish().await.unwrap();
         });
@@ -245,7 +278,10 @@ impl Database {
 
     /// A project whose source and warehouse are this database.
     pub fn project(&self) -> Project {
-        Project::flights().env("DAYMILL_OPS_URL", &self.url).env("DAYMILL_WAREHOUSE_URL", &self.url).env("DAYMILL_TARGET", "prod")
+        Project::flights()
+            .env("DAYMILL_OPS_URL", &self.url)
+            .env("DAYMILL_WAREHOUSE_URL", &self.url)
+            .env("DAYMILL_TARGET", "prod")
     }
 
     pub fn scores(&self) -> Vec<String> {

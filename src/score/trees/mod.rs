@@ -161,7 +161,9 @@ mod tests {
 
     #[test]
     fn trees_that_would_not_end_are_refused() {
-        let refuse = |nodes: Vec<Node>| Trees::new(vec![Tree { nodes, group: 0 }], vec![0.0], 2, Link::Identity).unwrap_err().to_string();
+        let refuse = |nodes: Vec<Node>| {
+            Trees::new(vec![Tree { nodes, group: 0 }], vec![0.0], 2, Link::Identity).unwrap_err().to_string()
+        };
         assert!(refuse(vec![]).contains("no nodes"));
         assert!(refuse(vec![split(0, 1.0, 0, 1), end(0.0)]).contains("twice"));
         assert!(refuse(vec![split(0, 1.0, 1, 1), end(0.0)]).contains("twice"));

@@ -15,7 +15,10 @@ pub fn read(bytes: &[u8]) -> Result<(Trees, Vec<String>)> {
             serde_json::from_slice(bytes).map_err(|e| Error::input("not whole JSON").cause(e))?
         }
         Some(b'{') => super::ubjson::parse(bytes).map_err(|e| Error::input("not whole UBJSON").cause(e))?,
-        _ => return Err(Error::input("neither XGBoost's JSON nor its UBJSON").hint("save it with Booster.save_model(\"model.ubj\")")),
+        _ => {
+            return Err(Error::input("neither XGBoost's JSON nor its UBJSON")
+                .hint("save it with Booster.save_model(\"model.ubj\")"));
+        }
     };
     let learner = get(&document, "learner")?;
     let parameters = get(learner, "learner_model_param")?;
@@ -48,7 +51,10 @@ pub fn read(bytes: &[u8]) -> Result<(Trees, Vec<String>)> {
         let weight = weights.as_ref().map_or(1.0, |w| w[index]);
         trees.push(tree(value, *group as u32, weight as f32).map_err(|e| e.context(format!("tree {index}")))?);
     }
-    let names = learner.get("feature_names").and_then(Value::as_array).map(|names| names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect());
+    let names = learner
+        .get("feature_names")
+        .and_then(Value::as_array)
+        .map(|names| names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect());
     Ok((Trees::new(trees, base, width, link)?, names.unwrap_or_default()))
 }
 
@@ -57,8 +63,15 @@ fn link(objective: &str) -> Result<Link> {
         "binary:logistic" | "reg:logistic" => Link::Sigmoid,
         "multi:softprob" => Link::Softmax,
         "count:poisson" | "reg:gamma" | "reg:tweedie" => Link::Exp,
-        "binary:logitraw" | "reg:squarederror" | "reg:squaredlogerror" | "reg:pseudohubererror" | "reg:absoluteerror"
-        | "reg:linear" | "rank:pairwise" | "rank:ndcg" | "rank:map" => Link::Identity,
+        "binary:logitraw"
+        | "reg:squarederror"
+        | "reg:squaredlogerror"
+        | "reg:pseudohubererror"
+        | "reg:absoluteerror"
+        | "reg:linear"
+        | "rank:pairwise"
+        | "rank:ndcg"
+        | "rank:map" => Link::Identity,
         other => return Err(refuse(&format!("the objective {other:?}"))),
     })
 }
@@ -129,7 +142,8 @@ fn number<T: std::str::FromStr>(value: &Value, key: &str) -> Result<T> {
 /// Numbers, or booleans as 0 and 1. What is neither (JSON's null for NaN) becomes NaN, which no tree may hold.
 fn floats(value: &Value) -> Result<Vec<f64>> {
     let items = value.as_array().ok_or_else(|| Error::input("a list of the model is not a list"))?;
-    let float = |item: &Value| item.as_f64().or_else(|| item.as_bool().map(|b| f64::from(u8::from(b)))).unwrap_or(f64::NAN);
+    let float =
+        |item: &Value| item.as_f64().or_else(|| item.as_bool().map(|b| f64::from(u8::from(b)))).unwrap_or(f64::NAN);
     Ok(items.iter().map(float).collect())
 }
 
