@@ -176,7 +176,7 @@ pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let head = digits.len() % 3;
     let mut parts: Vec<&str> =
-        digits[head..].as_bytes().chunks(3).map(|c| std::str::from_utf8(c).unwrap_or_default()).collect();
+        digits.as_bytes()[head..].chunks(3).map(|c| std::str::from_utf8(c).unwrap_or_default()).collect();
     if head > 0 {
         parts.insert(0, &digits[..head]);
     }

@@ -120,6 +120,7 @@ fn reported(
     runtime.shutdown_background();
     report.close(&result, started);
     let written = artifacts.map(|folder| report.write(&folder)).transpose();
+    watch::ended(global, &report);
     for warning in &report.warnings {
         output::warn(warning);
     }

@@ -1,7 +1,7 @@
 //! `run`, and its four stages apart.
 
 use crate::cli::{Global, IntervalArgs, LoadPath, Run, ScoreArgs, StageArgs};
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::load::Path as LoadsBy;
 use crate::output;
 use crate::pipeline::report::RunReport;
@@ -29,7 +29,12 @@ async fn with_retries(context: &Context, report: &mut RunReport) -> Result<()> {
     let before = report.clone();
     for attempt in 1.. {
         match pipeline::run(context, report).await {
-            Err(error) if error.transient && attempt < ATTEMPTS && !context.progress.stopped() => {
+            // After a lost connection the server may hold this run's own lock a moment longer.
+            Err(error)
+                if (error.transient || (attempt > 1 && error.class == Class::Locked))
+                    && attempt < ATTEMPTS
+                    && !context.progress.stopped() =>
+            {
                 // Full jitter: anywhere up to 1, 2, 4 seconds.
                 let random = uuid::Uuid::now_v7().as_u128() as u64 % 1000;
                 let wait = std::time::Duration::from_millis((1 << (attempt - 1)) * random);

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::cli::{Global, LogFormat};
 use crate::error::Class;
 use crate::output;
+use crate::pipeline::report::RunReport;
 use crate::progress::Progress;
 
 /// Seconds between two lines of a log.
@@ -105,4 +106,23 @@ fn logged(progress: &Progress, started: Instant, json: bool) -> String {
         })
         .to_string(),
     }
+}
+
+/// Where there is no bar: one line at the end of the interval.
+pub fn ended(global: &Global, report: &RunReport) {
+    if global.log_format == LogFormat::Auto && std::io::stderr().is_terminal() {
+        return;
+    }
+    let job = report.job.as_deref().unwrap_or("score");
+    let interval = report.interval.as_ref().map_or("", |i| i.label.as_str());
+    let now = crate::interval::instant(chrono::Utc::now());
+    let line = match global.log_format {
+        LogFormat::Json => serde_json::json!({
+            "time": now, "level": if report.error.is_some() { "error" } else { "info" }, "run": report.run_id, "job": job,
+            "interval": interval, "state": report.state, "rows": report.rows.published, "seconds": report.seconds,
+        })
+        .to_string(),
+        _ => format!("{now} {job} {interval} {}: {} rows in {}", report.state, output::count(report.rows.published), output::seconds(report.seconds)),
+    };
+    output::note(&line);
 }

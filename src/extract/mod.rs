@@ -21,6 +21,9 @@ pub struct Input {
     /// A path, or `postgres://user@host:port/database`.
     pub from: String,
     pub rows: u64,
+    /// Columns of the source that the job does not declare.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,11 +61,14 @@ pub async fn extract(project: &Project, job: &Job, interval: &Interval, progress
     }
     for (connection, specs) in queries {
         let dsn = project.connection(connection)?.resolve()?;
-        for (spec, frame, rows) in postgres::read(&dsn, job, &specs, interval, progress).await? {
+        for postgres::Read { spec, frame, rows, ignored } in
+            postgres::read(&dsn, job, &specs, interval, progress).await?
+        {
             extraction.inputs.push(Input {
                 table: spec.name.clone(),
                 from: dsn.display(),
                 rows,
+                ignored,
                 bytes: None,
                 sha256: None,
                 file: None,
@@ -83,6 +89,11 @@ pub fn canonical(column_type: ColumnType) -> DataType {
         ColumnType::Date => DataType::Date,
         ColumnType::Timestamp => DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)),
     }
+}
+
+/// The columns that a source has and nobody asked for.
+pub fn ignored<'a>(found: impl Iterator<Item = &'a String>, wanted: &[&String]) -> Vec<String> {
+    found.filter(|name| !wanted.contains(name)).cloned().collect()
 }
 
 /// Compares what a source has with what the job declares; the columns to take, in the declared order.

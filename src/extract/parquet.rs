@@ -12,7 +12,7 @@ use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use polars::prelude::*;
 
-use super::{Input, agree, canonical};
+use super::{Input, agree, canonical, ignored};
 use crate::digest;
 use crate::error::{Error, Result};
 use crate::interval::Interval;
@@ -58,10 +58,10 @@ impl Stamp {
 /// The files of the interval and of its lookback. A missing file of the interval itself is never an empty day.
 pub fn list(root: &Path, spec: &TableSpec, template: &str, interval: &Interval) -> Result<Listing> {
     let span = interval.extended_back(spec.lookback_days)?;
+    let own = slots(template, interval);
     let mut patterns: BTreeMap<String, bool> = BTreeMap::new();
     for (date, hour) in slots(template, &span) {
-        let own = date >= interval.date() && hour.is_none_or(|_| true);
-        let required = own || spec.missing_lookback == MissingLookback::Error;
+        let required = own.contains(&(date, hour)) || spec.missing_lookback == MissingLookback::Error;
         let entry = patterns.entry(fill(template, date, hour)).or_insert(required);
         *entry |= required;
     }
@@ -120,11 +120,14 @@ pub fn scan(spec: &TableSpec, time_column: Option<&str>, listing: &Listing, inte
         let stamp = Stamp::of(path)?;
         let footer = footer(path)?;
         let partition = hive(path, spec);
-        let wanted = agree(spec, &path.display().to_string(), &with_partition(columns(path, &footer)?, &partition))?;
+        let found = with_partition(columns(path, &footer)?, &partition);
+        let wanted = agree(spec, &path.display().to_string(), &found)?;
+        let names: Vec<&String> = wanted.iter().map(|(name, _)| name).collect();
         inputs.push(Input {
             table: spec.name.clone(),
             from: path.display().to_string(),
             rows: footer.file_metadata().num_rows().max(0) as u64,
+            ignored: ignored(found.iter().map(|(name, ..)| name), &names),
             bytes: Some(stamp.bytes),
             sha256: Some(digest::file_hex(path)?),
             file: Some(stamp),

@@ -6,7 +6,7 @@ use sqlx::postgres::PgTypeKind;
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, SqlSafeStr, Statement, TypeInfo};
 use tokio::sync::mpsc;
 
-use super::agree;
+use super::{agree, ignored};
 use crate::error::{Class, Error, Result};
 use crate::frames;
 use crate::identifier::Identifier;
@@ -21,8 +21,18 @@ use crate::project::job::{ColumnType, SqlFile, TableSource, TableSpec};
 
 /// Bytes handed from the socket to the decoder at a time.
 const CHUNK_BYTES: usize = 1 << 20;
+const LOOK_UP_EVERY: std::time::Duration = std::time::Duration::from_millis(250);
 /// Rows of one decoded chunk.
 const CHUNK_ROWS: usize = 1 << 16;
+
+/// A table as it was read.
+pub struct Read<'a> {
+    pub spec: &'a TableSpec,
+    pub frame: LazyFrame,
+    pub rows: u64,
+    /// Columns of the query that the job does not declare.
+    pub ignored: Vec<String>,
+}
 
 /// Reads each table, all in one snapshot.
 pub async fn read<'a>(
@@ -31,17 +41,17 @@ pub async fn read<'a>(
     specs: &[&'a TableSpec],
     interval: &Interval,
     progress: &Progress,
-) -> Result<Vec<(&'a TableSpec, LazyFrame, u64)>> {
+) -> Result<Vec<Read<'a>>> {
     let mut connection =
         crate::postgres::connect(dsn, &format!("daymill/{}/{}/extract", job.name, interval.label())).await?;
     begin_snapshot(&mut connection).await?;
     let mut tables = Vec::with_capacity(specs.len());
     for spec in specs {
         let TableSource::Postgres { sql, .. } = &spec.source else { continue };
-        let (frame, rows) = read_table(&mut connection, spec, sql, interval, progress)
+        let read = read_table(&mut connection, spec, sql, interval, progress)
             .await
             .map_err(|e| e.context(format!("table {}, {}", spec.name, sql.path.display())))?;
-        tables.push((*spec, frame, rows));
+        tables.push(read);
     }
     let _ = connection.close().await;
     Ok(tables)
@@ -89,16 +99,18 @@ pub fn wanted(spec: &TableSpec, source: &str, found: &[(String, Option<Wire>, St
     Ok(names.iter().filter_map(|(name, _)| Some((name.clone(), wire(name)?))).collect())
 }
 
-async fn read_table(
+async fn read_table<'a>(
     connection: &mut PgConnection,
-    spec: &TableSpec,
+    spec: &'a TableSpec,
     sql: &SqlFile,
     interval: &Interval,
     progress: &Progress,
-) -> Result<(LazyFrame, u64)> {
+) -> Result<Read<'a>> {
     let span = interval.extended_back(spec.lookback_days)?;
     let found = describe(connection, sql, &span).await?;
     let columns = wanted(spec, &sql.path.display().to_string(), &found)?;
+    let names: Vec<&String> = columns.iter().map(|(name, _)| name).collect();
+    let ignored = ignored(found.iter().map(|(name, ..)| name), &names);
     let list =
         columns.iter().map(|(name, _)| Ok(Identifier::new(name)?.to_string())).collect::<Result<Vec<_>>>()?.join(", ");
     let query = placeholders::postgres(&sql.text, &span)?;
@@ -116,7 +128,7 @@ async fn read_table(
         (Ok(frame), Ok(())) => frame,
     };
     let rows = frame.height() as u64;
-    Ok((frame.lazy(), rows))
+    Ok(Read { spec, frame: frame.lazy(), rows, ignored })
 }
 
 /// Moves bytes from the socket to the decoder, a chunk at a time.
@@ -129,7 +141,19 @@ async fn pump(
     let mut stream = connection.copy_out_raw(copy).await.map_err(|e| source_error(&e))?;
     let mut chunk = Vec::with_capacity(CHUNK_BYTES + 4096);
     let gone = || Error::defect("the decoder went away");
-    while let Some(bytes) = stream.try_next().await.map_err(|e| source_error(&e))? {
+    loop {
+        // A query may think for long before its first row; a signal must not wait for it. Giving up here loses a
+        // read-only connection and nothing else.
+        let bytes = match tokio::time::timeout(LOOK_UP_EVERY, stream.try_next()).await {
+            Err(_) => {
+                progress.check()?;
+                continue;
+            }
+            Ok(next) => match next.map_err(|e| source_error(&e))? {
+                Some(bytes) => bytes,
+                None => break,
+            },
+        };
         chunk.extend_from_slice(&bytes);
         if chunk.len() >= CHUNK_BYTES {
             progress.check()?;

@@ -157,8 +157,8 @@ async fn migrate(db: &mut Db) -> Result<()> {
         {
             db.script("CREATE SCHEMA daymill").await?;
         }
-        for number in version(db).await?..MIGRATIONS.len() {
-            db.script(MIGRATIONS[number]).await?;
+        for (number, migration) in MIGRATIONS.iter().enumerate().skip(version(db).await?) {
+            db.script(migration).await?;
             db.execute(
                 "INSERT INTO {migrations} (version, applied_at) VALUES ($1, $2)",
                 &[(number as i64 + 1).into(), instant(Utc::now()).into()],

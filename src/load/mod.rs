@@ -27,6 +27,9 @@ pub enum Path {
     Staged,
 }
 
+/// How long a session whose COMMIT went unanswered may take to end.
+const SETTLE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// One attempt at one interval, from its lock to its commit.
 pub struct Load {
     db: Db,
@@ -42,6 +45,12 @@ pub struct Load {
     table: Option<TableSchema>,
     path: Path,
     writing: bool,
+}
+
+/// `name@version`, taken apart.
+pub fn model_parts(label: &str) -> Option<(&str, i64)> {
+    let (name, version) = label.rsplit_once('@')?;
+    Some((name, version.parse().ok()?))
 }
 
 /// What a load is for.
@@ -60,7 +69,7 @@ impl Load {
     pub async fn begin(attempt: Attempt<'_>) -> Result<Load> {
         let Attempt { project, target, run_id, job, interval, model, path } = attempt;
         let holder = ledger::Holder::this_process();
-        let application = format!("daymill/{job}/{}/{}:{}", interval.label(), holder.host, holder.pid);
+        let application = format!("daymill/{}:{}/{job}/{}", holder.host, holder.pid, interval.label());
         let mut db = ledger::open(project, target, &application).await?;
         let lock = ledger::lock(&mut db, project, target, job, interval).await?;
         let generation = ledger::start(&mut db, &Start { run_id, job, interval, model }).await?;
@@ -199,7 +208,8 @@ impl Load {
                 self.db.script("BEGIN IMMEDIATE").await?;
                 self.replace_old(table).await?;
                 if writing {
-                    sqlite::publish(&mut self.db, table, &self.interval, &self.run_id).await?;
+                    let model = self.model.as_deref().and_then(model_parts);
+                    sqlite::publish(&mut self.db, table, &self.interval, &self.run_id, model).await?;
                 }
             }
         }
@@ -212,40 +222,50 @@ impl Load {
         ledger::succeed(&mut self.db, &start, end).await
     }
 
-    /// The answer to COMMIT never came. Ask the ledger on a new connection; never commit again.
-    async fn settle(mut self, error: Error, end: &End<'_>) -> Result<()> {
+    /// The answer to COMMIT never came. Wait until the old session is gone, which settles it, and ask the ledger on a
+    /// new connection; never commit again.
+    async fn settle(self, error: Error, end: &End<'_>) -> Result<()> {
         if !error.transient && error.class != Class::Unavailable {
             return Err(self.fail(error).await);
         }
-        let doubt = |cause: &Error| {
-            Error::new(
-                Class::InDoubt,
-                format!(
-                    "{} {}: the connection died during COMMIT, and whether it happened cannot be found out",
-                    self.job,
-                    self.interval.label()
-                ),
-            )
-            .cause(&error)
-            .cause(cause)
-            .hint("run the same command again: it replaces the interval, so it is safe either way")
-        };
+        let Load { db, lock, project, target, run_id, job, interval, .. } = self;
+        db.close().await;
+        drop(lock);
         let asked = async {
             fail::fail_point!("settle", |_| Err(Error::new(Class::Unavailable, "the server is gone")));
-            let mut db = ledger::open(&self.project, &self.target, "daymill/settle").await?;
-            let state = ledger::state(&mut db, &self.run_id).await?;
+            let mut db = ledger::open(&project, &target, "daymill/settle").await?;
+            let patience = std::time::Instant::now();
+            let lock = loop {
+                match ledger::lock(&mut db, &project, &target, &job, &interval).await {
+                    Err(e) if e.class == Class::Locked && patience.elapsed() < SETTLE_PATIENCE => {
+                        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    }
+                    other => break other?,
+                }
+            };
+            let state = ledger::state(&mut db, &run_id).await?;
             db.close().await;
+            drop(lock);
             Ok(state)
         };
         match asked.await {
             Ok(state) if state.as_deref() == Some(end.state) => Ok(()),
-            Ok(_) => Err(Error { transient: true, ..error }),
-            Err(cause) => Err(doubt(&cause)),
+            Ok(_) => Err(error.transient()),
+            Err(cause) => Err(Error::new(
+                Class::InDoubt,
+                format!(
+                    "{job} {}: the connection died during COMMIT, and whether it happened cannot be found out",
+                    interval.label()
+                ),
+            )
+            .cause(&error)
+            .cause(cause)
+            .hint("run the same command again: it replaces the interval, so it is safe either way")),
         }
     }
 
     /// Rolls back and records how the attempt ended. The error is what ended it.
-    pub async fn fail(&mut self, error: Error) -> Error {
+    pub async fn fail(mut self, error: Error) -> Error {
         let _ = self.db.script("ROLLBACK").await;
         let state = match error.class {
             Class::Interrupted | Class::Terminated => "interrupted",
@@ -256,6 +276,7 @@ impl Load {
         let end = End { state, rows: 0, content_hash: "", report };
         // The run has failed already; a ledger that cannot be told shows it as abandoned.
         let _ = ledger::finish(&mut self.db, &self.run_id, &end).await;
+        self.db.close().await;
         error
     }
 }

@@ -10,8 +10,8 @@ use sqlx::{Arguments, AssertSqlSafe, SqliteConnection};
 use super::table::{TableSchema, interval_literal};
 use crate::error::{Error, Result};
 use crate::interval::{Interval, instant};
-use crate::ledger::Db;
 use crate::ledger::db::sqlite_error;
+use crate::ledger::{Db, Value};
 
 /// SQLite's own limit of parameters in a statement, less a little.
 const MAX_PARAMETERS: usize = 32_000;
@@ -48,16 +48,19 @@ pub async fn stage(connection: &mut SqliteConnection, table: &TableSchema, batch
 }
 
 /// Inside the load transaction.
-pub async fn publish(db: &mut Db, table: &TableSchema, interval: &Interval, run_id: &str) -> Result<()> {
-    let (published, own) = (db.published(&table.name), table.row_list());
-    let model = "(SELECT substr(model, 1, instr(model, '@') - 1) FROM {runs} WHERE run_id = $1), \
-                 (SELECT CAST(substr(model, instr(model, '@') + 1) AS INTEGER) FROM {runs} WHERE run_id = $1)";
-    let sql = format!(
-        "INSERT INTO {published} ({}) SELECT {own}, {}, {model}, $1 FROM temp.daymill_staging",
-        table.column_list(),
-        interval_literal(interval, false)
-    );
-    db.execute(&sql, &[run_id.into()]).await?;
+pub async fn publish(
+    db: &mut Db,
+    table: &TableSchema,
+    interval: &Interval,
+    run_id: &str,
+    model: Option<(&str, i64)>,
+) -> Result<()> {
+    let (published, columns, own) = (db.published(&table.name), table.column_list(), table.row_list());
+    let start = interval_literal(interval, false);
+    let (name, version) = model.map_or((Value::Null, Value::Null), |(name, version)| (name.into(), version.into()));
+    let sql =
+        format!("INSERT INTO {published} ({columns}) SELECT {own}, {start}, $1, $2, $3 FROM temp.daymill_staging");
+    db.execute(&sql, &[name, version, run_id.into()]).await?;
     Ok(())
 }
 

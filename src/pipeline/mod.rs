@@ -316,7 +316,7 @@ pub fn judge(
 pub async fn finish_load(
     context: &Context,
     report: &mut RunReport,
-    mut load: Load,
+    load: Load,
     gated: Result<Totals>,
     target: &str,
 ) -> Result<()> {

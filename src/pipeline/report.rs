@@ -236,7 +236,7 @@ impl Sketch {
 
     pub fn add(&mut self, scores: &[f32]) {
         for score in scores {
-            if self.seen % self.stride == 0 {
+            if self.seen.is_multiple_of(self.stride) {
                 self.kept.push(*score);
             }
             self.seen += 1;

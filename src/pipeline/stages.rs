@@ -227,10 +227,7 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
         .filter(|f| model.is_some() && *f.data_type() == DataType::Float32)
         .map(|f| f.name().clone())
         .collect();
-    let version = model
-        .as_deref()
-        .and_then(|label| label.rsplit_once('@'))
-        .and_then(|(name, version)| Some((name, version.parse().ok()?)));
+    let version = model.as_deref().and_then(crate::load::model_parts);
     let tail = table::tail(&context.interval, &report.run_id, version);
     let frame = planned.frame.clone();
     let streamed = super::stream_tail(context, report, planned, None, &mut load, tail, &scores).await;
@@ -275,6 +272,7 @@ fn open(
         table: path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
         from: path.display().to_string(),
         rows: footer.file_metadata().num_rows().max(0) as u64,
+        ignored: Vec::new(),
         bytes: None,
         sha256: None,
         file: Some(source::Stamp::of(path)?),

@@ -164,12 +164,12 @@ impl Bundle {
             for (row, (want, got)) in expected.as_primitive::<Float64Type>().values().iter().zip(values).enumerate() {
                 let difference = (f64::from(*got) - want).abs();
                 // A NaN in the oracle differs from everything.
-                if !(difference <= worst.0) {
+                if difference.is_nan() || difference > worst.0 {
                     worst = (difference, row, *want, f64::from(*got));
                 }
             }
         }
-        if !(worst.0 <= signature.tolerance) {
+        if worst.0.is_nan() || worst.0 > signature.tolerance {
             return Err(Error::input(format!("{} fails its oracle: row {} should score {} and scores {}", self.label(), worst.1, worst.2, worst.3))
                 .hint("the weights, the order of the features or the encoding are not those the model was trained with; export the bundle again"));
         }

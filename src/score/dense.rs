@@ -65,7 +65,9 @@ impl Dense {
                 (Some(weight), Some(bias)) => layers.push(layer(&prefix, &weight, &bias, layers.last())?),
                 (None, None) if index > 0 => break,
                 _ => {
-                    return Err(Error::input(format!("the tensors {prefix}weight and {prefix}bias must both be there")));
+                    return Err(Error::input(format!(
+                        "the tensors {prefix}weight and {prefix}bias must both be there"
+                    )));
                 }
             }
             if !deep {

@@ -246,3 +246,25 @@ fn check_names_every_fault_at_once() {
     }
     assert!(!project.warehouse().exists(), "check made a warehouse");
 }
+
+#[test]
+fn a_log_gets_a_line_every_ten_seconds_and_one_at_the_end() {
+    let project = Project::flights();
+    let text = project.failing("batch-loaded=sleep(10500)", &[&DAY[..], &["--output", "json"]].concat()).expect(0);
+    assert!(text.stderr.contains("transform, score, load: ") && text.stderr.contains("779 scored"), "{}", text.stderr);
+    assert!(text.stderr.contains("flight_delay 2013-06-08 succeeded: 779 rows in"), "{}", text.stderr);
+    assert_eq!(text.json()["state"], "succeeded");
+    let json = project.daymill(&[&DAY[..], &["--log-format", "json", "--output", "json"]].concat()).expect(0);
+    let lines: Vec<serde_json::Value> = json.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.last().unwrap()["rows"], 779);
+}
+
+#[test]
+fn columns_that_nobody_declared_are_ignored_and_recorded() {
+    let project = Project::flights();
+    let run = project.daymill(&[&DAY[..], &["--output", "json"]].concat()).expect(0).json();
+    let inputs = run["inputs"].as_array().unwrap();
+    let flights = inputs.iter().find(|i| i["table"] == "flights").unwrap();
+    assert_eq!(flights["ignored"], serde_json::json!(["dep_time", "dep_delay"]));
+    assert_eq!(flights["sha256"].as_str().unwrap().len(), 64);
+}
