@@ -133,7 +133,7 @@ def report(rows, peer, direct, staged):
     for name in ("extract", "transform", "score", "load"):
         line(f"{name} (busy)", lambda r, n=name: r["printed"]["seconds"][n], stage(name))
     line("transform, score and load, overlapped", lambda r: sum(r["printed"]["seconds"][n] for n in ("transform", "score", "load")),
-         stage("transform, score and load"))
+         stage("stream"))
     line("commit", lambda r: 0.0, stage("commit"))
     line("whole, process start to exit", lambda r: r["wall"], lambda r: r["wall"])
     line("client CPU", lambda r: r["cpu"], lambda r: r["cpu"])

@@ -23,9 +23,6 @@ bin=$(find_binaries)
 if [ -z "$bin" ]; then
     echo "with-postgres: no initdb and pg_ctl here; installing postgresql with apt" >&2
     if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
-    # No cluster of the distribution's own is wanted.
-    $sudo mkdir -p /etc/postgresql-common
-    echo "create_main_cluster = false" | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null
     $sudo apt-get update -qq >&2
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends postgresql >&2
     bin=$(find_binaries)

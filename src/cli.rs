@@ -111,7 +111,9 @@ pub enum Command {
     },
     /// The newest runs of the ledger
     Runs {
+        /// One job [default: all]
         job: Option<String>,
+        /// How many
         #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
         limit: u16,
     },
@@ -151,6 +153,7 @@ pub struct IntervalArgs {
 
 #[derive(Args, Debug)]
 pub struct Run {
+    /// The name of a file jobs/JOB.toml
     pub job: String,
     #[command(flatten)]
     pub interval: IntervalArgs,
@@ -164,6 +167,7 @@ pub struct Run {
 
 #[derive(Args, Debug)]
 pub struct StageArgs {
+    /// The name of a file jobs/JOB.toml
     pub job: String,
     #[command(flatten)]
     pub interval: IntervalArgs,

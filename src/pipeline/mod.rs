@@ -78,7 +78,7 @@ pub async fn run(context: &Context, report: &mut RunReport) -> Result<()> {
         Ok(totals)
     });
     report.warnings.extend(transform::warnings());
-    report.stage("transform, score and load", at.elapsed().as_secs_f64());
+    report.stage("stream", at.elapsed().as_secs_f64());
     finish_load(context, report, load, gated, target).await
 }
 

@@ -73,7 +73,7 @@ pub struct Rows {
     pub published: u64,
 }
 
-/// Seconds a stage was at work. Stages overlap, so they add up to more than the run took.
+/// Seconds a stage was at work. Transform, score and load overlap; "stream" is the time that they took together.
 #[derive(Clone, Debug, Serialize)]
 pub struct StageTime {
     pub name: &'static str,
