@@ -9,7 +9,6 @@ mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::cli::{Cli, Command, Global, IntervalArgs, Output};
 use crate::error::{Class, Error, Result};
@@ -106,7 +105,6 @@ fn reported(
     progress: &Progress,
     work: impl AsyncFnOnce(&mut RunReport) -> Result<()>,
 ) -> Result<RunReport> {
-    let started = Instant::now();
     let mut report = RunReport::new(command);
     let runtime = runtime()?;
     let result = runtime.block_on(async {
@@ -118,7 +116,7 @@ fn reported(
     });
     // A thread that is still scoring a batch nobody waits for does not hold the exit up.
     runtime.shutdown_background();
-    report.close(&result, started);
+    report.close(&result);
     let written = artifacts.map(|folder| report.write(&folder)).transpose();
     watch::ended(global, &report);
     for warning in &report.warnings {

@@ -265,18 +265,23 @@ impl Load {
     }
 
     /// Rolls back and records how the attempt ended. The error is what ended it.
-    pub async fn fail(mut self, error: Error) -> Error {
-        let _ = self.db.script("ROLLBACK").await;
+    pub async fn fail(self, error: Error) -> Error {
         let state = match error.class {
             Class::Interrupted | Class::Terminated => "interrupted",
             Class::Fenced => "fenced",
             _ => "failed",
         };
         let report = serde_json::json!({ "error": crate::project::secrets::redact(&error.to_string()), "class": error.class.name() }).to_string();
-        let end = End { state, rows: 0, content_hash: "", report };
-        // The run has failed already; a ledger that cannot be told shows it as abandoned.
+        self.end(state, &report).await;
+        error
+    }
+
+    /// Rolls back and records a state other than success.
+    pub async fn end(mut self, state: &str, report: &str) {
+        let _ = self.db.script("ROLLBACK").await;
+        let end = End { state, rows: 0, content_hash: "", report: report.to_owned() };
+        // Nothing was published; a ledger that cannot be told shows the attempt as abandoned.
         let _ = ledger::finish(&mut self.db, &self.run_id, &end).await;
         self.db.close().await;
-        error
     }
 }

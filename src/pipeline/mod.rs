@@ -333,8 +333,7 @@ pub async fn finish_load(
                 report
                     .warnings
                     .push(format!("{} has no rows; what was published before is untouched", interval.label()));
-                let skip = Error::data("no rows; skipped");
-                load.fail(skip).await;
+                load.end("skipped", &report.json()).await;
                 return Ok(());
             }
             OnEmpty::Error => {
@@ -349,7 +348,7 @@ pub async fn finish_load(
     progress.enter(Stage::Commit);
     let at = Instant::now();
     let content_hash = totals.rows.hex();
-    let json = report.json();
+    let json = report.as_succeeded();
     load.commit(&End { state: "succeeded", rows: totals.published, content_hash: &content_hash, report: json })
         .await
         .map_err(|e| if e.class == crate::error::Class::Unavailable { e.context(format!("target {target}")) } else { e })?;

@@ -50,6 +50,8 @@ pub struct RunReport {
     pub peak_memory_mb: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
+    #[serde(skip)]
+    started: std::time::Instant,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -136,7 +138,15 @@ impl RunReport {
             warnings: Vec::new(),
             peak_memory_mb: 0,
             error: None,
+            started: std::time::Instant::now(),
         }
+    }
+
+    /// The report as the ledger keeps it: written just before the commit that makes it true.
+    pub fn as_succeeded(&self) -> String {
+        let mut report = self.clone();
+        report.close(&Ok(()));
+        report.json()
     }
 
     pub fn of_interval(&mut self, interval: &Interval) {
@@ -159,9 +169,9 @@ impl RunReport {
     }
 
     /// Closes the report with how the command ended.
-    pub fn close(&mut self, result: &Result<()>, started: std::time::Instant) {
+    pub fn close(&mut self, result: &Result<()>) {
         self.finished_at = Some(instant(chrono::Utc::now()));
-        self.seconds = started.elapsed().as_secs_f64();
+        self.seconds = self.started.elapsed().as_secs_f64();
         self.peak_memory_mb = peak_memory_mb();
         match result {
             Ok(()) if self.state == "running" => self.state = "succeeded".into(),

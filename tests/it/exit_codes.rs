@@ -198,6 +198,7 @@ fn an_empty_day_is_what_the_job_says() {
     told(&project, project.daymill(&DAY), 65, "data");
     project.edit("jobs/flight_delay.toml", "schedule ", "on_empty = \"skip\"\nschedule ");
     project.daymill(&DAY).expect(0).says("untouched");
+    assert!(project.daymill(&["runs", "-n", "1"]).stdout.contains("skipped"));
     project.daymill(&[&DAY[..], &["--skip-exit-code", "99"]].concat()).expect(99);
     assert_eq!(project.scores().len(), before);
     project.edit("jobs/flight_delay.toml", "\"skip\"", "\"replace\"");

@@ -221,6 +221,7 @@ fn the_ledger_is_shown() {
     for name in [id, &id[..13], "latest"] {
         let shown = project.daymill(&["show", name, "--output", "json"]).expect(0).json();
         assert_eq!(shown["report"]["content_hash"], run["content_hash"]);
+        assert_eq!(shown["report"]["state"], "succeeded");
     }
     assert!(project.daymill(&["show"]).expect(0).stdout.contains("input      flights:"));
     project.daymill(&["show", "0000"]).expect(2);
