@@ -44,7 +44,8 @@ async fn with_retries(context: &Context, report: &mut RunReport) -> Result<()> {
                 ));
                 tokio::time::sleep(wait).await;
                 context.progress.check()?;
-                *report = RunReport { run_id: uuid::Uuid::now_v7().to_string(), ..before.clone() };
+                *report = before.clone();
+                report.run_id = uuid::Uuid::now_v7().to_string();
             }
             Err(error) if error.transient && attempt > 1 => {
                 return Err(error.context(format!("after {attempt} attempts")));
