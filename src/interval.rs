@@ -184,7 +184,7 @@ fn span(start: &str, end: &str, grain: Grain, zone: Tz) -> Result<Interval> {
     let one_hour = hour(from, zone);
     Ok(match grain {
         Grain::Day if whole.start == from && whole.end == to => whole,
-        Grain::Hour if one_hour.end == to => one_hour,
+        Grain::Hour if one_hour.end == to && last_complete(to, grain, zone)? == one_hour => one_hour,
         _ => {
             return Err(Error::usage(format!(
                 "{start} to {end} is not one {} of {zone}",
@@ -324,6 +324,18 @@ mod tests {
             resolve(&span("2013-06-08", "2013-06-09"), Grain::Day, ny, now, false).unwrap().label(),
             "2013-06-08"
         );
+    }
+
+    #[test]
+    fn an_hour_begins_with_the_clock() {
+        let kolkata = zone("Asia/Kolkata");
+        let now = parse_instant("now", "2020-01-01T00:00:00Z", kolkata).unwrap();
+        let span = |s: &str, e: &str| {
+            resolve(&Selection::Span { start: s.into(), end: e.into() }, Grain::Hour, kolkata, now, false)
+        };
+        assert!(span("2013-06-08T10:00", "2013-06-08T11:00").is_ok());
+        assert!(span("2013-06-08T09:30", "2013-06-08T10:30").is_err());
+        assert!(span("2013-06-08T04:00:00Z", "2013-06-08T05:00:00Z").is_err());
     }
 
     #[test]

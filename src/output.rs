@@ -5,11 +5,21 @@ use std::io::{IsTerminal, Write};
 
 use crate::error::{Class, Error, Result};
 use crate::pipeline::report::{RunReport, ScoreSummary};
-use crate::project::secrets::redact;
+use crate::project::secrets::{redact, redact_json};
 
-/// The result of a command. A reader that went away is not an error.
+/// The result of a command, for a person.
 pub fn result(text: &str) -> Result<()> {
-    let mut text = clean(&redact(text));
+    write(clean(&redact(text)))
+}
+
+/// The result of a command, for a machine: one line.
+pub fn json(mut value: serde_json::Value) -> Result<()> {
+    redact_json(&mut value);
+    write(value.to_string())
+}
+
+/// A reader that went away is not an error.
+fn write(mut text: String) -> Result<()> {
     if !text.ends_with('\n') {
         text.push('\n');
     }

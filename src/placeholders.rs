@@ -1,24 +1,26 @@
 //! `:date`, `:start` and `:end` in a job's SQL. They become typed literals made from the resolved interval (COPY takes
 //! no bound parameters), never text of the user's; inside strings, comments, quoted names and casts they are left alone.
 
+use chrono::NaiveDate;
+
 use crate::error::{Error, Result};
 use crate::interval::Interval;
 
-/// For Postgres: a date, and timestamptz bounds in UTC.
-pub fn postgres(sql: &str, interval: &Interval) -> Result<String> {
+/// For Postgres: the date of the run, and timestamptz bounds in UTC of the span that the table covers.
+pub fn postgres(sql: &str, date: NaiveDate, span: &Interval) -> Result<String> {
     let at =
         |t: chrono::DateTime<chrono::Utc>| format!("'{}'::pg_catalog.timestamptz", t.format("%Y-%m-%d %H:%M:%S%.f+00"));
     replace(sql, |name| match name {
-        "date" => Some(format!("'{}'::pg_catalog.date", interval.date())),
-        "start" => Some(at(interval.start)),
-        "end" => Some(at(interval.end)),
+        "date" => Some(format!("'{date}'::pg_catalog.date")),
+        "start" => Some(at(span.start)),
+        "end" => Some(at(span.end)),
         _ => None,
     })
 }
 
-/// For Polars: a date, and naive bounds in UTC.
+/// For Polars: a date, and bounds with the time zone UTC, as every extracted timestamp has it.
 pub fn polars(sql: &str, interval: &Interval) -> Result<String> {
-    let at = |t: chrono::DateTime<chrono::Utc>| format!("CAST({} AS TIMESTAMP)", t.timestamp_micros());
+    let at = |t: chrono::DateTime<chrono::Utc>| format!("CAST({} AS TIMESTAMPTZ)", t.timestamp_micros());
     replace(sql, |name| match name {
         "date" => Some(format!("CAST({} AS DATE)", interval.date().to_epoch_days())),
         "start" => Some(at(interval.start)),

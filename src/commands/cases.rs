@@ -72,9 +72,7 @@ pub fn test(global: &Global, job: Option<&str>, filter: Option<&str>, bless: boo
                 .iter()
                 .map(|(title, d)| serde_json::json!({"case": title, "passed": d.is_empty(), "differences": d}))
                 .collect();
-            output::result(
-                &serde_json::json!({"passed": results.len() - failed, "failed": failed, "cases": cases}).to_string(),
-            )?;
+            output::json(serde_json::json!({"passed": results.len() - failed, "failed": failed, "cases": cases}))?;
         }
     }
     if failed == 0 {

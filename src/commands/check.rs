@@ -88,7 +88,7 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
     let Some(planned) = findings.note(what, planned) else { return };
     findings.note(
         format!("{name}: the checks"),
-        crate::transform::checks::Gates::new(&job.checks, &planned.layout.names(), &job.file),
+        crate::transform::checks::Gates::new(&job.checks, &planned.schema, &job.file),
     );
     let table = TableSchema::new(&job.load.table, &planned.schema, &job.key);
     let what = format!("{name}: the table {} in {target}", job.load.table);
@@ -111,7 +111,7 @@ fn show(global: &Global, findings: &Findings) -> Result<u8> {
                 serde_json::json!({"what": what, "ok": error.is_none(), "class": error.as_ref().map(|e| e.class.name()),
                     "message": error.as_ref().map(Error::to_string), "hint": error.as_ref().and_then(|e| e.hint.clone())})
             }).collect();
-            output::result(&serde_json::json!({"faults": faults.len(), "checked": lines}).to_string())?;
+            output::json(serde_json::json!({"faults": faults.len(), "checked": lines}))?;
         }
         Output::Human => {
             let line = |(what, error): &(String, Option<Error>)| match error {

@@ -123,7 +123,7 @@ fn reported(
         output::warn(warning);
     }
     if global.output == Output::Json {
-        output::result(&report.json())?;
+        output::json(report.value())?;
     }
     if let Err(error) = result {
         if let Ok(Some(path)) = &written {

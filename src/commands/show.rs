@@ -11,7 +11,7 @@ use crate::project::Project;
 pub fn runs(global: &Global, job: Option<&str>, limit: u16) -> Result<u8> {
     let rows = read(global, async |db, project, target| ledger::runs(db, project, target, job, limit.into()).await)?;
     if global.output == Output::Json {
-        output::result(&serde_json::to_string(&rows).unwrap_or_default())?;
+        output::json(serde_json::to_value(&rows).unwrap_or_default())?;
         return Ok(0);
     }
     if rows.is_empty() {
@@ -50,7 +50,7 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
     if global.output == Output::Json {
         let mut json = serde_json::to_value(run).unwrap_or_default();
         json["report"] = report;
-        output::result(&json.to_string())?;
+        output::json(json)?;
         return Ok(0);
     }
     let mut lines = vec![

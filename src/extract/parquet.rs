@@ -113,13 +113,19 @@ fn glob_files(root: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// Reads the footers, compares them with the declared columns and puts one lazy scan together.
-pub fn scan(spec: &TableSpec, time_column: Option<&str>, listing: &Listing, interval: &Interval) -> Result<Scan> {
+pub fn scan(
+    root: &Path,
+    spec: &TableSpec,
+    time_column: Option<&str>,
+    listing: &Listing,
+    interval: &Interval,
+) -> Result<Scan> {
     let mut inputs = Vec::with_capacity(listing.files.len());
     let mut frames = Vec::new();
     for path in &listing.files {
         let stamp = Stamp::of(path)?;
         let footer = footer(path)?;
-        let partition = hive(path, spec);
+        let partition = hive(root, path, spec);
         let found = with_partition(columns(path, &footer)?, &partition);
         let wanted = agree(spec, &path.display().to_string(), &found)?;
         let names: Vec<&String> = wanted.iter().map(|(name, _)| name).collect();
@@ -157,8 +163,8 @@ pub fn scan(spec: &TableSpec, time_column: Option<&str>, listing: &Listing, inte
 }
 
 /// Name, family and full type of each column of a file, the folders it lies in included.
-pub fn described(path: &Path, spec: &TableSpec) -> Result<Described> {
-    Ok(with_partition(columns(path, &footer(path)?)?, &hive(path, spec)))
+pub fn described(root: &Path, path: &Path, spec: &TableSpec) -> Result<Described> {
+    Ok(with_partition(columns(path, &footer(path)?)?, &hive(root, path, spec)))
 }
 
 type Described = Vec<(String, Option<ColumnType>, String)>;
@@ -211,8 +217,10 @@ fn literal(path: &Path, key: &str, value: &str, kind: ColumnType) -> Result<Expr
 }
 
 /// `key=value` folders of the path: columns, of the declared type or of the type the value looks like.
-fn hive(path: &Path, spec: &TableSpec) -> Vec<(String, String, ColumnType)> {
-    let folder = path.parent().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+fn hive(root: &Path, path: &Path, spec: &TableSpec) -> Vec<(String, String, ColumnType)> {
+    // Folders above the project are not the data's.
+    let own = path.strip_prefix(root).ok().and_then(Path::parent);
+    let folder = own.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
     let parts = folder.split('/').filter_map(|part| part.split_once('='));
     parts
         .map(|(key, value)| {

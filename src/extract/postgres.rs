@@ -1,5 +1,6 @@
 //! Postgres as a source: the user's queries by binary COPY in one read-only snapshot, decoded straight into columns.
 
+use chrono::NaiveDate;
 use futures_util::TryStreamExt;
 use polars::prelude::{DataFrame, IntoLazy, LazyFrame};
 use sqlx::postgres::PgTypeKind;
@@ -69,9 +70,10 @@ async fn begin_snapshot(connection: &mut PgConnection) -> Result<()> {
 pub async fn describe(
     connection: &mut PgConnection,
     sql: &SqlFile,
-    interval: &Interval,
+    date: NaiveDate,
+    span: &Interval,
 ) -> Result<Vec<(String, Option<Wire>, String)>> {
-    let text = placeholders::postgres(&sql.text, interval)?;
+    let text = placeholders::postgres(&sql.text, date, span)?;
     let statement = connection.prepare(AssertSqlSafe(text).into_sql_str()).await.map_err(|e| source_error(&e))?;
     let describe = |column: &sqlx::postgres::PgColumn| {
         let info = column.type_info();
@@ -107,13 +109,13 @@ async fn read_table<'a>(
     progress: &Progress,
 ) -> Result<Read<'a>> {
     let span = interval.extended_back(spec.lookback_days)?;
-    let found = describe(connection, sql, &span).await?;
+    let found = describe(connection, sql, interval.date(), &span).await?;
     let columns = wanted(spec, &sql.path.display().to_string(), &found)?;
     let names: Vec<&String> = columns.iter().map(|(name, _)| name).collect();
     let ignored = ignored(found.iter().map(|(name, ..)| name), &names);
     let list =
         columns.iter().map(|(name, _)| Ok(Identifier::new(name)?.to_string())).collect::<Result<Vec<_>>>()?.join(", ");
-    let query = placeholders::postgres(&sql.text, &span)?;
+    let query = placeholders::postgres(&sql.text, interval.date(), &span)?;
     let copy = format!("COPY (SELECT {list} FROM (\n{query}\n) AS daymill_source) TO STDOUT (FORMAT binary)");
     let (sender, receiver) = mpsc::channel::<Vec<u8>>(4);
     let rows_seen = progress.extracted.clone();

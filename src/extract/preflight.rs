@@ -22,15 +22,16 @@ pub async fn table(
         TableSource::Parquet { template, .. } => {
             let path = newest(&project.root, template)?
                 .ok_or_else(|| Error::input(format!("no file matches {template}, for any date")))?;
-            let found = parquet::described(&path, spec)?;
+            let found = parquet::described(&project.root, &path, spec)?;
             Ok(Some(empty(&agree(spec, &path.display().to_string(), &found)?)))
         }
         TableSource::Postgres { .. } if offline => Ok((!spec.columns.is_empty()).then(|| empty(&spec.columns))),
         TableSource::Postgres { connection, sql } => {
             let dsn = project.connection(connection)?.resolve()?;
             let mut connection = crate::postgres::connect(&dsn, &format!("daymill/{}/check", job.name)).await?;
-            let found =
-                postgres::describe(&mut connection, sql, interval).await.map_err(|e| e.context(sql.path.display()))?;
+            let found = postgres::describe(&mut connection, sql, interval.date(), interval)
+                .await
+                .map_err(|e| e.context(sql.path.display()))?;
             let wanted = postgres::wanted(spec, &sql.path.display().to_string(), &found)?;
             Ok(Some(empty(
                 &wanted.iter().filter_map(|(name, wire)| Some((name.clone(), wire.column_type()?))).collect::<Vec<_>>(),

@@ -97,14 +97,7 @@ impl Load {
 
     /// Checks an existing table against the schema before any row is made, and the job's claim to it.
     pub async fn prepare(&mut self, schema: TableSchema) -> Result<()> {
-        let name = schema.name.name().to_owned();
-        let owner = self.db.fetch("SELECT job FROM {tables} WHERE table_name = $1", &[name.clone().into()]).await?;
-        if let Some(owner) = owner.first().and_then(|row| row[0].clone())
-            && owner != self.job
-        {
-            return Err(Error::config(format!("the table {name} belongs to the job {owner}"))
-                .hint("give this job another load.table: a run replaces its interval, and two jobs would replace each other's"));
-        }
+        table::require_owner(&mut self.db, &schema.name, &self.job).await?;
         let existing = table::existing(&mut self.db, &schema.name).await?;
         schema.agrees_with(&existing)?;
         self.table = Some(schema);

@@ -33,8 +33,8 @@ pub async fn stage(connection: &mut SqliteConnection, table: &TableSchema, batch
         );
         let mut arguments = SqliteArguments::default();
         for row in at..at + rows {
-            for array in batch.columns() {
-                bind(&mut arguments, array, row).map_err(|e| Error::defect("a value cannot be bound").cause(e))?;
+            for (array, field) in batch.columns().iter().zip(batch.schema_ref().fields()) {
+                bind(&mut arguments, array, row).map_err(|e| Error::data(format!("column {:?}: {e}", field.name())))?;
             }
         }
         sqlx::query_with(AssertSqlSafe(sql), arguments)
@@ -76,7 +76,11 @@ fn bind(
         DataType::Boolean => arguments.add(array.as_boolean().value(row)),
         DataType::Int64 => arguments.add(array.as_primitive::<Int64Type>().value(row)),
         DataType::Float32 => arguments.add(f64::from(array.as_primitive::<Float32Type>().value(row))),
-        DataType::Float64 => arguments.add(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Float64 => match array.as_primitive::<Float64Type>().value(row) {
+            // SQLite would store it as NULL, which is another thing.
+            value if value.is_nan() => Err("a NaN, which SQLite cannot hold; make it NULL in the transform".into()),
+            value => arguments.add(value),
+        },
         DataType::Date32 => {
             let days = array.as_primitive::<Date32Type>().value(row);
             arguments.add(NaiveDate::from_epoch_days(days).map(|d| d.to_string()).ok_or("a date out of range")?)

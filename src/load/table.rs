@@ -129,12 +129,11 @@ impl TableSchema {
             let target = if db.is_postgres() { table.clone() } else { self.name.to_string() };
             db.script(&format!("CREATE TABLE IF NOT EXISTS {table} ({}); CREATE INDEX IF NOT EXISTS {index} ON {target} (interval_start)", self.definitions(false).join(", "))).await?;
         }
-        db.execute(
-            "INSERT INTO {tables} (table_name, job) VALUES ($1, $2) ON CONFLICT (table_name) DO NOTHING",
-            &[self.name.name().into(), job.into()],
-        )
-        .await?;
-        Ok(())
+        let name = owned_name(db, &self.name);
+        let claim = "INSERT INTO {tables} (table_name, job) VALUES ($1, $2) ON CONFLICT (table_name) DO NOTHING";
+        db.execute(claim.trim_start(), &[name.into(), job.into()]).await?;
+        // Another job may have claimed the table since this run looked.
+        require_owner(db, &self.name, job).await
     }
 
     /// A table that is there must have exactly the columns that this run writes.
@@ -165,6 +164,27 @@ impl TableSchema {
         let mut error = Error::config(format!("the table {} is there with other columns", self.name.name()));
         error.causes = faults;
         Err(error.hint("Daymill never alters your table: change it yourself, or give load.table another name"))
+    }
+}
+
+/// How the ledger knows a table: SQLite does not tell cases apart.
+fn owned_name(db: &Db, table: &Identifier) -> String {
+    if db.is_postgres() { table.name().to_owned() } else { table.name().to_lowercase() }
+}
+
+/// A table that some other job publishes to is refused.
+pub async fn require_owner(db: &mut Db, table: &Identifier, job: &str) -> Result<()> {
+    let name = owned_name(db, table);
+    let owner = db.fetch("SELECT job FROM {tables} WHERE table_name = $1", &[name.into()]).await?;
+    match owner.first().and_then(|row| row[0].as_deref()) {
+        Some(owner) if owner != job => Err(Error::config(format!(
+            "the table {} belongs to the job {owner}",
+            table.name()
+        ))
+        .hint(
+            "give this job another load.table: a run replaces its interval, and two jobs would replace each other's",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -18,6 +18,8 @@ use crate::score::Bundle;
 use crate::score::contract::Counts;
 use crate::transform;
 
+const LOOK_UP_EVERY: std::time::Duration = std::time::Duration::from_millis(250);
+
 /// Which columns a job publishes: the key, what it keeps, the scores.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -98,6 +100,7 @@ pub struct Flow {
     early: BTreeMap<usize, Finished>,
     next: usize,
     ended: bool,
+    progress: Progress,
     pub busy: Arc<Busy>,
 }
 
@@ -113,12 +116,12 @@ impl Flow {
             let (work, queue, sender, busy) = (work.clone(), queue.clone(), sender.clone(), busy.clone());
             std::thread::spawn(move || score_batches(&work, &queue, &sender, &busy));
         }
-        let engine_busy = busy.clone();
+        let (engine_busy, progress) = (busy.clone(), work.progress.clone());
         std::thread::spawn(move || {
             let ended = run_engine(&work, batches, &engine_busy);
             let _ = sender.blocking_send(Message::Ended(ended));
         });
-        Flow { messages, early: BTreeMap::new(), next: 0, ended: false, busy }
+        Flow { messages, early: BTreeMap::new(), next: 0, ended: false, progress, busy }
     }
 
     /// The next batch in the order of the transform.
@@ -128,7 +131,12 @@ impl Flow {
                 self.next += 1;
                 return Ok(Some(finished));
             }
-            match self.messages.recv().await {
+            // An engine that sorts or aggregates may be silent for long; a signal must not wait for it.
+            let Ok(message) = tokio::time::timeout(LOOK_UP_EVERY, self.messages.recv()).await else {
+                self.progress.check().map_err(Stop::Other)?;
+                continue;
+            };
+            match message {
                 Some(Message::Batch(index, result)) => {
                     self.early.insert(index, (*result).map_err(Stop::Other)?);
                 }
@@ -174,7 +182,7 @@ fn score_batches(
         let Ok((index, frame)) = received else { return };
         let at = Instant::now();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one_batch(work, &frame)))
-            .unwrap_or_else(|panic| Err(Error::defect(format!("scoring failed: {}", crate::panic_text(&panic)))));
+            .unwrap_or_else(|panic| Err(Error::defect(format!("scoring failed: {}", crate::panic_text(&*panic)))));
         busy.score.fetch_add(at.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let failed = result.is_err();
         if sender.blocking_send(Message::Batch(index, Box::new(result))).is_err() || failed {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Float32Type;
 use polars::prelude::{LazyFrame, col};
 
 use crate::digest::RowSet;
@@ -224,7 +226,7 @@ pub async fn stream_tail(
 ) -> Result<(Totals, Gates), Stop> {
     let Context { job, progress, .. } = context;
     progress.enter(Stage::Score);
-    let mut gates = Gates::new(&job.checks, &planned.layout.names(), &job.file).map_err(Stop::Other)?;
+    let mut gates = Gates::new(&job.checks, &planned.schema, &job.file).map_err(Stop::Other)?;
     let mut sketches: Vec<Sketch> = scores.iter().map(|name| Sketch::new(name)).collect();
     let mut flow = Flow::start(Work {
         frame: planned.frame,
@@ -266,11 +268,31 @@ pub fn observe(
     totals.add(finished);
     report.count(finished.counts);
     gates.add(&finished.batch)?;
-    let first = finished.batch.num_columns() - sketches.len();
-    for (sketch, array) in sketches.iter_mut().zip(&finished.batch.columns()[first..]) {
-        sketch.add(arrow::array::AsArray::as_primitive::<arrow::datatypes::Float32Type>(array.as_ref()).values());
+    for sketch in sketches {
+        let column = finished.batch.column_by_name(sketch.name());
+        if let Some(scores) = column.and_then(|array| array.as_primitive_opt::<Float32Type>()) {
+            sketch.add(scores.values());
+        }
     }
     Ok(())
+}
+
+/// No more rows than the job allows may have been dropped or had a value imputed.
+pub fn tolerable(job: &Job, totals: &Totals) -> Result<()> {
+    let allowed = job.score.as_ref().map_or(0.0, |score| score.max_bad_fraction);
+    let bad = totals.bad_rows as f64 / totals.transformed.max(1) as f64;
+    if bad <= allowed {
+        return Ok(());
+    }
+    Err(Error::data(format!(
+        "{} of {} rows were dropped or had a value imputed by the feature contract ({:.2} %); \
+         score.max_bad_fraction allows {:.2} %",
+        totals.bad_rows,
+        totals.transformed,
+        bad * 100.0,
+        allowed * 100.0
+    ))
+    .hint("look into the missing values, or raise max_bad_fraction in [score] of the job file; nothing was published"))
 }
 
 /// Everything that must hold before rows are published.
@@ -285,21 +307,17 @@ pub fn judge(
     report.rows.published = totals.published;
     report.content_hash = Some(totals.rows.hex());
     report.checks = gates.verdicts();
+    if totals.transformed == 0 {
+        // Whether a day may be empty is for on_empty to say, not for the checks.
+        return Ok(());
+    }
     if totals.transformed != totals.published + report.rows.dropped {
         return Err(Error::defect(format!(
             "{} rows came in, {} were dropped and {} came out",
             totals.transformed, report.rows.dropped, totals.published
         )));
     }
-    let allowed = job.score.as_ref().map_or(0.0, |score| score.max_bad_fraction);
-    let bad = totals.bad_rows as f64 / totals.transformed.max(1) as f64;
-    if bad > allowed {
-        return Err(Error::data(format!(
-            "{} of {} rows were dropped or had a value imputed by the feature contract ({:.2} %); score.max_bad_fraction allows {:.2} %",
-            totals.bad_rows, totals.transformed, bad * 100.0, allowed * 100.0
-        ))
-        .hint("look into the missing values, or raise max_bad_fraction in [score] of the job file; nothing was published"));
-    }
+    tolerable(job, totals)?;
     if totals.repeats() {
         let mut error = Error::data(format!("the key ({}) is not unique; nothing was published", job.key.join(", ")));
         error.causes.extend(duplicates());
@@ -333,7 +351,7 @@ pub async fn finish_load(
                 report
                     .warnings
                     .push(format!("{} has no rows; what was published before is untouched", interval.label()));
-                load.end("skipped", &report.json()).await;
+                load.end("skipped", &report.value().to_string()).await;
                 return Ok(());
             }
             OnEmpty::Error => {

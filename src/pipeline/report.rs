@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::extract::Input;
 use crate::interval::{Interval, instant};
-use crate::project::secrets::redact;
+use crate::project::secrets::redact_json;
 use crate::score::bundle::OracleResult;
 use crate::score::contract::Counts;
 use crate::transform::checks::Verdict;
@@ -146,7 +146,7 @@ impl RunReport {
     pub fn as_succeeded(&self) -> String {
         let mut report = self.clone();
         report.close(&Ok(()));
-        report.json()
+        report.value().to_string()
     }
 
     pub fn of_interval(&mut self, interval: &Interval) {
@@ -189,8 +189,11 @@ impl RunReport {
         }
     }
 
-    pub fn json(&self) -> String {
-        redact(&serde_json::to_string(self).unwrap_or_default())
+    /// The report without secrets.
+    pub fn value(&self) -> serde_json::Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        redact_json(&mut value);
+        value
     }
 
     /// Writes `<folder>/runs/<run id>/run.json`, whole or not at all, and `runs/latest.json`.
@@ -198,7 +201,7 @@ impl RunReport {
         let runs = folder.join("runs");
         let own = runs.join(&self.run_id);
         std::fs::create_dir_all(&own).map_err(|e| Error::io(&own, "create", &e))?;
-        let pretty = redact(&serde_json::to_string_pretty(self).unwrap_or_default());
+        let pretty = serde_json::to_string_pretty(&self.value()).unwrap_or_default();
         let path = own.join("run.json");
         for target in [&path, &runs.join("latest.json")] {
             let draft = own.join("run.json.part");
@@ -242,6 +245,10 @@ impl Sketch {
             min: f32::INFINITY,
             max: f32::NEG_INFINITY,
         }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     pub fn add(&mut self, scores: &[f32]) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::Schema;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
@@ -31,6 +31,8 @@ use crate::transform::checks::Gates;
 const JOB: &str = "daymill.job";
 const INTERVAL: &str = "daymill.interval";
 const MODEL: &str = "daymill.model";
+/// The names of the score columns, one to a line.
+const SCORES: &str = "daymill.scores";
 
 /// Where the stages of an interval leave their files.
 pub fn folder(context: &Context) -> PathBuf {
@@ -88,6 +90,7 @@ pub async fn score(context: &Context, report: &mut RunReport, input: &Path, out:
     let planned = super::select(&context.job, Some(&bundle), frame)?;
     let mut marks = marks(context);
     marks.push((MODEL.into(), bundle.label()));
+    marks.push((SCORES.into(), planned.layout.outputs.join("\n")));
     let work = Work {
         frame: planned.frame,
         batch_rows: context.job.batch_rows,
@@ -97,7 +100,8 @@ pub async fn score(context: &Context, report: &mut RunReport, input: &Path, out:
         tail: Tail::default(),
         progress: context.progress.clone(),
     };
-    score_into(work, report, out, &planned.schema, &marks, &context.job.transform.path).await
+    let place = &context.job.transform.path;
+    score_into(work, report, out, &planned.schema, &marks, place, |totals| super::tolerable(&context.job, totals)).await
 }
 
 /// Scores any Parquet file with any bundle, without a job: rows in the order they came, the kept columns, the outputs.
@@ -155,7 +159,7 @@ pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()>
         tail: Tail::default(),
         progress: loose.progress,
     };
-    score_into(work, report, loose.out, &published, &marks, loose.input).await
+    score_into(work, report, loose.out, &published, &marks, loose.input, |_| Ok(())).await
 }
 
 async fn score_into(
@@ -165,11 +169,12 @@ async fn score_into(
     schema: &Schema,
     marks: &[(String, String)],
     place: &Path,
+    judge: impl Fn(&Totals) -> Result<()>,
 ) -> Result<()> {
     work.progress.enter(Stage::Score);
     let (at, progress) = (Instant::now(), work.progress.clone());
     let mut sketches: Vec<Sketch> = work.layout.outputs.iter().map(|name| Sketch::new(name)).collect();
-    let mut gates = Gates::new(&[], &[], place)?;
+    let mut gates = Gates::new(&[], schema, place)?;
     let mut totals = Totals::default();
     let mut writer = Writer::create(out, schema, marks)?;
     let mut flow = Flow::start(work);
@@ -188,6 +193,7 @@ async fn score_into(
         progress.loaded.add(finished.batch.num_rows() as u64);
     }
     progress.check()?;
+    judge(&totals)?;
     writer.finish()?;
     report.rows.transformed = totals.transformed;
     report.rows.published = totals.published;
@@ -220,13 +226,8 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
         Ok(planned) => planned,
         Err(error) => return Err(load.fail(error).await),
     };
-    let scores: Vec<String> = planned
-        .schema
-        .fields()
-        .iter()
-        .filter(|f| model.is_some() && *f.data_type() == DataType::Float32)
-        .map(|f| f.name().clone())
-        .collect();
+    let scores: Vec<String> =
+        mark(SCORES).into_iter().flat_map(|s| s.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     let version = model.as_deref().and_then(crate::load::model_parts);
     let tail = table::tail(&context.interval, &report.run_id, version);
     let frame = planned.frame.clone();

@@ -66,8 +66,7 @@ impl Connection {
         table.word("kind", &[("postgres", ())]);
         for key in ["url", "password"] {
             if let Some(at) = table.string(key)
-                && (key == "password" || literal_password(&at.value))
-                && !at.value.contains("${")
+                && holds_password(&at.value, key == "password")
             {
                 table.fault_hint(
                     at.line,
@@ -183,6 +182,9 @@ impl UrlParts {
             .ok_or_else(|| wrong("does not begin with postgres://"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        if database.contains('@') {
+            return Err(wrong("has a / before its @; write it as %2F"));
+        }
         let (login, address) = authority.rsplit_once('@').map_or((None, authority), |(login, a)| (Some(login), a));
         let mut parts = UrlParts::default();
         if let Some(login) = login {
@@ -228,8 +230,26 @@ impl UrlParts {
     }
 }
 
-fn literal_password(url: &str) -> bool {
-    UrlParts::parse(url).is_ok_and(|parts| parts.password.is_some())
+/// Whether a value of the file carries a password itself, beside or inside its `${...}` references.
+fn holds_password(value: &str, is_password: bool) -> bool {
+    // Each reference becomes one character that no URL has; the defaults are looked at on their own.
+    const REFERENCE: char = '\u{1}';
+    let (mut bare, mut defaults, mut rest) = (String::new(), Vec::new(), value);
+    while let Some((before, after)) = rest.split_once("${") {
+        let (reference, tail) = after.split_once('}').unwrap_or((after, ""));
+        bare.push_str(before);
+        bare.push(REFERENCE);
+        defaults.extend(reference.split_once(":-").map(|(_, default)| default));
+        rest = tail;
+    }
+    bare.push_str(rest);
+    let literal = |text: &str| text.chars().any(|c| c != REFERENCE);
+    if is_password {
+        return literal(&bare) || defaults.iter().any(|default| !default.is_empty());
+    }
+    let inside =
+        |url: &str| UrlParts::parse(url).ok().and_then(|parts| parts.password).is_some_and(|p| literal(p.expose()));
+    inside(&bare) || defaults.iter().any(|default| inside(default))
 }
 
 fn decode(text: &str) -> Option<String> {
@@ -265,8 +285,25 @@ mod tests {
     }
 
     #[test]
+    fn a_password_in_the_file_is_seen_and_a_reference_is_not() {
+        for url in ["postgres://a:pw@h/d", "postgres://${env:U:-u}:pw@h/d", "${env:X:-postgres://a:pw@h/d}"] {
+            assert!(holds_password(url, false), "{url}");
+        }
+        for url in ["postgres://a@h/d", "postgres://a:${env:P}@h/d", "${env:X}", "${env:X:-postgres://a@h/d}"] {
+            assert!(!holds_password(url, false), "{url}");
+        }
+        assert!(holds_password("pw", true) && holds_password("${env:X:-pw}", true));
+        assert!(!holds_password("${env:X}", true) && !holds_password("${env:X:-}", true));
+    }
+
+    #[test]
     fn the_messages_never_quote_the_url() {
-        for url in ["mysql://a:topsecret@h/d", "postgres://a:topsecret@h:port/d", "postgres://a:topsecret@h/d?zip=1"] {
+        for url in [
+            "mysql://a:topsecret@h/d",
+            "postgres://a:topsecret@h:port/d",
+            "postgres://a:topsecret@h/d?zip=1",
+            "postgres://a:12/topsecret@h/d",
+        ] {
             let error = UrlParts::parse(url).err().unwrap();
             assert!(!format!("{error} {error:?}").contains("topsecret"));
         }

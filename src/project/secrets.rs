@@ -40,6 +40,16 @@ pub fn redact(text: &str) -> String {
         .fold(text.to_owned(), |text, secret| if text.contains(secret) { text.replace(secret, "***") } else { text })
 }
 
+/// The same for every text of a JSON document, before it is written as text.
+pub fn redact_json(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => *text = redact(text),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(redact_json),
+        serde_json::Value::Object(entries) => entries.values_mut().for_each(redact_json),
+        _ => {}
+    }
+}
+
 /// Replaces `${env:NAME}`, `${env:NAME:-default}` and `${file:PATH}`.
 pub fn expand(text: &str) -> Result<String> {
     let mut out = String::new();

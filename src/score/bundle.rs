@@ -295,7 +295,12 @@ fn signature(table: &Table<'_>) -> Option<Signature> {
         Some(oracle) => {
             oracle_file = oracle.required_string("file");
             oracle_sha256 = oracle.required_string("sha256");
-            tolerance = oracle.float("tolerance").map_or(tolerance, |at| at.value);
+            tolerance = oracle.float("tolerance").map_or(tolerance, |at| {
+                if !(0.0..=0.01).contains(&at.value) {
+                    oracle.fault(at.line, "oracle.tolerance must be from 0 to 0.01");
+                }
+                at.value
+            });
             oracle.finish();
         }
         None => table.fault(0, "[oracle] is missing: inputs with the training library's own outputs"),
@@ -328,7 +333,12 @@ fn feature(table: &Table<'_>) -> Option<Feature> {
     if category.is_none() && !table.has("type") {
         table.fault(table.line(), "type is missing: \"number\" or \"category\"");
     }
-    let impute = table.float("impute").map(|at| at.value as f32);
+    let impute = table.float("impute").map(|at| {
+        if !(at.value as f32).is_finite() {
+            table.fault(at.line, "impute must be a finite number");
+        }
+        at.value as f32
+    });
     let policy = |key: &str| {
         let word = table.word(
             key,
@@ -364,6 +374,10 @@ fn feature(table: &Table<'_>) -> Option<Feature> {
                 return None;
             };
             let codes: HashMap<String, usize> = vocabulary.value.iter().cloned().zip(0..).collect();
+            let whole = |value: f32| value.fract() == 0.0 && value >= 0.0 && (value as usize) < codes.len();
+            if impute.is_some_and(|value| !whole(value)) {
+                table.fault(vocabulary.line, "impute of a category must be a position in its vocabulary, from 0");
+            }
             if codes.len() != vocabulary.value.len() {
                 table.fault(vocabulary.line, "a word stands twice in the vocabulary");
             }

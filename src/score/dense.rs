@@ -78,6 +78,9 @@ impl Dense {
         let width = first.0.dims()[1];
         let outputs = layers.last().map_or(0, |(weight, _)| weight.dims()[0]);
         let standardize = match (tensor("mean".into())?, tensor("scale".into())?) {
+            (Some(_), Some(scale)) if scale.to_vec1::<f32>().is_ok_and(|s| s.contains(&0.0)) => {
+                return Err(Error::input("the tensor scale holds a zero, and inputs are divided by it"));
+            }
             (Some(mean), Some(scale)) => Some((column(&mean, width, "mean")?, column(&scale, width, "scale")?)),
             (None, None) => None,
             _ => return Err(Error::input("the tensors mean and scale must both be there, or neither")),
@@ -108,6 +111,8 @@ impl Dense {
         Ok(outputs)
     }
 
+    /// A tile in which anything overflowed gives NaN throughout: a rectifier or a link would make a confident score
+    /// of it.
     fn tile(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
         let mut x = match &self.standardize {
             Some((mean, scale)) => inputs.broadcast_sub(mean)?.broadcast_div(scale)?,
@@ -115,6 +120,9 @@ impl Dense {
         };
         for (index, (weight, bias)) in self.layers.iter().enumerate() {
             x = weight.matmul(&x)?.broadcast_add(bias)?;
+            if !x.sum_all()?.to_scalar::<f32>()?.is_finite() {
+                return Tensor::full(f32::NAN, (self.outputs, TILE), &Device::Cpu);
+            }
             if index + 1 < self.layers.len() {
                 x = x.relu()?;
             }
@@ -226,6 +234,13 @@ mod tests {
         let mut backwards = network.score(&rows(&reversed)).unwrap().remove(0);
         backwards.reverse();
         assert_eq!(backwards, whole);
+    }
+
+    #[test]
+    fn an_overflow_is_not_a_score() {
+        let mut features = rows(&[0, 1, 2]);
+        features.values.iter_mut().step_by(3).for_each(|v| *v = 3e38);
+        assert!(network().score(&features).unwrap()[0].iter().all(|score| score.is_nan()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Float64Type, Schema};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -35,8 +35,9 @@ pub struct Verdict {
 }
 
 impl Gates {
-    /// Every checked column must be published.
-    pub fn new(checks: &[Check], columns: &[&str], file: &std::path::Path) -> Result<Gates> {
+    /// Every checked column must be published, and be of numbers when the rule is.
+    pub fn new(checks: &[Check], schema: &Schema, file: &std::path::Path) -> Result<Gates> {
+        let columns: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         for check in checks {
             if let Some(name) = &check.column
                 && !columns.contains(&name.as_str())
@@ -49,6 +50,21 @@ impl Gates {
                 ));
                 error.hint = near.or_else(|| Some(format!("the columns are: {}", columns.join(", "))));
                 return Err(error);
+            }
+        }
+        for check in checks {
+            let field = check.column.as_ref().and_then(|name| schema.field_with_name(name).ok());
+            let Some(field) = field.filter(|_| matches!(check.rule, Rule::Range(..) | Rule::Mean(..))) else {
+                continue;
+            };
+            if !field.data_type().is_numeric() && *field.data_type() != DataType::Boolean {
+                return Err(Error::config(format!(
+                    "{}:{}: the check needs numbers, and {:?} is {}",
+                    file.display(),
+                    check.line,
+                    field.name(),
+                    field.data_type()
+                )));
             }
         }
         Ok(Gates { checks: checks.to_vec(), tallies: vec![Tally::default(); checks.len()] })
@@ -126,8 +142,12 @@ impl Tally {
             ),
             Rule::Mean(low, high) => {
                 let mean = self.sum / self.count as f64;
-                let passed = mean >= *low && mean <= *high;
-                (format!("mean of {column} in [{low}, {high}]"), passed, format!("the mean is {mean:.4}"))
+                let passed = self.count == 0 || (mean >= *low && mean <= *high);
+                (
+                    format!("mean of {column} in [{low}, {high}]"),
+                    passed,
+                    if self.count == 0 { "no values".into() } else { format!("the mean is {mean:.4}") },
+                )
             }
             Rule::Rows(low, high) => {
                 let passed = (self.rows as f64) >= *low && (self.rows as f64) <= *high;

@@ -31,6 +31,9 @@ pub fn warnings() -> Vec<String> {
     std::mem::take(&mut *HEARD.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
 }
 
+/// How a panic of the engine is told apart from its errors.
+const ENGINE_PANIC: &str = "the engine panicked";
+
 /// Plans the SQL over the tables. Every output column is cast to one of the canonical types, losslessly.
 pub fn plan(sql: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<LazyFrame> {
     polars_error::set_warning_function(hear);
@@ -100,9 +103,7 @@ pub fn stream(
     };
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(result) => result,
-        Err(panic) => {
-            Err(PolarsError::ComputeError(format!("the engine failed: {}", crate::panic_text(&panic)).into()))
-        }
+        Err(panic) => Err(PolarsError::ComputeError(format!("{ENGINE_PANIC}: {}", crate::panic_text(&*panic)).into())),
     }
 }
 
@@ -148,6 +149,7 @@ fn sql_error(sql: &SqlFile, error: &PolarsError) -> Error {
 /// What a failed run of the plan means.
 pub fn run_error(sql: &SqlFile, error: &PolarsError) -> Error {
     match error {
+        PolarsError::ComputeError(message) if message.starts_with(ENGINE_PANIC) => Error::defect(message.to_string()),
         PolarsError::IO { error, .. } => {
             Error::new(crate::error::Class::Io, format!("{}: cannot read its input", sql.path.display())).cause(error)
         }

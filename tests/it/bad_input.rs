@@ -272,3 +272,60 @@ fn a_file_that_changes_while_it_is_read_publishes_nothing() {
     assert_eq!(outcome.code, 66);
     assert!(project.scores().is_empty());
 }
+
+#[test]
+fn a_check_of_numbers_on_text_is_refused() {
+    let project = Project::flights();
+    project.edit(JOB, "column = \"p_late\"\nrange", "column = \"dest\"\nrange");
+    refused(&project, 78, "the check needs numbers, and \"dest\" is");
+    assert!(project.daymill(&["check"]).expect(78).stdout.contains("needs numbers"));
+}
+
+#[test]
+fn a_table_has_one_job_whatever_its_case() {
+    let project = Project::flights();
+    project.daymill(&DAY).expect(0);
+    project.edit("jobs/carrier_daily.toml", "table = \"carrier_daily\"", "table = \"FLIGHT_delay_scores\"");
+    project
+        .daymill(&["run", "carrier_daily", "--date", "2013-06-08"])
+        .expect(78)
+        .says("belongs to the job flight_delay");
+    assert_eq!(project.scores().len(), 779);
+}
+
+#[test]
+fn a_nan_does_not_become_null_in_sqlite() {
+    let project = Project::flights();
+    project.edit(
+        "sql/carrier_daily/summary.sql",
+        "AVG(arr_delay) AS mean_delay_minutes",
+        "0.0 / 0.0 AS mean_delay_minutes",
+    );
+    project.daymill(&["run", "carrier_daily", "--date", "2013-06-08"]).expect(65).says("\"mean_delay_minutes\": a NaN");
+}
+
+#[test]
+fn policies_that_would_launder_a_value_are_refused() {
+    for (from, to, says) in [
+        ("impute = 15.0", "impute = nan", "finite"),
+        (
+            "type = \"category\"\nencoding",
+            "type = \"category\"\nnull = \"impute\"\nimpute = 3.5\nencoding",
+            "position in its vocabulary",
+        ),
+        ("tolerance = 1e-05", "tolerance = inf", "tolerance"),
+    ] {
+        let project = Project::flights();
+        project.own_fixtures();
+        let name = "fixtures/models/flight_delay/2/model.toml";
+        let text = std::fs::read_to_string(project.path(name)).unwrap();
+        let from = if from.starts_with("impute") {
+            text.lines().find(|l| l.starts_with("impute")).unwrap().to_owned()
+        } else {
+            from.to_owned()
+        };
+        project.edit(name, &from, to);
+        project.edit(JOB, "@champion", "@2");
+        refused(&project, 66, says);
+    }
+}

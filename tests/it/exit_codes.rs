@@ -185,6 +185,23 @@ fn signals_are_130_and_143_and_leave_what_was_there() {
 }
 
 #[test]
+fn a_signal_does_not_wait_for_the_engine() {
+    let project = Project::flights();
+    let forever = "SELECT a.origin AS carrier, COUNT(*) AS flights FROM flights a CROSS JOIN flights b CROSS JOIN flights c CROSS JOIN flights d GROUP BY a.origin";
+    project.write("sql/carrier_daily/summary.sql", forever);
+    project.edit("jobs/carrier_daily.toml", "key         = [\"flight_date\", \"carrier\"]", "key = [\"carrier\"]");
+    project.edit("jobs/carrier_daily.toml", "column = \"share_late\"", "column = \"flights\"");
+    project.edit("jobs/carrier_daily.toml", "carrier     = \"text\"", "carrier = \"text\"\norigin = \"text\"");
+    let child = project.start("", &["run", "carrier_daily", "--date", "2013-06-08"]);
+    until("the start", || project.daymill(&["runs"]).stdout.contains("running"));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    signal(&child, "TERM");
+    let started = std::time::Instant::now();
+    told(&project, finish(child), 143, "terminated");
+    assert!(started.elapsed().as_secs() < 10);
+}
+
+#[test]
 fn an_empty_day_is_what_the_job_says() {
     let project = Project::flights();
     project.daymill(&DAY).expect(0);

@@ -269,3 +269,48 @@ fn columns_that_nobody_declared_are_ignored_and_recorded() {
     assert_eq!(flights["ignored"], serde_json::json!(["dep_time", "dep_delay"]));
     assert_eq!(flights["sha256"].as_str().unwrap().len(), 64);
 }
+
+#[test]
+fn the_stages_apart_refuse_what_a_run_refuses_and_keep_float_columns_apart_from_scores() {
+    let project = Project::flights();
+    project.edit("jobs/flight_delay.toml", "@champion", "@1");
+    for stage in ["extract", "transform"] {
+        project.daymill(&[stage, "flight_delay", "--date", "2013-06-08"]).expect(0);
+    }
+    project.daymill(&["score", "flight_delay", "--date", "2013-06-08"]).expect(65).says("max_bad_fraction");
+    project.daymill(&["load", "flight_delay", "--date", "2013-06-08"]).expect(66);
+    let project = Project::flights();
+    project.edit("sql/flight_delay/features.sql", "    f.dest,\n", "    f.dest,\n    CAST(f.hour AS REAL) AS half,\n");
+    project.edit("jobs/flight_delay.toml", "keep  = [\"dest\"]", "keep  = [\"half\", \"dest\"]");
+    let run = project.daymill(&[&DAY[..], &["--output", "json"]].concat()).expect(0).json();
+    for stage in ["extract", "transform", "score", "load"] {
+        project.daymill(&[stage, "flight_delay", "--date", "2013-06-08"]).expect(0);
+    }
+    assert_eq!(project.run_json()["content_hash"], run["content_hash"]);
+    assert_eq!(project.run_json()["scores"], run["scores"]);
+}
+
+#[test]
+fn bounds_in_the_transform_compare_with_extracted_times() {
+    let project = Project::flights();
+    let run = project.daymill(&[&DAY[..], &["--output", "json"]].concat()).expect(0).json();
+    project.edit(
+        "sql/flight_delay/features.sql",
+        "WHERE f.flight_date = :date",
+        "WHERE f.time_hour >= :start AND f.time_hour < :end",
+    );
+    let again = project.daymill(&[&DAY[..], &["--output", "json"]].concat()).expect(0).json();
+    assert_eq!(again["content_hash"], run["content_hash"]);
+}
+
+#[test]
+fn folders_above_the_project_are_not_columns() {
+    let outer = tempfile::tempdir().unwrap();
+    let inner = outer.path().join("carrier=XX");
+    let project = Project::flights();
+    project.daymill(&["init", &inner.display().to_string()]).expect(0);
+    let inner = inner.display().to_string();
+    let run =
+        project.daymill(&["--project", &inner, "run", "carrier_daily", "--date", "2013-06-08", "--output", "json"]);
+    assert_eq!(run.expect(0).json()["rows"]["published"], 14);
+}
