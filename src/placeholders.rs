@@ -20,7 +20,10 @@ pub fn postgres(sql: &str, date: NaiveDate, span: &Interval) -> Result<String> {
 
 /// For Polars: a date, and bounds with the time zone UTC, as every extracted timestamp has it.
 pub fn polars(sql: &str, interval: &Interval) -> Result<String> {
-    let at = |t: chrono::DateTime<chrono::Utc>| format!("CAST({} AS TIMESTAMPTZ)", t.timestamp_micros());
+    // Polars SQL has no type for a timestamp with a zone; parsing one that carries its offset gives it.
+    let at = |t: chrono::DateTime<chrono::Utc>| {
+        format!("STRPTIME('{}', '%Y-%m-%dT%H:%M:%S%.f%z')", t.format("%Y-%m-%dT%H:%M:%S%.6f+0000"))
+    };
     replace(sql, |name| match name {
         "date" => Some(format!("CAST({} AS DATE)", interval.date().to_epoch_days())),
         "start" => Some(at(interval.start)),
