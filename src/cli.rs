@@ -171,10 +171,10 @@ pub struct StageArgs {
     pub job: String,
     #[command(flatten)]
     pub interval: IntervalArgs,
-    /// What the stage before left [default: .daymill/work/JOB/INTERVAL]
+    /// What the stage before left [default: .daymill/stages/JOB/INTERVAL]
     #[arg(long = "in", value_name = "PATH")]
     pub input: Option<PathBuf>,
-    /// Where to leave the result [default: .daymill/work/JOB/INTERVAL]
+    /// Where to leave the result [default: .daymill/stages/JOB/INTERVAL]
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
 }

@@ -88,13 +88,7 @@ pub async fn run(context: &Context, report: &mut RunReport) -> Result<()> {
 pub fn open_bundle(context: &Context, report: &mut RunReport) -> Result<Option<Arc<Bundle>>> {
     let Some(score) = &context.job.score else { return Ok(None) };
     let bundle = Bundle::find(&context.project.root, &score.model)?;
-    report.model = Some(ModelReport {
-        name: bundle.name.clone(),
-        version: bundle.version,
-        kind: bundle.kind.clone(),
-        sha256: bundle.sha256.clone(),
-        oracle: bundle.oracle.clone(),
-    });
+    report.model = Some(ModelReport::of(&bundle));
     Ok(Some(Arc::new(bundle)))
 }
 

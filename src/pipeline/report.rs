@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::extract::Input;
 use crate::interval::{Interval, instant};
 use crate::project::secrets::redact_json;
-use crate::score::bundle::OracleResult;
+use crate::score::bundle::{Bundle, OracleResult};
 use crate::score::contract::Counts;
 use crate::transform::checks::Verdict;
 
@@ -89,6 +89,18 @@ pub struct ModelReport {
     pub kind: String,
     pub sha256: String,
     pub oracle: OracleResult,
+}
+
+impl ModelReport {
+    pub fn of(bundle: &Bundle) -> ModelReport {
+        ModelReport {
+            name: bundle.name.clone(),
+            version: bundle.version,
+            kind: bundle.kind.clone(),
+            sha256: bundle.sha256.clone(),
+            oracle: bundle.oracle.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -37,7 +37,7 @@ const SCORES: &str = "daymill.scores";
 /// Where the stages of an interval leave their files.
 pub fn folder(context: &Context) -> PathBuf {
     let label = context.interval.label().replace(['/', ':'], "_");
-    context.project.state_folder().join("work").join(&context.job.name).join(label)
+    context.project.state_folder().join("stages").join(&context.job.name).join(label)
 }
 
 fn marks(context: &Context) -> Vec<(String, String)> {
@@ -117,13 +117,7 @@ pub struct Loose<'a> {
 
 pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()> {
     let bundle = Arc::new(Bundle::open(loose.model)?);
-    report.model = Some(ModelReport {
-        name: bundle.name.clone(),
-        version: bundle.version,
-        kind: bundle.kind.clone(),
-        sha256: bundle.sha256.clone(),
-        oracle: bundle.oracle.clone(),
-    });
+    report.model = Some(ModelReport::of(&bundle));
     let mut frame = scan(loose.input)?;
     let names =
         frame.collect_schema().map_err(|e| Error::input(format!("cannot read {}", loose.input.display())).cause(e))?;

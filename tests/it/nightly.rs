@@ -76,7 +76,7 @@ fn the_stages_apart_give_exactly_what_a_run_gives() {
         ["flight_delay|3"]
     );
     // What one stage left for another day is not taken for this one's.
-    let left = ".daymill/work/flight_delay/2013-06-08/scores.parquet";
+    let left = ".daymill/stages/flight_delay/2013-06-08/scores.parquet";
     apart.daymill(&["load", "flight_delay", "--date", "2013-06-09", "--in", left]).expect(66).says("not of");
     apart.daymill(&["load", "flight_delay", "--date", "2013-06-09"]).expect(66).says("run the stage before");
 }
