@@ -25,6 +25,7 @@ test: ## Run all tests, those on Postgres included
 
 lint: ## rustfmt and clippy, warnings as errors
 	cargo fmt --check
+	cargo clippy --locked -- -D warnings
 	cargo clippy --locked --all-targets --features failpoints -- -D warnings
 
 bench: build ## Measure the flights pipeline beside a careful Python one (minutes; needs python3)

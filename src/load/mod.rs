@@ -239,7 +239,7 @@ impl Load {
             let state = ledger::state(&mut db, &run_id).await?;
             db.close().await;
             drop(lock);
-            Ok(state)
+            Ok::<_, Error>(state)
         };
         match asked.await {
             Ok(state) if state.as_deref() == Some(end.state) => Ok(()),
