@@ -55,7 +55,7 @@ def spans(line):
                 elif code == "1":
                     style["font-weight"] = "bold"
                 elif code == "2":
-                    style["opacity"] = "0.6"
+                    style["fill-opacity"] = "0.6"
                 elif code in COLORS:
                     style["fill"] = COLORS[code]
         elif part:
