@@ -131,7 +131,7 @@ impl TableSchema {
         }
         let name = owned_name(db, &self.name);
         let claim = "INSERT INTO {tables} (table_name, job) VALUES ($1, $2) ON CONFLICT (table_name) DO NOTHING";
-        db.execute(claim.trim_start(), &[name.into(), job.into()]).await?;
+        db.execute(claim, &[name.into(), job.into()]).await?;
         // Another job may have claimed the table since this run looked.
         require_owner(db, &self.name, job).await
     }
