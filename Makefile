@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/daymill/target
 DAYMILL := $(CARGO_TARGET_DIR)/release/daymill
 DATE ?= 2013-06-08
 
-.PHONY: help build demo test lint bench fixtures svg clean
+.PHONY: help build demo test faults faults-long lint bench fixtures clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,13 @@ demo: build ## Score a night of flights into SQLite and show the result
 	@echo "The scores are in the table flight_delay_scores of .daymill/warehouse.sqlite"
 
 test: ## Run all tests, those on Postgres included
-	scripts/with-postgres.sh cargo test --locked --features failpoints
+	DAYMILL_NEEDS_STRACE=1 scripts/with-postgres.sh cargo test --locked --features failpoints
+
+faults: ## The whole catalogue of faults (an hour)
+	DAYMILL_NEEDS_STRACE=1 DAYMILL_FAULTS=full scripts/with-postgres.sh cargo test --locked --features failpoints --test it faults -- --nocapture
+
+faults-long: ## 10,000 random kills (hours)
+	DAYMILL_NEEDS_STRACE=1 DAYMILL_FAULTS=long scripts/with-postgres.sh cargo test --locked --features failpoints --test it f03 -- --nocapture
 
 lint: ## rustfmt and clippy, warnings as errors
 	cargo fmt --check

@@ -1,5 +1,6 @@
-"""Measures the flights pipeline from Postgres to Postgres: Daymill beside benches/peer.py, in turn, and compares what
-they published. Prints a table in Markdown; the figures that count are the ratios.
+"""Measures Daymill beside careful Python pipelines, in turn: a backfill of 365 small days (peer_year.py), and three
+million flights from Postgres to Postgres in one interval (peer.py), whose scores it compares. Prints tables in
+Markdown; the figures that count are the ratios. BENCH_ONLY=year or BENCH_ONLY=flights runs one of the two.
 
     bench.py WORK    (DAYMILL_TEST_PG is the server, DAYMILL_BIN the binary)"""
 
@@ -102,13 +103,21 @@ def main():
     flights, weather, planes = tables()
     if not (WORK / "features.json").exists():
         train(flights, weather, planes)
+    os.environ.update(BENCH_PG=PG)
+    which = os.environ.get("BENCH_ONLY", "")
+    if which in ("", "year"):
+        year(flights, weather, planes)
+    if which in ("", "flights"):
+        one_interval(flights, weather, planes)
+
+
+def one_interval(flights, weather, planes):
     rows = load(flights, weather, planes)
     project = WORK / "project"
     shutil.rmtree(project, ignore_errors=True)
     shutil.copytree(HERE / "project", project)
     (project / "models").mkdir()
     (project / "models" / "flights").symlink_to(WORK / "bundle")
-    os.environ.update(BENCH_PG=PG)
     daymill = [os.environ["DAYMILL_BIN"], "run", "flights", "--date", "2013-12-31", "--output", "json"]
     peer, direct, staged = [], [], []
     for _ in range(ROUNDS):
@@ -138,6 +147,49 @@ def report(rows, peer, direct, staged):
     line("whole, process start to exit", lambda r: r["wall"], lambda r: r["wall"])
     line("client CPU", lambda r: r["cpu"], lambda r: r["cpu"])
     line("peak memory", lambda r: r["memory"], lambda r: r["memory"], "MB")
+
+
+def year(flights, weather, planes):
+    """A backfill of the 365 days of 2013, from one small Parquet file a day: Daymill with 1 and 2 workers beside a
+    Python loop that keeps its model, its dimension tables and its connection."""
+    project = WORK / "year"
+    shutil.rmtree(project, ignore_errors=True)
+    (project / "data").mkdir(parents=True)
+    for name in ("jobs", "sql"):
+        shutil.copytree(HERE / "project" / name, project / name)
+    (project / "daymill.toml").write_text(
+        '[connection.bench]\nurl = "${env:BENCH_PG}"\n[target.postgres]\nkind = "postgres"\nconnection = "bench"\n'
+        '[target.sqlite]\nkind = "sqlite"\npath = "year.sqlite"\n')
+    (project / "models").mkdir()
+    (project / "models" / "flights").symlink_to(WORK / "bundle")
+    (project / "jobs" / "flights.toml").unlink()
+    (project / "jobs" / "year.toml").write_text((HERE / "project" / "jobs" / "flights.toml").read_text()
+        .replace('{ connection = "bench", sql = "sql/flights.sql" }', '{ parquet = "data/{date}.parquet" }')
+        .replace('{ connection = "bench", sql = "sql/weather.sql" }', '{ parquet = "weather.parquet", time_column = "time_hour" }')
+        .replace('{ connection = "bench", sql = "sql/planes.sql" }', '{ parquet = "planes.parquet" }')
+        .replace("flight_scores", "year_scores").replace("key  ", 'starts = "2013-01-01"\nends = "2013-12-31"\nkey  '))
+    rows = flights.with_row_index("flight_id", offset=1).with_columns(pl.col("flight_id").cast(pl.Int64), pl.date("year", "month", "day").alias("date"))
+    for (date,), part in rows.partition_by("date", as_dict=True).items():
+        part.select("flight_id", "month", "day", "sched_dep_time", "sched_arr_time", "carrier", "flight", "tailnum", "origin",
+                    "dest", "distance", "hour", "minute", "time_hour").write_parquet(project / "data" / f"{date}.parquet")
+    weather.write_parquet(project / "weather.parquet")
+    planes.write_parquet(project / "planes.parquet")
+    print("\n| 365 days of 2013, one file and one commit a day | Python loop | Daymill, 1 worker | Daymill, 2 workers | Python / 1 worker |\n| --- | --- | --- | --- | --- |")
+    for target in ("sqlite", "postgres"):
+        runs = {"peer": [], "1": [], "2": []}
+        hashes = set()
+        for _ in range(ROUNDS):
+            runs["peer"].append(measure([sys.executable, str(HERE / "peer_year.py"), str(WORK), target]))
+            for jobs in ("1", "2"):
+                command = [os.environ["DAYMILL_BIN"], "backfill", "year", "--only", "all", "--yes", "--jobs", jobs, "--target", target, "--output", "json"]
+                runs[jobs].append(measure(command, project))
+                hashes.add(tuple(i["content_hash"] for i in runs[jobs][-1]["printed"]["intervals"]))
+        if len(hashes) != 1:
+            sys.exit("the hashes differ between runs")
+        wall = {name: statistics.median(r["wall"] for r in of) for name, of in runs.items()}
+        cpu = {name: statistics.median(r["cpu"] for r in of) for name, of in runs.items()}
+        for what, of, unit, scale in (("wall", wall, "s", 1), ("wall a day", wall, "ms", 1000 / 365), ("client CPU", cpu, "s", 1)):
+            print(f"| into {target}, {what} | " + " | ".join(f"{of[n] * scale:.2f} {unit}" for n in ("peer", "1", "2")) + f" | {of['peer'] / of['1']:.2f} |")
 
 
 def compare():

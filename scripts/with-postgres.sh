@@ -32,6 +32,14 @@ if [ -z "$bin" ]; then
     exit 1
 fi
 
+# The tests that fail system calls on purpose need strace.
+if [ "${DAYMILL_NEEDS_STRACE:-}" = 1 ] && ! command -v strace >/dev/null; then
+    echo "with-postgres: no strace here; installing it with apt" >&2
+    if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
+    $sudo apt-get update -qq >&2
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends strace >&2
+fi
+
 folder=$(mktemp -d "${TMPDIR:-/tmp}/daymill-pg.XXXXXX")
 as_server=()
 if [ "$(id -u)" = 0 ]; then
@@ -66,5 +74,6 @@ if [ -z "$started" ]; then
 fi
 chmod 755 "$folder"
 
+export DAYMILL_TEST_PG_BIN=$bin
 export DAYMILL_TEST_PG="postgres://postgres@127.0.0.1:$port/postgres"
 "$@"

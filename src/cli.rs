@@ -1,6 +1,7 @@
 //! The command line, declared. No behaviour.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -10,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     version,
     about = "A day's records in, a day's predictions out, exactly once",
     max_term_width = 100,
-    after_help = "Exit codes: 0 done, 2 usage, 65 data, 66 model or input file, 69 database unavailable, 70 defect, 74 I/O, \
+    after_help = "Exit codes: 0 done, 2 usage, 3 some intervals of a backfill failed, 65 data, 66 model or input file, 69 database unavailable, 70 defect, 74 I/O, \
                   75 locked, 76 fenced, 77 commit in doubt, 78 configuration, 130 and 143 signals."
 )]
 pub struct Cli {
@@ -67,6 +68,24 @@ pub enum LogFormat {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    /// Never published
+    Missing,
+    /// The last attempt failed
+    Failed,
+    /// Published by another model, SQL or job file, or from a source that changed since
+    Stale,
+    /// All of them, published or not
+    All,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Oldest,
+    Newest,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadPath {
     Direct,
     Staged,
@@ -82,6 +101,16 @@ pub enum Command {
     },
     /// Run one interval of a job: extract, transform, score and load in one pass
     Run(Run),
+    /// Run many intervals: those that are missing or failed, stale, or all
+    Backfill(Backfill),
+    /// Say which intervals would run and why, and change nothing
+    Plan(PlanArgs),
+    /// Run a plan that was written down, if the ledger has not moved since
+    Apply(Apply),
+    /// Run again exactly the intervals of a run or a backfill
+    Retry(Retry),
+    /// How every interval of a job stands: a calendar, gaps first
+    Status(Status),
     /// Only extract: leave each table of the interval as Parquet
     Extract(StageArgs),
     /// Only transform: leave the features of the interval as Parquet
@@ -116,6 +145,9 @@ pub enum Command {
         /// How many
         #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
         limit: u16,
+        /// Stay, and print each run as it begins and ends
+        #[arg(long)]
+        tail: bool,
     },
     /// One run in full
     Show {
@@ -123,6 +155,12 @@ pub enum Command {
         #[arg(default_value = "latest")]
         run: String,
     },
+    /// The ledger itself
+    #[command(subcommand)]
+    Ledger(Ledger),
+    /// Models and which version of them is meant
+    #[command(subcommand)]
+    Models(Models),
     /// Write a shell's completion script to stdout
     Completions {
         #[arg(value_enum)]
@@ -157,6 +195,9 @@ pub struct Run {
     pub job: String,
     #[command(flatten)]
     pub interval: IntervalArgs,
+    /// Wait this long for an interval that another run holds, as in 90s or 10m
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait: Option<Duration>,
     /// Exit with this code when an empty interval was skipped (Airflow reads 99 as "skipped")
     #[arg(long, value_name = "CODE")]
     pub skip_exit_code: Option<u8>,
@@ -215,4 +256,136 @@ pub struct ScoreArgs {
     /// Rows per batch
     #[arg(long, value_name = "N", requires = "model", value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_rows: Option<u32>,
+}
+
+/// Which intervals. Without any of these: from the job's `starts` to its `ends` or to now.
+#[derive(Args, Debug, Clone, Default)]
+#[group(skip)]
+pub struct RangeArgs {
+    /// The first date, in the job's time zone [default: the job's `starts`]
+    #[arg(long, value_name = "DATE", conflicts_with_all = ["start", "end"])]
+    pub from: Option<String>,
+    /// The last date, included [default: the job's `ends`, or the last complete interval]
+    #[arg(long, value_name = "DATE", conflicts_with_all = ["start", "end"])]
+    pub to: Option<String>,
+    /// The instant at which the first interval starts
+    #[arg(long, value_name = "TIME", requires = "end")]
+    pub start: Option<String>,
+    /// ... and the one at which the last ends
+    #[arg(long, value_name = "TIME", requires = "start")]
+    pub end: Option<String>,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct PlanArgs {
+    /// The name of a file jobs/JOB.toml
+    pub job: String,
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// Which intervals to take
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Only::Missing, Only::Failed])]
+    pub only: Vec<Only>,
+    /// Score with this model, as folder@3 or folder@champion; "as-of" takes for each interval the version that the
+    /// job's alias meant when the interval ended [default: the job's, pinned now]
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Which interval runs first
+    #[arg(long, value_enum, default_value = "oldest")]
+    pub order: Order,
+    /// Compare the rows of Postgres sources too, by reading them again
+    #[arg(long)]
+    pub deep: bool,
+    /// Write the plan to a file, for `daymill apply`
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Backfill {
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Intervals at a time
+    #[arg(long, short = 'j', default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
+    /// Do not ask before published intervals are replaced
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Apply {
+    /// What `daymill plan -o FILE` wrote
+    pub file: PathBuf,
+    /// Intervals at a time
+    #[arg(long, short = 'j', default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
+}
+
+#[derive(Args, Debug)]
+pub struct Retry {
+    /// A run's or a backfill's id, or its beginning
+    pub run: String,
+    /// Of a backfill, also the intervals that succeeded
+    #[arg(long)]
+    pub all: bool,
+    /// Intervals at a time
+    #[arg(long, short = 'j', default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
+}
+
+#[derive(Args, Debug)]
+pub struct Status {
+    /// One job [default: all]
+    pub job: Option<String>,
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// Compare the rows of Postgres sources too, by reading them again
+    #[arg(long)]
+    pub deep: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Ledger {
+    /// Check the chain of events from the first to the last, and the ledger against it
+    Verify {
+        /// Also read this job's published rows back and compare them with their hashes
+        #[arg(long, value_name = "JOB")]
+        rows: Option<String>,
+        /// A head that was written down elsewhere, as a run printed it (N:HASH)
+        #[arg(long, value_name = "N:HASH")]
+        head: Option<String>,
+    },
+    /// Print the head of the chain, to be written down elsewhere
+    Head,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Models {
+    /// Let an alias mean a version from now on; the record of this is only appended to
+    Promote {
+        /// The bundle, as models/flight_delay@3
+        model: String,
+        /// The alias
+        #[arg(long, default_value = "champion", value_name = "NAME")]
+        alias: String,
+        /// Since when [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+}
+
+/// `90s`, `10m`, `2h`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("write it as 90s, 10m or 2h".into()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "write it as 90s, 10m or 2h")?;
+    Ok(Duration::from_secs(number.saturating_mul(unit)))
 }

@@ -56,6 +56,25 @@ impl RowSet {
     }
 }
 
+/// The sum, modulo 2^128, of a fast hash of each row: tells whether a source still gives the rows it gave, in any order.
+/// Made against accidents, not against forgers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowSum {
+    sum: u128,
+    rows: u64,
+}
+
+impl RowSum {
+    pub fn add(&mut self, row: &[u8]) {
+        self.sum = self.sum.wrapping_add(xxhash_rust::xxh3::xxh3_128(row));
+        self.rows += 1;
+    }
+
+    pub fn hex(&self) -> String {
+        format!("{:x}-{:032x}", self.rows, self.sum)
+    }
+}
+
 /// 128 bits that stand for a key.
 pub fn key(bytes: &[u8]) -> u128 {
     let digest = Sha256::digest(bytes);

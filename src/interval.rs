@@ -249,6 +249,44 @@ fn parse_instant(flag: &str, text: &str, zone: Tz) -> Result<DateTime<Utc>> {
     }
 }
 
+/// Every interval from the first of `from` to the last of `to`, both included. Dates that the zone skipped are left out.
+pub fn between(from: NaiveDate, to: NaiveDate, grain: Grain, zone: Tz) -> Result<Vec<Interval>> {
+    if from > to {
+        return Err(Error::usage(format!("--from {from} is after --to {to}")));
+    }
+    let days = from.iter_days().take_while(|date| *date <= to).filter_map(|date| day(date, zone).ok());
+    Ok(match grain {
+        Grain::Day => days.collect(),
+        Grain::Hour => {
+            let hours = |d: Interval| {
+                std::iter::successors(Some(hour(d.start, zone)), move |h| Some(hour(h.end, zone)))
+                    .take_while(move |h| h.start < d.end)
+            };
+            days.flat_map(hours).collect()
+        }
+    })
+}
+
+/// Every interval of `[start, end)`, which must begin and end where intervals do.
+pub fn within(start: &str, end: &str, grain: Grain, zone: Tz) -> Result<Vec<Interval>> {
+    let (from, to) = (parse_instant("--start", start, zone)?, parse_instant("--end", end, zone)?);
+    if from == to {
+        return Err(Error::usage(format!("--start and --end are the same instant ({}): there is nothing in between", instant(from))));
+    }
+    if from > to {
+        return Err(Error::usage(format!("--start {} is after --end {}", instant(from), instant(to))));
+    }
+    let last = (to - Duration::nanoseconds(1)).with_timezone(&zone).date_naive();
+    let mut all = between(from.with_timezone(&zone).date_naive(), last, grain, zone)?;
+    all.retain(|interval| interval.start < to && interval.end > from);
+    match (all.first(), all.last()) {
+        (Some(first), Some(last)) if first.start == from && last.end == to => Ok(all),
+        (Some(first), Some(last)) => Err(Error::usage(format!("{start} to {end} does not begin and end where intervals of {zone} do"))
+            .hint(format!("the intervals that it touches are {} to {}", instant(first.start), instant(last.end)))),
+        _ => Err(Error::usage(format!("there is no interval of {zone} between {start} and {end}"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,6 +328,24 @@ mod tests {
                 previous = next;
             }
         }
+    }
+
+    #[test]
+    fn a_range_is_every_interval_once() {
+        let ny = zone("America/New_York");
+        let dates = |from: &str, to: &str, zone: Tz| {
+            between(parse_date(from).unwrap(), parse_date(to).unwrap(), Grain::Day, zone).unwrap()
+        };
+        let year = dates("2013-01-01", "2013-12-31", ny);
+        assert_eq!(year.len(), 365);
+        assert!(year.windows(2).all(|pair| pair[0].end == pair[1].start));
+        assert_eq!(dates("2011-12-29", "2011-12-31", zone("Pacific/Apia")).len(), 2);
+        let hours = within("2013-11-03", "2013-11-04", Grain::Hour, ny).unwrap();
+        assert_eq!(hours.len(), 25);
+        assert_eq!(within("2013-06-01", "2013-06-04", Grain::Day, ny).unwrap().len(), 3);
+        assert!(within("2013-06-01T01:00", "2013-06-04", Grain::Day, ny).is_err());
+        assert!(within("2013-06-01", "2013-06-01", Grain::Day, ny).is_err());
+        assert!(between(parse_date("2013-06-02").unwrap(), parse_date("2013-06-01").unwrap(), Grain::Day, ny).is_err());
     }
 
     #[test]

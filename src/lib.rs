@@ -1,16 +1,20 @@
 //! Daymill: a day's records in, a day's predictions out, exactly once.
 //!
 //! For a first reading, in this order: [`interval`] says which day; [`project`] turns what the user wrote into what
-//! will run; [`pipeline`] runs one interval through the four stages [`extract`], [`transform`], [`score`] and
-//! [`load`]; the [`ledger`] remembers; [`commands`] are the words of the command line. ARCHITECTURE.md draws the map.
+//! will run; [`schedule`] says what each interval needs; [`pipeline`] runs one interval through the four stages
+//! [`extract`], [`transform`], [`score`] and [`load`], and [`backfill`] runs many; the [`ledger`] remembers;
+//! [`commands`] are the words of the command line. ARCHITECTURE.md draws the map.
 
 pub mod cli;
 pub mod commands;
 pub mod output;
 
+pub mod fingerprint;
 pub mod interval;
 pub mod project;
+pub mod schedule;
 
+pub mod backfill;
 pub mod pipeline;
 
 pub mod extract;
@@ -23,6 +27,7 @@ pub mod postgres;
 
 pub mod digest;
 pub mod error;
+pub mod faults;
 pub mod frames;
 pub mod identifier;
 pub mod placeholders;

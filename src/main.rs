@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     };
     let ran = std::panic::catch_unwind(|| commands::run(&cli));
     let result = ran.unwrap_or_else(|panic| Err(Error::defect(panic_text(&*panic))));
+    daymill::faults::at("before-exit");
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -37,6 +37,11 @@ pub fn raw(bytes: &[u8]) {
     let _ = std::io::stdout().lock().write_all(bytes);
 }
 
+/// The time of a line in the log.
+pub fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
 /// A line for the person or the log.
 pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", clean(&redact(text)));
@@ -53,6 +58,17 @@ pub fn error(error: &Error) {
         text.push_str(&format!("\n{} {hint}", paint("36", "hint:", color)));
     }
     note(&text);
+}
+
+/// Asks a person, who is there only on a terminal; elsewhere nobody is asked and the answer is yes.
+pub fn confirm(question: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|e| Error::new(Class::Io, "cannot read the answer").cause(e))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Keeps line ends and our own colours; shows any other control character instead of sending it.
@@ -80,7 +96,7 @@ fn colors() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
-fn paint(code: &str, text: &str, terminal: bool) -> String {
+pub fn paint(code: &str, text: &str, terminal: bool) -> String {
     if terminal && colors() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
@@ -149,6 +165,9 @@ pub fn summary(report: &RunReport) -> String {
     lines.push(format!("{}{}; peak memory {} MB", label("time"), stages.join(", "), report.peak_memory_mb));
     if let Some(hash) = &report.content_hash {
         lines.push(format!("{}{}", label("content"), &hash[..16]));
+    }
+    if let Some(head) = &report.ledger_head {
+        lines.push(format!("{}{head}", label("ledger")));
     }
     if report.table.is_some() {
         lines.push(format!("{}daymill show {}", label("more"), report.run_id));

@@ -51,6 +51,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// For another interval under the same signals: counters from zero.
+    pub fn fresh(&self) -> Progress {
+        Progress { signal: self.signal.clone(), ..Progress::default() }
+    }
+
     pub fn enter(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }

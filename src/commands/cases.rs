@@ -18,7 +18,6 @@ use crate::ledger;
 use crate::output;
 use crate::pipeline::report::RunReport;
 use crate::pipeline::{self, Context};
-use crate::progress::Progress;
 use crate::project::job::{self, ColumnType, TableSource, TableSpec};
 use crate::project::reader::Source;
 use crate::project::{Job, Project, Target};
@@ -161,17 +160,9 @@ async fn once(
         threads,
     });
     let job = Arc::new(Job { batch_rows, ..job.clone() });
-    let context = Context {
-        project: project.clone(),
-        job: job.clone(),
-        target: "test".into(),
-        interval,
-        threads,
-        load_path: None,
-        progress: Progress::default(),
-    };
+    let context = Context::new(project.clone(), job.clone(), "test", interval, threads);
     let mut report = RunReport::new("test");
-    pipeline::run(&context, &mut report).await?;
+    pipeline::run(&context, &mut pipeline::Sessions::default(), &mut report).await?;
     let mut db = ledger::open(&project, "test", "daymill/test").await?;
     let table = Identifier::new(&job.load.table)?;
     let names: Vec<String> =

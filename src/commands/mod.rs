@@ -1,10 +1,15 @@
 //! One file per subcommand, and what they share: finding the project, watching for signals, writing run.json.
 
+mod backfill;
+mod bars;
 mod cases;
 mod check;
 mod init;
+mod ledger;
+mod models;
 mod run;
 mod show;
+mod status;
 mod watch;
 
 use std::path::PathBuf;
@@ -30,7 +35,15 @@ pub fn run(cli: &Cli) -> Result<u8> {
         Command::Load(args) => run::load(&cli.global, args),
         Command::Check { job, offline } => check::check(&cli.global, job.as_deref(), *offline),
         Command::Test { job, case, bless } => cases::test(&cli.global, job.as_deref(), case.as_deref(), *bless),
-        Command::Runs { job, limit } => show::runs(&cli.global, job.as_deref(), *limit),
+        Command::Backfill(args) => backfill::backfill(&cli.global, args),
+        Command::Plan(args) => backfill::plan(&cli.global, args),
+        Command::Apply(args) => backfill::apply(&cli.global, args),
+        Command::Retry(args) => backfill::retry(&cli.global, args),
+        Command::Status(args) => status::status(&cli.global, args),
+        Command::Runs { job, tail: true, .. } => show::tail(&cli.global, job.as_deref()),
+        Command::Runs { job, limit, .. } => show::runs(&cli.global, job.as_deref(), *limit),
+        Command::Ledger(command) => ledger::ledger(&cli.global, command),
+        Command::Models(command) => models::models(&cli.global, command),
         Command::Show { run } => show::show(&cli.global, run),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -46,6 +59,13 @@ fn root(global: &Global) -> Result<PathBuf> {
     let here = || std::env::current_dir().map_err(|e| Error::new(Class::Io, "there is no current folder").cause(e));
     let start = global.project.clone().map_or_else(here, Ok)?;
     Project::find(&start)
+}
+
+/// The project and the name of its target.
+fn project(global: &Global) -> Result<(Project, String)> {
+    let project = Project::open(&root(global)?)?;
+    let target = project.target_name(global.target.as_deref())?;
+    Ok((project, target))
 }
 
 fn threads(global: &Global, project: &Project) -> usize {
@@ -86,15 +106,8 @@ fn context(
     let interval = resolve(&selection(interval), job.grain, job.zone, chrono::Utc::now(), interval.allow_partial)?;
     report.of_interval(&interval);
     let threads = threads(global, &project);
-    Ok(Context {
-        project: Arc::new(project),
-        job: Arc::new(job),
-        target,
-        interval,
-        threads,
-        load_path: None,
-        progress: progress.clone(),
-    })
+    let context = Context::new(Arc::new(project), Arc::new(job), &target, interval, threads);
+    Ok(Context { progress: progress.clone(), ..context })
 }
 
 /// What every run of a stage does around its own work: a report on every path, the bar, the signals, the result.

@@ -1,16 +1,13 @@
 //! `run`, and its four stages apart.
 
 use crate::cli::{Global, IntervalArgs, LoadPath, Run, ScoreArgs, StageArgs};
-use crate::error::{Class, Error, Result};
+use crate::error::{Error, Result};
 use crate::load::Path as LoadsBy;
 use crate::output;
 use crate::pipeline::report::RunReport;
 use crate::pipeline::{self, Context, stages};
 use crate::progress::Progress;
 use crate::project::BATCH_ROWS;
-
-/// Attempts at one interval when the trouble is one that passes.
-const ATTEMPTS: u32 = 4;
 
 pub fn run(global: &Global, args: &Run) -> Result<u8> {
     let root = super::root(global)?;
@@ -19,41 +16,10 @@ pub fn run(global: &Global, args: &Run) -> Result<u8> {
         let mut context = super::context(global, &root, &args.job, &args.interval, &progress, report)?;
         context.load_path =
             args.load_path.map(|path| if path == LoadPath::Direct { LoadsBy::Direct } else { LoadsBy::Staged });
-        with_retries(&context, report).await
+        context.wait = args.wait.unwrap_or_default();
+        pipeline::attempts::run(&context, &mut pipeline::Sessions::default(), report, &output::warn).await
     })?;
     Ok(if report.state == "skipped" { args.skip_exit_code.unwrap_or(0) } else { 0 })
-}
-
-/// Tries the whole attempt again, never a part of it, while the error is one that may pass.
-async fn with_retries(context: &Context, report: &mut RunReport) -> Result<()> {
-    let before = report.clone();
-    for attempt in 1.. {
-        match pipeline::run(context, report).await {
-            // After a lost connection the server may hold this run's own lock a moment longer.
-            Err(error)
-                if (error.transient || (attempt > 1 && error.class == Class::Locked))
-                    && attempt < ATTEMPTS
-                    && !context.progress.stopped() =>
-            {
-                // Full jitter: anywhere up to 1, 2, 4 seconds.
-                let random = uuid::Uuid::now_v7().as_u128() as u64 % 1000;
-                let wait = std::time::Duration::from_millis((1 << (attempt - 1)) * random);
-                output::warn(&format!(
-                    "attempt {attempt} of {ATTEMPTS}: {error}; trying again in {:.1} s",
-                    wait.as_secs_f64()
-                ));
-                tokio::time::sleep(wait).await;
-                context.progress.check()?;
-                *report = before.clone();
-                report.run_id = uuid::Uuid::now_v7().to_string();
-            }
-            Err(error) if error.transient && attempt > 1 => {
-                return Err(error.context(format!("after {attempt} attempts")));
-            }
-            result => return result,
-        }
-    }
-    Err(Error::defect("attempts never end"))
 }
 
 pub fn extract(global: &Global, args: &StageArgs) -> Result<u8> {

@@ -1,15 +1,19 @@
 //! `runs` and `show`: the ledger, read only.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use crate::cli::{Global, Output};
 use crate::error::{Error, Result};
-use crate::ledger::{self, RunRow};
+use crate::ledger::history::{self, RunRow, Wanted};
+use crate::ledger;
 use crate::output;
 use crate::project::Project;
 
 pub fn runs(global: &Global, job: Option<&str>, limit: u16) -> Result<u8> {
-    let rows = read(global, async |db, project, target| ledger::runs(db, project, target, job, limit.into()).await)?;
+    let wanted = Wanted { job, limit: limit.into(), ..Wanted::default() };
+    let rows = read(global, async |db, project, target| history::runs(db, project, target, wanted).await)?;
     if global.output == Output::Json {
         output::json(serde_json::to_value(&rows).unwrap_or_default())?;
         return Ok(0);
@@ -36,10 +40,54 @@ pub fn runs(global: &Global, job: Option<&str>, limit: u16) -> Result<u8> {
     Ok(0)
 }
 
+/// Prints each attempt as it begins and as it ends, until a signal.
+pub fn tail(global: &Global, job: Option<&str>) -> Result<u8> {
+    let progress = crate::progress::Progress::default();
+    let (project, target) = super::project(global)?;
+    super::runtime()?.block_on(async {
+        super::watch::signals(&progress);
+        let mut seen: HashMap<String, String> = HashMap::new();
+        let mut first = true;
+        while !progress.stopped() {
+            let wanted = Wanted { job, limit: 200, ..Wanted::default() };
+            let rows = match ledger::open_to_read(&project, &target).await? {
+                Some(mut db) => {
+                    let rows = history::runs(&mut db, &project, &target, wanted).await?;
+                    db.close().await;
+                    rows
+                }
+                None => Vec::new(),
+            };
+            for run in rows.iter().rev() {
+                let before = seen.insert(run.run_id.clone(), run.state.clone());
+                if (first && run.state != "running") || before.as_ref() == Some(&run.state) {
+                    continue;
+                }
+                tell(global, run)?;
+            }
+            first = false;
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+        Ok(0)
+    })
+}
+
+fn tell(global: &Global, run: &RunRow) -> Result<()> {
+    if global.output == Output::Json {
+        return output::json(serde_json::to_value(run).unwrap_or_default());
+    }
+    let rows = run.rows_published.filter(|_| run.state == "succeeded").map(|n| format!(": {} rows", output::count(n.max(0) as u64)));
+    let at = run.finished_at.as_ref().unwrap_or(&run.started_at);
+    output::result(&format!("{at} {} {} {}{}  {}", run.job, run.interval, run.state, rows.unwrap_or_default(), run.run_id))
+}
+
 pub fn show(global: &Global, run: &str) -> Result<u8> {
     let found = read(global, async |db, project, target| match run {
-        "latest" => ledger::runs(db, project, target, None, 1).await,
-        prefix => ledger::runs_like(db, project, target, prefix).await,
+        "latest" => history::runs(db, project, target, Wanted { limit: 1, ..Wanted::default() }).await,
+        prefix => {
+            let wanted = Wanted { prefix: Some(prefix), limit: 3, ..Wanted::default() };
+            history::runs(db, project, target, wanted).await
+        }
     })?;
     let run = match found.as_slice() {
         [run] => run,
@@ -102,8 +150,7 @@ fn read<T: Default>(
     global: &Global,
     query: impl AsyncFnOnce(&mut ledger::Db, &Project, &str) -> Result<T>,
 ) -> Result<T> {
-    let project = Project::open(&super::root(global)?)?;
-    let target = project.target_name(global.target.as_deref())?;
+    let (project, target) = super::project(global)?;
     super::runtime()?.block_on(async {
         let Some(mut db) = ledger::open_to_read(&project, &target).await? else { return Ok(T::default()) };
         let result = query(&mut db, &project, &target).await;

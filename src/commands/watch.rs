@@ -95,7 +95,7 @@ fn line(progress: &Progress) -> String {
 }
 
 fn logged(progress: &Progress, started: Instant, json: bool) -> String {
-    let now = crate::interval::instant(chrono::Utc::now());
+    let now = output::now();
     let seconds = started.elapsed().as_secs();
     let rate = progress.loaded.get() / seconds.max(1);
     match json {
@@ -115,7 +115,7 @@ pub fn ended(global: &Global, report: &RunReport) {
     }
     let job = report.job.as_deref().unwrap_or("score");
     let interval = report.interval.as_ref().map_or("", |i| i.label.as_str());
-    let now = crate::interval::instant(chrono::Utc::now());
+    let now = output::now();
     let line = match global.log_format {
         LogFormat::Json => serde_json::json!({
             "time": now, "level": if report.error.is_some() { "error" } else { "info" }, "run": report.run_id, "job": job,

@@ -1,21 +1,28 @@
 //! Extract: each table of the interval as a lazy frame, from Parquet files or from Postgres, with the same few column
 //! types whatever the source: 64-bit integers, floats, text, booleans, dates, and timestamps in microseconds of UTC.
 
+pub mod cache;
+pub mod now;
 pub mod parquet;
 pub mod postgres;
 pub mod preflight;
 
+use std::path::Path;
+
 use polars::prelude::*;
 use serde::Serialize;
 
+pub use cache::{Cache, Sessions};
+
 use crate::error::{Error, Result};
+use crate::fingerprint::Source;
 use crate::interval::Interval;
 use crate::progress::Progress;
 use crate::project::job::{ColumnType, TableSource, TableSpec};
 use crate::project::{Job, Project};
 
 /// What a run read, for the record and for a second look at the end.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Input {
     pub table: String,
     /// A path, or `postgres://user@host:port/database`.
@@ -28,8 +35,25 @@ pub struct Input {
     pub bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Of the rows of a query, whatever their order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_digest: Option<String>,
     #[serde(skip)]
     pub file: Option<parquet::Stamp>,
+}
+
+impl Input {
+    /// What of it is remembered, to see later whether it changed.
+    pub fn source(&self, root: &Path) -> Source {
+        let below = Path::new(&self.from).strip_prefix(root).map(|p| p.display().to_string());
+        Source {
+            table: self.table.clone(),
+            from: below.unwrap_or_else(|_| self.from.clone()),
+            bytes: self.bytes,
+            modified: self.file.as_ref().and_then(parquet::Stamp::modified_micros),
+            digest: self.sha256.clone().or_else(|| self.rows_digest.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -39,16 +63,24 @@ pub struct Extraction {
     pub warnings: Vec<String>,
 }
 
+/// Where an extract reads from besides its own arguments: what the process remembers, and its open sessions.
+pub struct Means<'a> {
+    pub cache: &'a Cache,
+    pub sessions: &'a mut Sessions,
+    pub progress: &'a Progress,
+}
+
 /// Reads every table of the job: Parquet files are listed and checked now and scanned later; a Postgres query is read
 /// now, all queries of one connection in one snapshot.
-pub async fn extract(project: &Project, job: &Job, interval: &Interval, progress: &Progress) -> Result<Extraction> {
+pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: Means<'_>) -> Result<Extraction> {
     let mut extraction = Extraction::default();
     let mut queries: Vec<(&str, Vec<&TableSpec>)> = Vec::new();
     for spec in &job.extract {
         match &spec.source {
             TableSource::Parquet { template, time_column } => {
                 let files = parquet::list(&project.root, spec, template, interval)?;
-                let table = parquet::scan(&project.root, spec, time_column.as_deref(), &files, interval)?;
+                let table =
+                    parquet::scan(&project.root, spec, time_column.as_deref(), &files, interval, means.cache)?;
                 extraction.warnings.extend(table.warnings);
                 extraction.inputs.extend(table.inputs);
                 extraction.tables.push((spec.name.clone(), table.frame));
@@ -61,19 +93,19 @@ pub async fn extract(project: &Project, job: &Job, interval: &Interval, progress
     }
     for (connection, specs) in queries {
         let dsn = project.connection(connection)?.resolve()?;
-        for postgres::Read { spec, frame, rows, ignored } in
-            postgres::read(&dsn, job, &specs, interval, progress).await?
-        {
+        let from = postgres::Origin { name: connection, dsn: &dsn, cache: means.cache, progress: means.progress };
+        for read in postgres::read(from, means.sessions, job, &specs, interval).await? {
             extraction.inputs.push(Input {
-                table: spec.name.clone(),
+                table: read.spec.name.clone(),
                 from: dsn.display(),
-                rows,
-                ignored,
+                rows: read.table.rows,
+                ignored: read.table.ignored.clone(),
                 bytes: None,
                 sha256: None,
+                rows_digest: Some(read.table.digest.clone()),
                 file: None,
             });
-            extraction.tables.push((spec.name.clone(), frame));
+            extraction.tables.push((read.spec.name.clone(), read.table.frame.clone().lazy()));
         }
     }
     Ok(extraction)

@@ -12,8 +12,8 @@ use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use polars::prelude::*;
 
+use super::cache::{Cache, Known};
 use super::{Input, agree, canonical, ignored};
-use crate::digest;
 use crate::error::{Error, Result};
 use crate::interval::Interval;
 use crate::project::job::{ColumnType, MissingLookback, TableSpec};
@@ -42,6 +42,20 @@ impl Stamp {
     pub fn of(path: &Path) -> Result<Stamp> {
         let metadata = std::fs::metadata(path).map_err(|e| Error::unreadable(path, &e))?;
         Ok(Stamp { path: path.to_owned(), bytes: metadata.len(), modified: metadata.modified().ok() })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Microseconds since 1970.
+    pub fn modified_micros(&self) -> Option<i64> {
+        let since = self.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_micros()).ok()
     }
 
     /// The file must still be what the run read.
@@ -119,26 +133,27 @@ pub fn scan(
     time_column: Option<&str>,
     listing: &Listing,
     interval: &Interval,
+    cache: &Cache,
 ) -> Result<Scan> {
     let mut inputs = Vec::with_capacity(listing.files.len());
     let mut frames = Vec::new();
     for path in &listing.files {
-        let stamp = Stamp::of(path)?;
-        let footer = footer(path)?;
+        let known = cache.file(path)?;
         let partition = hive(root, path, spec);
-        let found = with_partition(columns(path, &footer)?, &partition);
+        let found = with_partition(known.columns.clone(), &partition);
         let wanted = agree(spec, &path.display().to_string(), &found)?;
         let names: Vec<&String> = wanted.iter().map(|(name, _)| name).collect();
         inputs.push(Input {
             table: spec.name.clone(),
             from: path.display().to_string(),
-            rows: footer.file_metadata().num_rows().max(0) as u64,
+            rows: known.rows,
             ignored: ignored(found.iter().map(|(name, ..)| name), &names),
-            bytes: Some(stamp.bytes),
-            sha256: Some(digest::file_hex(path)?),
-            file: Some(stamp),
+            bytes: Some(known.stamp.bytes),
+            sha256: Some(known.sha256.clone()),
+            rows_digest: None,
+            file: Some(known.stamp.clone()),
         });
-        frames.push(one(path, &wanted, &partition)?);
+        frames.push(cache.frame(&spec.name, &known, || one(path, &wanted, &partition))?);
     }
     if frames.is_empty() {
         return Err(Error::input(format!("table {}: there is no file to read", spec.name)));
@@ -167,7 +182,7 @@ pub fn described(root: &Path, path: &Path, spec: &TableSpec) -> Result<Described
     Ok(with_partition(columns(path, &footer(path)?)?, &hive(root, path, spec)))
 }
 
-type Described = Vec<(String, Option<ColumnType>, String)>;
+pub type Described = Vec<(String, Option<ColumnType>, String)>;
 
 /// A folder's value stands for a column of the same name in the file.
 fn with_partition(mut columns: Described, partition: &[(String, String, ColumnType)]) -> Described {
@@ -248,6 +263,18 @@ pub fn footer(path: &Path) -> Result<ParquetMetaData> {
         Ok(Err(error)) => Err(damaged(&error)),
         Err(_) => Err(damaged(&"the footer makes no sense")),
     }
+}
+
+/// Everything about a file that its stamp vouches for.
+pub fn know(path: &Path) -> Result<Known> {
+    let stamp = Stamp::of(path)?;
+    let footer = footer(path)?;
+    Ok(Known {
+        columns: columns(path, &footer)?,
+        rows: footer.file_metadata().num_rows().max(0) as u64,
+        sha256: crate::digest::file_hex(path)?,
+        stamp,
+    })
 }
 
 /// Name, family and full type of each column.

@@ -2,12 +2,14 @@
 
 use chrono::NaiveDate;
 use futures_util::TryStreamExt;
-use polars::prelude::{DataFrame, IntoLazy, LazyFrame};
+use polars::prelude::DataFrame;
 use sqlx::postgres::PgTypeKind;
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, SqlSafeStr, Statement, TypeInfo};
 use tokio::sync::mpsc;
 
+use super::cache::{Cache, Sessions, Table};
 use super::{agree, ignored};
+use crate::digest::RowSum;
 use crate::error::{Class, Error, Result};
 use crate::frames;
 use crate::identifier::Identifier;
@@ -26,36 +28,73 @@ const LOOK_UP_EVERY: std::time::Duration = std::time::Duration::from_millis(250)
 /// Rows of one decoded chunk.
 const CHUNK_ROWS: usize = 1 << 16;
 
-/// A table as it was read.
-pub struct Read<'a> {
-    pub spec: &'a TableSpec,
-    pub frame: LazyFrame,
-    pub rows: u64,
-    /// Columns of the query that the job does not declare.
-    pub ignored: Vec<String>,
+/// Where queries go, and who is told of their rows.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    pub name: &'a str,
+    pub dsn: &'a Dsn,
+    pub cache: &'a Cache,
+    pub progress: &'a Progress,
 }
 
-/// Reads each table, all in one snapshot.
+/// A table and what was read for it.
+pub struct Read<'a> {
+    pub spec: &'a TableSpec,
+    pub table: Table,
+}
+
+/// Reads each table, all in one snapshot. A query that is the same for every interval is read once per process.
 pub async fn read<'a>(
-    dsn: &Dsn,
+    origin: Origin<'_>,
+    sessions: &mut Sessions,
     job: &Job,
     specs: &[&'a TableSpec],
     interval: &Interval,
-    progress: &Progress,
 ) -> Result<Vec<Read<'a>>> {
-    let mut connection =
-        crate::postgres::connect(dsn, &format!("daymill/{}/{}/extract", job.name, interval.label())).await?;
-    begin_snapshot(&mut connection).await?;
     let mut tables = Vec::with_capacity(specs.len());
+    let mut connection = session(origin, sessions, job, interval).await?;
     for spec in specs {
         let TableSource::Postgres { sql, .. } = &spec.source else { continue };
-        let read = read_table(&mut connection, spec, sql, interval, progress)
-            .await
-            .map_err(|e| e.context(format!("table {}, {}", spec.name, sql.path.display())))?;
-        tables.push(read);
+        let span = interval.extended_back(spec.lookback_days)?;
+        let query = placeholders::postgres(&sql.text, interval.date(), &span)?;
+        let constant = origin.cache.keeps() && query == sql.text.trim_end().trim_end_matches(';');
+        let known = if constant { origin.cache.table(origin.name, &query) } else { None };
+        let table = match known {
+            Some(table) => table,
+            None => read_table(&mut connection, spec, sql, interval, origin.progress)
+                .await
+                .map_err(|e| e.context(format!("table {}, {}", spec.name, sql.path.display())))?,
+        };
+        if constant {
+            origin.cache.keep_table(origin.name, &query, &table);
+        }
+        tables.push(Read { spec, table });
     }
-    let _ = connection.close().await;
+    // A session that failed is dropped; one that did not can read the next interval.
+    if origin.cache.keeps() {
+        sqlx::query("COMMIT").execute(&mut connection).await.map_err(|e| classify::error(&e))?;
+        sessions.insert(origin.name.to_owned(), connection);
+    } else {
+        let _ = connection.close().await;
+    }
     Ok(tables)
+}
+
+async fn session(
+    origin: Origin<'_>,
+    sessions: &mut Sessions,
+    job: &Job,
+    interval: &Interval,
+) -> Result<PgConnection> {
+    if let Some(mut kept) = sessions.remove(origin.name)
+        && begin_snapshot(&mut kept).await.is_ok()
+    {
+        return Ok(kept);
+    }
+    let application = format!("daymill/{}/{}/extract", job.name, interval.label());
+    let mut connection = crate::postgres::connect(origin.dsn, &application).await?;
+    begin_snapshot(&mut connection).await?;
+    Ok(connection)
 }
 
 async fn begin_snapshot(connection: &mut PgConnection) -> Result<()> {
@@ -101,13 +140,13 @@ pub fn wanted(spec: &TableSpec, source: &str, found: &[(String, Option<Wire>, St
     Ok(names.iter().filter_map(|(name, _)| Some((name.clone(), wire(name)?))).collect())
 }
 
-async fn read_table<'a>(
+async fn read_table(
     connection: &mut PgConnection,
-    spec: &'a TableSpec,
+    spec: &TableSpec,
     sql: &SqlFile,
     interval: &Interval,
     progress: &Progress,
-) -> Result<Read<'a>> {
+) -> Result<Table> {
     let span = interval.extended_back(spec.lookback_days)?;
     let found = describe(connection, sql, interval.date(), &span).await?;
     let columns = wanted(spec, &sql.path.display().to_string(), &found)?;
@@ -129,8 +168,8 @@ async fn read_table<'a>(
         (Ok(_), Err(error)) => return Err(error),
         (Ok(frame), Ok(())) => frame,
     };
-    let rows = frame.height() as u64;
-    Ok(Read { spec, frame: frame.lazy(), rows, ignored })
+    let (frame, digest) = frame;
+    Ok(Table { rows: frame.height() as u64, frame, ignored, digest: digest.hex() })
 }
 
 /// Moves bytes from the socket to the decoder, a chunk at a time.
@@ -172,7 +211,7 @@ fn decode(
     mut receiver: mpsc::Receiver<Vec<u8>>,
     columns: &[(String, Wire)],
     rows: &crate::progress::Counter,
-) -> Result<DataFrame> {
+) -> Result<(DataFrame, RowSum)> {
     let mut decoder = Decoder::new(columns);
     let mut frame: Option<DataFrame> = None;
     let mut add = |decoder: &mut Decoder| -> Result<()> {
@@ -204,7 +243,8 @@ fn decode(
             }
         });
     }
-    frame.ok_or_else(|| Error::defect("a query gave no frame"))
+    let frame = frame.ok_or_else(|| Error::defect("a query gave no frame"))?;
+    Ok((frame, decoder.digest()))
 }
 
 /// What the server says of the user's query. A table or column that is not there is the source breaking its contract.

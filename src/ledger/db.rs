@@ -65,10 +65,12 @@ impl Db {
 
     /// The names of the ledger's tables, filled into a statement.
     pub fn fill(&self, sql: &str) -> String {
-        ["migrations", "intervals", "runs", "tables"]
+        let prefix = if self.is_postgres() { "" } else { "daymill_" };
+        ["migrations", "intervals", "runs", "tables", "batches", "events", "chain"]
             .iter()
             .fold(sql.to_owned(), |sql, name| sql.replace(&format!("{{{name}}}"), &self.ledger_table(name)))
-            .replace("{runs_index}", if self.is_postgres() { "runs_interval" } else { "daymill_runs_interval" })
+            .replace("{runs_index}", &format!("{prefix}runs_interval"))
+            .replace("{events_index}", &format!("{prefix}events_job"))
     }
 
     /// Runs a statement whose `{name}`s are the ledger's tables; the number of rows it touched.
@@ -101,6 +103,21 @@ impl Db {
         }
     }
 
+    /// Runs several statements without parameters and gives the rows of all of them.
+    pub async fn fetch_script(&mut self, sql: &str) -> Result<Vec<TextRow>> {
+        let sql = AssertSqlSafe(self.fill(sql));
+        match self {
+            Db::Postgres { connection, .. } => {
+                let rows = sqlx::raw_sql(sql).fetch_all(connection).await.map_err(|e| classify::error(&e))?;
+                rows.iter().map(postgres_row).collect()
+            }
+            Db::Sqlite(connection) => {
+                let rows = sqlx::raw_sql(sql).fetch_all(connection).await.map_err(|e| sqlite_error(&e))?;
+                rows.iter().map(sqlite_row).collect()
+            }
+        }
+    }
+
     pub async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<TextRow>> {
         let sql = AssertSqlSafe(self.fill(sql));
         match self {
@@ -109,16 +126,12 @@ impl Db {
                     .fetch_all(connection)
                     .await
                     .map_err(|e| classify::error(&e))?;
-                rows.iter()
-                    .map(|row| (0..row.len()).map(|i| row.try_get(i).map_err(|e| classify::error(&e))).collect())
-                    .collect()
+                rows.iter().map(postgres_row).collect()
             }
             Db::Sqlite(connection) => {
                 let rows =
                     sqlx::query_with(sql, sqlite(values)?).fetch_all(connection).await.map_err(|e| sqlite_error(&e))?;
-                rows.iter()
-                    .map(|row| (0..row.len()).map(|i| row.try_get(i).map_err(|e| sqlite_error(&e))).collect())
-                    .collect()
+                rows.iter().map(sqlite_row).collect()
             }
         }
     }
@@ -129,6 +142,14 @@ impl Db {
             Db::Sqlite(connection) => connection.close().await,
         };
     }
+}
+
+fn postgres_row(row: &sqlx::postgres::PgRow) -> Result<TextRow> {
+    (0..row.len()).map(|i| row.try_get(i).map_err(|e| classify::error(&e))).collect()
+}
+
+fn sqlite_row(row: &sqlx::sqlite::SqliteRow) -> Result<TextRow> {
+    (0..row.len()).map(|i| row.try_get(i).map_err(|e| sqlite_error(&e))).collect()
 }
 
 fn postgres(values: &[Value]) -> Result<PgArguments> {

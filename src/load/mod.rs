@@ -6,14 +6,20 @@
 
 pub mod postgres;
 pub mod preflight;
+pub mod readback;
 pub mod sqlite;
 pub mod table;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
 use crate::error::{Class, Error, Result};
+use crate::faults;
 use crate::interval::Interval;
-use crate::ledger::{self, Db, End, Lock, Start};
+use crate::ledger::chain::Head;
+use crate::ledger::{self, Db, End, Lock, Start, record};
 use crate::postgres::encode::{Encoded, Tail};
 use crate::project::Project;
 use table::TableSchema;
@@ -28,23 +34,43 @@ pub enum Path {
 }
 
 /// How long a session whose COMMIT went unanswered may take to end.
-const SETTLE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+const SETTLE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a failed attempt may take to say so to the ledger; a server that is gone may never answer.
+const FAREWELL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// One attempt at one interval, from its lock to its commit.
 pub struct Load {
     db: Db,
-    #[allow(dead_code, reason = "held until the load ends")]
     lock: Lock,
-    project: std::sync::Arc<Project>,
+    project: Arc<Project>,
     target: String,
-    run_id: String,
-    job: String,
-    interval: Interval,
-    model: Option<String>,
+    own: Own,
     generation: i64,
     table: Option<TableSchema>,
     path: Path,
     writing: bool,
+}
+
+/// What the attempt is about.
+struct Own {
+    run_id: String,
+    job: String,
+    interval: Interval,
+    model: Option<String>,
+    batch: Option<String>,
+}
+
+impl Own {
+    fn start(&self) -> Start<'_> {
+        Start {
+            run_id: &self.run_id,
+            job: &self.job,
+            interval: &self.interval,
+            model: self.model.as_deref(),
+            batch: self.batch.as_deref(),
+            after: None,
+        }
+    }
 }
 
 /// `name@version`, taken apart.
@@ -55,34 +81,55 @@ pub fn model_parts(label: &str) -> Option<(&str, i64)> {
 
 /// What a load is for.
 pub struct Attempt<'a> {
-    pub project: &'a std::sync::Arc<Project>,
+    pub project: &'a Arc<Project>,
     pub target: &'a str,
     pub run_id: &'a str,
     pub job: &'a str,
     pub interval: &'a Interval,
     pub model: Option<&'a str>,
+    /// The backfill it belongs to.
+    pub batch: Option<&'a str>,
+    /// The generation of this run's attempt before this one: if another run came in between, this one is overtaken.
+    pub after: Option<i64>,
     pub path: Option<Path>,
 }
 
+/// What a commit leaves: the end of the ledger's chain, when it is known, and a session that can be used again.
+pub struct Committed {
+    pub head: Option<Head>,
+    pub db: Option<Db>,
+}
+
 impl Load {
-    /// Connects, takes the lock and records the attempt.
-    pub async fn begin(attempt: Attempt<'_>) -> Result<Load> {
-        let Attempt { project, target, run_id, job, interval, model, path } = attempt;
-        let holder = ledger::Holder::this_process();
-        let application = format!("daymill/{}:{}/{job}/{}", holder.host, holder.pid, interval.label());
-        let mut db = ledger::open(project, target, &application).await?;
-        let lock = ledger::lock(&mut db, project, target, job, interval).await?;
-        let generation = ledger::start(&mut db, &Start { run_id, job, interval, model }).await?;
-        let path = if db.is_postgres() { path.unwrap_or(Path::Direct) } else { Path::Staged };
+    /// Takes the lock and records the attempt, on the session in `db` or on a new one. A session that found the
+    /// interval locked is left in `db`.
+    pub async fn begin(db: &mut Option<Db>, attempt: Attempt<'_>) -> Result<Load> {
+        let Attempt { project, target, run_id, job, interval, model, batch, after, path } = attempt;
+        let mut session = match db.take() {
+            Some(session) => session,
+            None => ledger::open(project, target, "daymill").await?,
+        };
+        let lock = match ledger::lock::take(&mut session, project, target, job, interval).await {
+            Err(error) if error.class == Class::Locked => {
+                *db = Some(session);
+                return Err(error);
+            }
+            lock => lock?,
+        };
+        let generation = record::start(&mut session, &Start { run_id, job, interval, model, batch, after }).await?;
+        let path = if session.is_postgres() { path.unwrap_or(Path::Direct) } else { Path::Staged };
         Ok(Load {
-            db,
+            db: session,
             lock,
             project: project.clone(),
             target: target.to_owned(),
-            run_id: run_id.to_owned(),
-            job: job.to_owned(),
-            interval: interval.clone(),
-            model: model.map(str::to_owned),
+            own: Own {
+                run_id: run_id.to_owned(),
+                job: job.to_owned(),
+                interval: interval.clone(),
+                model: model.map(str::to_owned),
+                batch: batch.map(str::to_owned),
+            },
             generation,
             table: None,
             path,
@@ -90,14 +137,19 @@ impl Load {
         })
     }
 
+    /// Which attempt at its interval this is.
+    pub fn generation(&self) -> i64 {
+        self.generation
+    }
+
     /// The constant fields of every row of this run, as the encoder appends them.
     pub fn tail(&self, model: Option<(&str, i64)>) -> Tail {
-        table::tail(&self.interval, &self.run_id, model)
+        table::tail(&self.own.interval, &self.own.run_id, model)
     }
 
     /// Checks an existing table against the schema before any row is made, and the job's claim to it.
     pub async fn prepare(&mut self, schema: TableSchema) -> Result<()> {
-        table::require_owner(&mut self.db, &schema.name, &self.job).await?;
+        table::require_owner(&mut self.db, &schema.name, &self.own.job).await?;
         let existing = table::existing(&mut self.db, &schema.name).await?;
         schema.agrees_with(&existing)?;
         self.table = Some(schema);
@@ -147,37 +199,50 @@ impl Load {
 
     /// Inside the transaction: make the table if it is new, check the fence, delete the interval's old rows.
     async fn replace_old(&mut self, table: &TableSchema) -> Result<()> {
-        ledger::fence(&mut self.db, &self.job, &self.interval, self.generation).await?;
-        table.create(&mut self.db, &self.job).await?;
+        record::fence(&mut self.db, &self.own.job, &self.own.interval, self.generation).await?;
+        table.create(&mut self.db, &self.own.job).await?;
         let published = self.db.published(&table.name);
-        let start = table::interval_literal(&self.interval, self.db.is_postgres());
-        self.db.script(&format!("DELETE FROM {published} WHERE interval_start = {start}")).await
-    }
-
-    /// Publishes what was written, with its record, or nothing at all.
-    pub async fn commit(mut self, end: &End<'_>) -> Result<()> {
-        let table = self.table()?;
-        let published = self.publish(&table, end).await;
-        if let Err(error) = published {
-            let _ = self.db.script("ROLLBACK").await;
-            return Err(self.fail(error).await);
+        let start = table::interval_literal(&self.own.interval, self.db.is_postgres());
+        if faults::sabotaged("truncate") && self.db.is_postgres() {
+            return self.db.script(&format!("TRUNCATE {published}")).await;
         }
-        fail::fail_point!("before-commit");
-        if let Err(error) = self.send_commit().await {
-            return self.settle(error, end).await;
-        }
-        fail::fail_point!("after-commit");
-        self.db.close().await;
+        self.db.script(&format!("DELETE FROM {published} WHERE interval_start = {start}")).await?;
+        faults::at("after-delete");
         Ok(())
     }
 
-    async fn send_commit(&mut self) -> Result<()> {
-        self.db.script("COMMIT").await?;
+    /// Publishes what was written, with its record, or nothing at all.
+    pub async fn commit(mut self, end: &End<'_>) -> Result<Committed> {
+        let table = self.table()?;
+        let published = self.publish(&table, end).await;
+        if let Err(error) = published {
+            return Err(self.fail(error).await);
+        }
+        faults::at("before-commit");
+        if faults::sabotaged("ledger-late") {
+            self.db.script("COMMIT").await?;
+            faults::at("after-commit");
+            self.db.script(if self.db.is_postgres() { "BEGIN" } else { "BEGIN IMMEDIATE" }).await?;
+            record::succeed(&mut self.db, &self.own.start(), end).await?;
+        }
+        let event = record::published(&self.own.start(), self.generation, table.name.name(), end);
+        let head = match self.send_commit(&event).await {
+            Ok(head) => head,
+            Err(error) => return self.settle(error, end).await,
+        };
+        faults::at("after-commit");
+        let Load { mut db, lock, .. } = self;
+        let released = ledger::lock::release(&mut db, lock).await;
+        Ok(Committed { head: Some(head), db: released.is_ok().then_some(db) })
+    }
+
+    async fn send_commit(&mut self, event: &serde_json::Value) -> Result<Head> {
+        let head = ledger::chain::commit(&mut self.db, &self.own.job, Some(&self.own.run_id), event).await?;
         fail::fail_point!("commit-answer-lost", |_| Err(Error::new(
             Class::Unavailable,
             "the connection failed during COMMIT"
         )));
-        Ok(())
+        Ok(head)
     }
 
     async fn publish(&mut self, table: &TableSchema, end: &End<'_>) -> Result<()> {
@@ -201,45 +266,49 @@ impl Load {
                 self.db.script("BEGIN IMMEDIATE").await?;
                 self.replace_old(table).await?;
                 if writing {
-                    let model = self.model.as_deref().and_then(model_parts);
-                    sqlite::publish(&mut self.db, table, &self.interval, &self.run_id, model).await?;
+                    let model = self.own.model.as_deref().and_then(model_parts);
+                    sqlite::publish(&mut self.db, table, &self.own.interval, &self.own.run_id, model).await?;
                 }
             }
         }
-        let start =
-            Start { run_id: &self.run_id, job: &self.job, interval: &self.interval, model: self.model.as_deref() };
-        fail::fail_point!("before-ledger");
-        ledger::succeed(&mut self.db, &start, end).await
+        faults::at("before-ledger");
+        if faults::sabotaged("ledger-late") {
+            return Ok(());
+        }
+        record::succeed(&mut self.db, &self.own.start(), end).await
     }
 
     /// The answer to COMMIT never came. Wait until the old session is gone, which settles it, and ask the ledger on a
     /// new connection; never commit again.
-    async fn settle(self, error: Error, end: &End<'_>) -> Result<()> {
+    async fn settle(self, error: Error, end: &End<'_>) -> Result<Committed> {
         if !error.transient && error.class != Class::Unavailable {
             return Err(self.fail(error).await);
         }
-        let Load { db, lock, project, target, run_id, job, interval, .. } = self;
-        db.close().await;
+        if faults::sabotaged("retry-commit") {
+            return Err(error.transient());
+        }
+        let Load { db, lock, project, target, own: Own { run_id, job, interval, .. }, .. } = self;
+        let _ = tokio::time::timeout(FAREWELL_PATIENCE, db.close()).await;
         drop(lock);
         let asked = async {
             fail::fail_point!("settle", |_| Err(Error::new(Class::Unavailable, "the server is gone")));
             let mut db = ledger::open(&project, &target, "daymill/settle").await?;
             let patience = std::time::Instant::now();
             let lock = loop {
-                match ledger::lock(&mut db, &project, &target, &job, &interval).await {
+                match ledger::lock::take(&mut db, &project, &target, &job, &interval).await {
                     Err(e) if e.class == Class::Locked && patience.elapsed() < SETTLE_PATIENCE => {
                         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                     }
                     other => break other?,
                 }
             };
-            let state = ledger::state(&mut db, &run_id).await?;
+            let state = ledger::history::state(&mut db, &run_id).await?;
             db.close().await;
             drop(lock);
             Ok::<_, Error>(state)
         };
         match asked.await {
-            Ok(state) if state.as_deref() == Some(end.state) => Ok(()),
+            Ok(state) if state.as_deref() == Some(end.state) => Ok(Committed { head: None, db: None }),
             Ok(_) => Err(error.transient()),
             Err(cause) => Err(Error::new(
                 Class::InDoubt,
@@ -267,11 +336,15 @@ impl Load {
     }
 
     /// Rolls back and records a state other than success.
-    pub async fn end(mut self, state: &str, report: &str) {
-        let _ = self.db.script("ROLLBACK").await;
-        let end = End { state, rows: 0, content_hash: "", report: report.to_owned() };
-        // Nothing was published; a ledger that cannot be told shows the attempt as abandoned.
-        let _ = ledger::finish(&mut self.db, &self.run_id, &end).await;
-        self.db.close().await;
+    pub async fn end(self, state: &str, report: &str) {
+        let end = End { state, report: report.to_owned(), ..End::default() };
+        let farewell = async {
+            let mut load = self;
+            let _ = load.db.script("ROLLBACK").await;
+            // Nothing was published; a ledger that cannot be told shows the attempt as abandoned.
+            let _ = record::end(&mut load.db, &load.own.start(), &end, load.generation).await;
+            load.db.close().await;
+        };
+        let _ = tokio::time::timeout(FAREWELL_PATIENCE, farewell).await;
     }
 }

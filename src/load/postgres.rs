@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use super::Path;
 use super::table::TableSchema;
 use crate::error::Result;
+use crate::faults;
 use crate::identifier::Identifier;
 use crate::postgres::classify;
 use crate::postgres::encode::{HEADER, TRAILER};
@@ -23,6 +24,7 @@ pub async fn copy(connection: &mut PgConnection, table: &TableSchema, destinatio
     let failed = |e: sqlx::Error| classify::error(&e).context(format!("loading {}", table.name.name()));
     let mut copy = connection.copy_in_raw(&statement).await.map_err(failed)?;
     for piece in [HEADER, rows, &TRAILER] {
+        faults::at("mid-copy");
         if let Err(error) = copy.send(piece).await {
             // The server's own word says more than the broken pipe.
             return Err(match copy.finish().await {

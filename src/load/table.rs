@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Schema};
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::interval::{Interval, instant};
-use crate::ledger::Db;
+use crate::ledger::{Db, Value};
 use crate::postgres::decode::EPOCH_MICROS;
 use crate::postgres::encode::Tail;
 
@@ -45,8 +45,14 @@ impl SqlType {
         })
     }
 
+    /// By its name.
+    pub fn named(name: &str) -> Option<SqlType> {
+        use SqlType::*;
+        [Boolean, BigInt, Real, Double, Text, Date, Timestamp, TimestampTz, Uuid].into_iter().find(|t| t.name() == name)
+    }
+
     /// As `format_type` of Postgres spells it; SQLite takes the same words.
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             SqlType::Boolean => "boolean",
             SqlType::BigInt => "bigint",
@@ -129,9 +135,26 @@ impl TableSchema {
             let target = if db.is_postgres() { table.clone() } else { self.name.to_string() };
             db.script(&format!("CREATE TABLE IF NOT EXISTS {table} ({}); CREATE INDEX IF NOT EXISTS {index} ON {target} (interval_start)", self.definitions(false).join(", "))).await?;
         }
-        let name = owned_name(db, &self.name);
-        let claim = "INSERT INTO {tables} (table_name, job) VALUES ($1, $2) ON CONFLICT (table_name) DO NOTHING";
-        db.execute(claim, &[name.into(), job.into()]).await?;
+        self.claim(db, job).await
+    }
+
+    /// Records that the table is this job's, and its own columns in order, by which it can be read back.
+    async fn claim(&self, db: &mut Db, job: &str) -> Result<()> {
+        let columns: Vec<(&str, &str)> = self.columns.iter().map(|(name, kind)| (name.name(), kind.name())).collect();
+        let columns = serde_json::to_string(&columns).unwrap_or_default();
+        let name: Value = owned_name(db, &self.name).into();
+        let found = db.fetch("SELECT columns FROM {tables} WHERE table_name = $1", std::slice::from_ref(&name)).await?;
+        match found.first() {
+            Some(row) if row[0].as_deref() == Some(&columns) => {}
+            Some(_) => {
+                let sql = "UPDATE {tables} SET columns = $2 WHERE table_name = $1 AND job = $3";
+                db.execute(sql, &[name, columns.into(), job.into()]).await?;
+            }
+            None => {
+                let sql = "INSERT INTO {tables} (table_name, job, columns) VALUES ($1, $2, $3) ON CONFLICT (table_name) DO NOTHING";
+                db.execute(sql, &[name, job.into(), columns.into()]).await?;
+            }
+        }
         // Another job may have claimed the table since this run looked.
         require_owner(db, &self.name, job).await
     }

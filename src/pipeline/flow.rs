@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use polars::prelude::{DataFrame, LazyFrame, PolarsError};
 
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::frames;
 use crate::postgres::encode::{Encoded, Tail, encode};
 use crate::progress::Progress;
@@ -193,7 +194,7 @@ fn score_batches(
 
 fn one_batch(work: &Work, frame: &DataFrame) -> Result<Finished> {
     work.progress.check()?;
-    fail::fail_point!("score-batch");
+    faults::at("score-batch");
     let batch = frames::to_batch(frame)?;
     let rows_in = batch.num_rows() as u64;
     let (batch, outputs, counts) = match &work.bundle {

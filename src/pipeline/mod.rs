@@ -1,24 +1,27 @@
 //! One interval, from records to published rows: the order of things, and what is checked before anything is
 //! published. Knows nothing of the terminal, the command line or a particular warehouse.
 
+pub mod attempts;
 pub mod flow;
 pub mod report;
 pub mod stages;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float32Type;
 use polars::prelude::{LazyFrame, col};
 
 use crate::digest::RowSet;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::extract::{self, Extraction};
+use crate::faults;
+use crate::fingerprint::{Fingerprint, Source};
 use crate::frames;
 use crate::interval::Interval;
-use crate::ledger::End;
+use crate::ledger::{Db, End};
 use crate::load::table::TableSchema;
 use crate::load::{Attempt, Load, Path};
 use crate::postgres::encode::Tail;
@@ -26,10 +29,14 @@ use crate::progress::{Progress, Stage};
 use crate::project::job::OnEmpty;
 use crate::project::{Job, Project};
 use crate::score::Bundle;
+use crate::score::shelf::Shelf;
 use crate::transform;
 use crate::transform::checks::{Gates, gate};
 use flow::{Finished, Flow, Layout, Stop, Work};
 use report::{ModelReport, RunReport, Sketch};
+
+/// Between two looks at an interval that another run holds.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Everything one attempt at one interval needs, resolved.
 #[derive(Clone)]
@@ -41,6 +48,45 @@ pub struct Context {
     pub threads: usize,
     pub load_path: Option<Path>,
     pub progress: Progress,
+    /// The model to score with, when it is not the one the job names.
+    pub model: Option<String>,
+    /// The backfill that this interval is a part of.
+    pub batch: Option<String>,
+    /// How long to wait for an interval that another run holds.
+    pub wait: Duration,
+    pub shared: Arc<Shared>,
+}
+
+/// What all intervals of a process use: models are opened once, files hashed once.
+#[derive(Debug, Default)]
+pub struct Shared {
+    pub models: Shelf,
+    pub cache: extract::Cache,
+}
+
+/// Sessions that one thread keeps from interval to interval.
+#[derive(Default)]
+pub struct Sessions {
+    pub warehouse: Option<Db>,
+    pub sources: extract::Sessions,
+}
+
+impl Context {
+    pub fn new(project: Arc<Project>, job: Arc<Job>, target: &str, interval: Interval, threads: usize) -> Context {
+        Context {
+            project,
+            job,
+            target: target.to_owned(),
+            interval,
+            threads,
+            load_path: None,
+            progress: Progress::default(),
+            model: None,
+            batch: None,
+            wait: Duration::ZERO,
+            shared: Arc::default(),
+        }
+    }
 }
 
 /// The transform's plan, ready to run.
@@ -51,18 +97,21 @@ pub struct Planned {
 }
 
 /// Extracts, transforms, scores and loads in one streamed pass.
-pub async fn run(context: &Context, report: &mut RunReport) -> Result<()> {
-    let Context { project, job, target, interval, progress, .. } = context;
+pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunReport) -> Result<()> {
+    let Context { project, job, interval, progress, .. } = context;
     progress.enter(Stage::Prepare);
     let bundle = open_bundle(context, report)?;
     let model = bundle.as_ref().map(|b| b.label());
-    let mut load = begin_load(context, report, model.as_deref()).await?;
+    let mut load = begin_load(context, &mut sessions.warehouse, report, model.as_deref()).await?;
     let prepared = async {
         progress.enter(Stage::Extract);
         let at = Instant::now();
-        let extraction = extract::extract(project, job, interval, progress).await?;
+        let means =
+            extract::Means { cache: &context.shared.cache, sessions: &mut sessions.sources, progress };
+        let extraction = extract::extract(project, job, interval, means).await?;
         report.stage("extract", at.elapsed().as_secs_f64());
         record_inputs(report, &extraction);
+        report.fingerprint = Some(fingerprint(context, bundle.as_deref(), &extraction));
         let planned = plan(job, bundle.as_deref(), &extraction, interval)?;
         load.prepare(TableSchema::new(&job.load.table, &planned.schema, &job.key)?).await?;
         Ok((extraction, planned))
@@ -81,32 +130,61 @@ pub async fn run(context: &Context, report: &mut RunReport) -> Result<()> {
     });
     report.warnings.extend(transform::warnings());
     report.stage("stream", at.elapsed().as_secs_f64());
-    finish_load(context, report, load, gated, target).await
+    sessions.warehouse = finish_load(context, report, load, gated).await?;
+    Ok(())
 }
 
 /// Opens the job's model and records which it is.
 pub fn open_bundle(context: &Context, report: &mut RunReport) -> Result<Option<Arc<Bundle>>> {
     let Some(score) = &context.job.score else { return Ok(None) };
-    let bundle = Bundle::find(&context.project.root, &score.model)?;
+    let reference = context.model.as_deref().unwrap_or(&score.model);
+    let bundle = context.shared.models.open(&context.project.root, reference)?;
     report.model = Some(ModelReport::of(&bundle));
-    Ok(Some(Arc::new(bundle)))
+    Ok(Some(bundle))
 }
 
-pub async fn begin_load(context: &Context, report: &mut RunReport, model: Option<&str>) -> Result<Load> {
+/// What makes the rows of this run.
+fn fingerprint(context: &Context, bundle: Option<&Bundle>, extraction: &Extraction) -> Fingerprint {
+    let root = &context.project.root;
+    let sources: Vec<Source> = extraction.inputs.iter().map(|input| input.source(root)).collect();
+    Fingerprint::new(root, &context.job, bundle.map(Bundle::identity), &sources)
+}
+
+/// Takes the interval, waiting for it as long as the context says.
+pub async fn begin_load(
+    context: &Context,
+    warehouse: &mut Option<Db>,
+    report: &mut RunReport,
+    model: Option<&str>,
+) -> Result<Load> {
     report.table = Some(context.job.load.table.clone());
     report.config_digest = Some(context.job.config_digest.clone());
-    let load = Load::begin(Attempt {
-        project: &context.project,
-        target: &context.target,
-        run_id: &report.run_id,
-        job: &context.job.name,
-        interval: &context.interval,
-        model,
-        path: context.load_path,
-    })
-    .await?;
-    fail::fail_point!("after-lock");
-    Ok(load)
+    let started = Instant::now();
+    loop {
+        let attempt = Attempt {
+            project: &context.project,
+            target: &context.target,
+            run_id: &report.run_id,
+            job: &context.job.name,
+            interval: &context.interval,
+            model,
+            batch: context.batch.as_deref(),
+            after: report.generation,
+            path: context.load_path,
+        };
+        match Load::begin(warehouse, attempt).await {
+            Err(error) if error.class == Class::Locked && started.elapsed() < context.wait => {
+                context.progress.check()?;
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            load => {
+                let load = load?;
+                report.generation = Some(load.generation());
+                faults::at("after-lock");
+                return Ok(load);
+            }
+        }
+    }
 }
 
 pub fn record_inputs(report: &mut RunReport, extraction: &Extraction) {
@@ -239,7 +317,7 @@ pub async fn stream_tail(
         let at = Instant::now();
         load.write(&finished.batch, &finished.encoded).await.map_err(Stop::Other)?;
         loading += at.elapsed().as_secs_f64();
-        fail::fail_point!("batch-loaded");
+        faults::at("batch-loaded");
         progress.loaded.add(finished.batch.num_rows() as u64);
     }
     progress.check().map_err(Stop::Other)?;
@@ -325,13 +403,13 @@ pub fn judge(
     gate(&report.checks)
 }
 
+/// Publishes what was streamed, or ends the attempt; the warehouse's session when it can be used again.
 pub async fn finish_load(
     context: &Context,
     report: &mut RunReport,
     load: Load,
     gated: Result<Totals>,
-    target: &str,
-) -> Result<()> {
+) -> Result<Option<Db>> {
     let Context { job, interval, progress, .. } = context;
     let totals = match gated {
         Ok(totals) => totals,
@@ -346,7 +424,7 @@ pub async fn finish_load(
                     .warnings
                     .push(format!("{} has no rows; what was published before is untouched", interval.label()));
                 load.end("skipped", &report.value().to_string()).await;
-                return Ok(());
+                return Ok(None);
             }
             OnEmpty::Error => {
                 let error =
@@ -359,13 +437,26 @@ pub async fn finish_load(
     }
     progress.enter(Stage::Commit);
     let at = Instant::now();
-    let content_hash = totals.rows.hex();
-    let json = report.as_succeeded();
-    load.commit(&End { state: "succeeded", rows: totals.published, content_hash: &content_hash, report: json })
-        .await
-        .map_err(|e| if e.class == crate::error::Class::Unavailable { e.context(format!("target {target}")) } else { e })?;
+    let (content_hash, text) = (totals.rows.hex(), |value: serde_json::Result<String>| value.unwrap_or_default());
+    let sources: Vec<Source> = report.inputs.iter().map(|input| input.source(&context.project.root)).collect();
+    let end = End {
+        state: "succeeded",
+        rows: totals.published,
+        rows_read: report.rows.extracted,
+        content_hash: &content_hash,
+        report: report.as_succeeded(),
+        fingerprint: report.fingerprint.as_ref().map(|f| text(serde_json::to_string(f))).unwrap_or_default(),
+        inputs: text(serde_json::to_string(&sources)),
+        millis: report.elapsed().as_millis() as u64,
+    };
+    let unavailable = |e: Error| match e.class {
+        Class::Unavailable => e.context(format!("target {}", context.target)),
+        _ => e,
+    };
+    let committed = load.commit(&end).await.map_err(unavailable)?;
+    report.ledger_head = committed.head.map(|head| head.to_string());
     report.stage("commit", at.elapsed().as_secs_f64());
-    Ok(())
+    Ok(committed.db)
 }
 
 /// A plan that failed may have failed because a file is damaged, which the engine does not say.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::extract::Input;
+use crate::fingerprint::Fingerprint;
 use crate::interval::{Interval, instant};
 use crate::project::secrets::redact_json;
 use crate::score::bundle::{Bundle, OracleResult};
@@ -30,6 +31,9 @@ pub struct RunReport {
     /// `succeeded`, `skipped`, `failed`, `interrupted`.
     pub state: String,
     pub exit_code: u8,
+    /// Which attempt at its interval this was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
     pub started_at: String,
     pub finished_at: Option<String>,
     pub seconds: f64,
@@ -45,6 +49,11 @@ pub struct RunReport {
     pub content_hash: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
+    /// The last record of the ledger's chain after this run: written down elsewhere, it anchors the chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger_head: Option<String>,
     pub inputs: Vec<Input>,
     pub warnings: Vec<String>,
     pub peak_memory_mb: u64,
@@ -135,6 +144,7 @@ impl RunReport {
             interval: None,
             state: "running".into(),
             exit_code: 0,
+            generation: None,
             started_at: instant(chrono::Utc::now()),
             finished_at: None,
             seconds: 0.0,
@@ -146,12 +156,18 @@ impl RunReport {
             checks: Vec::new(),
             content_hash: None,
             config_digest: None,
+            fingerprint: None,
+            ledger_head: None,
             inputs: Vec::new(),
             warnings: Vec::new(),
             peak_memory_mb: 0,
             error: None,
             started: std::time::Instant::now(),
         }
+    }
+
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.started.elapsed()
     }
 
     /// The report as the ledger keeps it: written just before the commit that makes it true.

@@ -49,7 +49,10 @@ fn marks(context: &Context) -> Vec<(String, String)> {
 pub async fn extract(context: &Context, report: &mut RunReport, out: &Path) -> Result<()> {
     context.progress.enter(Stage::Extract);
     let at = Instant::now();
-    let extraction = extract::extract(&context.project, &context.job, &context.interval, &context.progress).await?;
+    let mut sessions = extract::Sessions::new();
+    let means =
+        extract::Means { cache: &context.shared.cache, sessions: &mut sessions, progress: &context.progress };
+    let extraction = extract::extract(&context.project, &context.job, &context.interval, means).await?;
     record_inputs(report, &extraction);
     for (name, frame) in &extraction.tables {
         let rows = write_frame(context, frame.clone(), &out.join(format!("{name}.parquet")))
@@ -207,7 +210,7 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
             Error::input(format!("{} was not left by a score stage", input.display())).hint("run: daymill score")
         );
     }
-    let mut load = super::begin_load(context, report, model.as_deref()).await?;
+    let mut load = super::begin_load(context, &mut None, report, model.as_deref()).await?;
     let planned = super::select(&context.job, None, frame).and_then(|planned| {
         let table = TableSchema::new(&context.job.load.table, &planned.schema, &context.job.key)?;
         Ok((planned, table))
@@ -231,7 +234,7 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
         judge(&context.job, report, &mut totals, &gates, || transform::duplicates(frame, &context.job.key))?;
         Ok(totals)
     });
-    finish_load(context, report, load, gated, &context.target).await
+    finish_load(context, report, load, gated).await.map(|_| ())
 }
 
 /// Opens a file that an earlier stage left, and makes sure that it is of this job and interval.
@@ -270,6 +273,7 @@ fn open(
         ignored: Vec::new(),
         bytes: None,
         sha256: None,
+        rows_digest: None,
         file: Some(source::Stamp::of(path)?),
     });
     report.rows.extracted += footer.file_metadata().num_rows().max(0) as u64;

@@ -10,6 +10,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
+use crate::digest::RowSum;
 use crate::error::{Error, Result};
 use crate::project::job::ColumnType;
 
@@ -17,6 +18,30 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Days and microseconds from 1970 to 2000, where Postgres counts from.
 pub const EPOCH_DAYS: i32 = 10_957;
 pub const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
+
+/// Calls `each` with every tuple of a whole COPY stream: its fields, without their count.
+pub fn tuples(bytes: &[u8], mut each: impl FnMut(&[u8])) -> Result<()> {
+    let cut = || broken("the stream ends in the middle");
+    let number = |at: usize, n: usize| bytes.get(at..at + n).ok_or_else(cut);
+    if !bytes.starts_with(SIGNATURE) {
+        return Err(broken("the header is not PGCOPY"));
+    }
+    let mut at = 19 + u32_at(number(15, 4)?, 0) as usize;
+    loop {
+        let count = number(at, 2)?;
+        let count = i16::from_be_bytes([count[0], count[1]]);
+        if count < 0 {
+            return Ok(());
+        }
+        let start = at + 2;
+        at = start;
+        for _ in 0..count {
+            let length = u32_at(number(at, 4)?, 0) as i32;
+            at += 4 + usize::try_from(length).unwrap_or(0);
+        }
+        each(number(start, at - start)?);
+    }
+}
 
 /// How a type looks on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +167,7 @@ pub struct Decoder {
     header_read: bool,
     trailer_read: bool,
     rows: usize,
+    digest: RowSum,
 }
 
 impl Decoder {
@@ -153,6 +179,7 @@ impl Decoder {
             header_read: false,
             trailer_read: false,
             rows: 0,
+            digest: RowSum::default(),
         }
     }
 
@@ -173,6 +200,11 @@ impl Decoder {
     /// Rows decoded since the last batch.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Of all rows so far, as they came over the wire.
+    pub fn digest(&self) -> RowSum {
+        self.digest
     }
 
     pub fn batch(&mut self) -> Result<RecordBatch> {
@@ -210,6 +242,7 @@ impl Decoder {
             if end == at + 2 && self.trailer_read {
                 return Ok(end);
             }
+            self.digest.add(&bytes[at + 2..end]);
             self.tuple(&bytes[at + 2..end])?;
             at = end;
         }

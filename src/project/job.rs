@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use super::reader::{At, Source, Table, meant};
@@ -18,6 +19,9 @@ pub struct Job {
     pub schedule: Option<String>,
     pub zone: Tz,
     pub grain: Grain,
+    /// The first and the last date for which the job has data.
+    pub starts: Option<NaiveDate>,
+    pub ends: Option<NaiveDate>,
     pub key: Vec<String>,
     pub extract: Vec<TableSpec>,
     pub transform: SqlFile,
@@ -186,6 +190,15 @@ fn valid_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 63 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
+fn date(table: &Table<'_>, key: &str) -> Option<NaiveDate> {
+    let at = table.string(key)?;
+    let date = crate::interval::parse_date(&at.value).ok();
+    if date.is_none() {
+        table.fault_hint(at.line, format!("{key} = {:?} is not a date", at.value), "as in \"2013-06-01\"");
+    }
+    date
+}
+
 struct JobReader<'a> {
     root: &'a Path,
     target: &'a str,
@@ -200,6 +213,7 @@ impl JobReader<'_> {
         let zone = self.zone(table);
         let grain =
             table.word("grain", &[("day", Grain::Day), ("hour", Grain::Hour)]).map_or(Grain::Day, |at| at.value);
+        let (starts, ends) = (date(table, "starts"), date(table, "ends"));
         let key = self.key(table);
         let on_empty = table
             .word("on_empty", &[("error", OnEmpty::Error), ("replace", OnEmpty::Replace), ("skip", OnEmpty::Skip)])
@@ -233,6 +247,8 @@ impl JobReader<'_> {
             schedule,
             zone: zone?,
             grain,
+            starts,
+            ends,
             key: key?,
             extract,
             transform: transform?,

@@ -26,6 +26,8 @@ pub struct Bundle {
     pub kind: String,
     /// SHA-256 of the weights.
     pub sha256: String,
+    /// SHA-256 of model.toml.
+    pub signature_sha256: String,
     pub contract: Contract,
     pub outputs: Vec<String>,
     pub model: Model,
@@ -61,6 +63,11 @@ impl Bundle {
         format!("{}@{}", self.name, self.version)
     }
 
+    /// What tells it from any other model: the label, and the digest of its weights and of its contract.
+    pub fn identity(&self) -> String {
+        format!("{} {} {}", self.label(), self.sha256, self.signature_sha256)
+    }
+
     /// Opens `folder@alias` or `folder@version` below `root`.
     pub fn find(root: &Path, reference: &str) -> Result<Bundle> {
         let (folder, version) = reference.rsplit_once('@').ok_or_else(|| {
@@ -70,7 +77,7 @@ impl Bundle {
         let family = root.join(folder);
         let version = match version.parse::<i64>() {
             Ok(version) => version,
-            Err(_) => alias(&family, version)?,
+            Err(_) => super::shelf::promoted(&family, version, None)?,
         };
         Bundle::open(&family.join(version.to_string()))
     }
@@ -80,6 +87,7 @@ impl Bundle {
         let source =
             Source::open(&file).map_err(|e| Error::input(format!("{} is not a bundle", folder.display())).cause(e))?;
         let signature = source.read(signature);
+        let signature_sha256 = digest::hex(source.text().as_bytes());
         let signature = match signature {
             Some(signature) if !source.has_faults() => signature,
             _ => {
@@ -127,6 +135,7 @@ impl Bundle {
             version: signature.version,
             kind: signature.kind.clone(),
             sha256: signature.sha256.clone(),
+            signature_sha256,
             contract,
             outputs: signature.outputs.clone(),
             model,
@@ -175,28 +184,6 @@ impl Bundle {
         }
         Ok(OracleResult { rows: batch.num_rows(), max_difference: worst.0, tolerance: signature.tolerance })
     }
-}
-
-fn alias(family: &Path, name: &str) -> Result<i64> {
-    let path = family.join("aliases.toml");
-    let source = Source::open(&path)
-        .map_err(|e| Error::input(format!("there is no model {}@{name}", family.display())).cause(e))?;
-    let found = source.read(|table| {
-        table
-            .keys()
-            .into_iter()
-            .filter_map(|key| Some((key.clone(), table.integer(&key)?.value)))
-            .collect::<HashMap<_, _>>()
-    });
-    if source.has_faults() {
-        return Err(Error::faults(source.into_faults()));
-    }
-    found.get(name).copied().ok_or_else(|| {
-        let mut names: Vec<_> = found.keys().cloned().collect();
-        names.sort();
-        Error::input(format!("{} has no alias {name:?}", path.display()))
-            .hint(format!("the aliases are: {}", names.join(", ")))
-    })
 }
 
 /// Reads a file once into memory, checks the digest of that buffer and hands over that same buffer.

@@ -4,6 +4,7 @@
 pub mod bundle;
 pub mod contract;
 pub mod dense;
+pub mod shelf;
 pub mod trees;
 
 use arrow::array::RecordBatch;

@@ -122,7 +122,7 @@ fn a_model_that_does_not_match_is_66_before_any_data_is_read() {
         (break_oracle, "fails its oracle"),
         (|p| pickle(p), "is a Python pickle"),
         (
-            |p| p.edit("fixtures/models/flight_delay/aliases.toml", "champion", "challenger"),
+            |p| p.edit("fixtures/models/flight_delay/promotions.toml", "champion", "challenger"),
             "has no alias \"champion\"",
         ),
         (|p| std::fs::remove_dir_all(p.path(MODEL)).unwrap(), "is not a bundle"),

@@ -7,6 +7,7 @@ mod calendar;
 mod exit_codes;
 mod faults;
 mod house;
+mod many;
 mod nightly;
 mod postgres;
 mod support;

@@ -61,6 +61,11 @@ impl Project {
         Project { folder, environment: Vec::new() }
     }
 
+    /// A folder with nothing in it.
+    pub fn empty() -> Project {
+        Project { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -95,7 +100,7 @@ impl Project {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daymill"));
         command.current_dir(self.folder.path()).args(arguments).stdin(Stdio::null());
         for name in
-            ["DAYMILL_TARGET", "DAYMILL_OUTPUT", "DAYMILL_PROJECT", "DAYMILL_THREADS", "FAILPOINTS", "PGPASSWORD"]
+            ["DAYMILL_TARGET", "DAYMILL_OUTPUT", "DAYMILL_PROJECT", "DAYMILL_THREADS", "FAILPOINTS", "PGPASSWORD", "DAYMILL_KILL", "DAYMILL_SABOTAGE"]
         {
             command.env_remove(name);
         }
@@ -128,22 +133,7 @@ impl Project {
 
     /// Rows of the SQLite warehouse as text, or nothing when there is no such table.
     pub fn sqlite(&self, sql: &str) -> Vec<String> {
-        if !self.warehouse().exists() {
-            return Vec::new();
-        }
-        block_on(async {
-            let url = format!("sqlite://{}?mode=ro", self.warehouse().display());
-            let mut connection = SqliteConnection::connect(&url).await.unwrap();
-            let rows = or_no_table(sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await);
-            rows.iter()
-                .map(|row| {
-                    (0..row.len())
-                        .map(|i| row.get::<Option<String>, _>(i).unwrap_or("NULL".into()))
-                        .collect::<Vec<_>>()
-                        .join("|")
-                })
-                .collect()
-        })
+        rows_of(&self.warehouse(), sql)
     }
 
     /// The published scores, in the order of the key, without what differs from run to run.
@@ -151,6 +141,20 @@ impl Project {
         self.sqlite("SELECT flight_date, carrier, CAST(flight AS TEXT), origin, CAST(sched_dep_time AS TEXT), dest, CAST(p_late AS TEXT) \
                      FROM flight_delay_scores ORDER BY 1, 2, flight, 4, sched_dep_time")
     }
+}
+
+/// Rows of a SQLite file as text, or nothing when there is no such table.
+pub fn rows_of(file: &Path, sql: &str) -> Vec<String> {
+    if !file.exists() {
+        return Vec::new();
+    }
+    block_on(async {
+        let url = format!("sqlite://{}?mode=ro", file.display());
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        let rows = or_no_table(sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await);
+        let cell = |row: &sqlx::sqlite::SqliteRow, i| row.get::<Option<String>, _>(i).unwrap_or("NULL".into());
+        rows.iter().map(|row| (0..row.len()).map(|i| cell(row, i)).collect::<Vec<_>>().join("|")).collect()
+    })
 }
 
 pub fn outcome(output: Output) -> Outcome {

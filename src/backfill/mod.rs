@@ -1,0 +1,119 @@
+//! Many intervals of a job: a plan of what each needs and why, and workers that run what the plan takes. Every interval
+//! commits on its own; one bad day never stops the others.
+
+pub mod plan;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use crate::error::{Class, Error, Result};
+use crate::interval::Interval;
+use crate::pipeline::report::RunReport;
+use crate::pipeline::{Context, Sessions, attempts};
+use crate::progress::Progress;
+
+/// Bytes of decoded tables that a backfill keeps, so that a lookback is not decoded again for every day.
+pub const CACHE_BYTES: usize = 256 << 20;
+
+/// One interval to run.
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub interval: Interval,
+    /// The model it is scored with, as `folder@version`; an error when none was champion then.
+    pub model: Result<Option<String>>,
+}
+
+/// What happens while a backfill works.
+#[derive(Debug)]
+pub enum Event {
+    Started { worker: usize, index: usize, progress: Progress },
+    /// An attempt failed and will be made again.
+    Retried { index: usize, why: String },
+    Finished(Box<Finished>),
+}
+
+/// How one interval ended.
+#[derive(Debug)]
+pub struct Finished {
+    pub worker: usize,
+    pub index: usize,
+    pub report: RunReport,
+    pub result: Result<()>,
+}
+
+/// Runs every task on `jobs` threads, in order of the list, and tells `on` what happens. A signal, or a database that
+/// stays away, ends it early; what was not begun is not reported.
+pub fn run(base: &Context, tasks: &[Task], jobs: usize, mut on: impl FnMut(Event)) {
+    let (next, gone) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let (sender, events) = mpsc::channel();
+        for worker in 0..jobs.clamp(1, tasks.len().max(1)) {
+            let (sender, next, gone) = (sender.clone(), &next, &gone);
+            scope.spawn(move || work(base, tasks, worker, (next, gone), &sender));
+        }
+        drop(sender);
+        events.into_iter().for_each(&mut on);
+    });
+}
+
+fn work(
+    base: &Context,
+    tasks: &[Task],
+    worker: usize,
+    (next, gone): (&AtomicUsize, &AtomicBool),
+    events: &mpsc::Sender<Event>,
+) {
+    // Polars blocks inside a runtime only when that has threads of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let mut sessions = Sessions::default();
+    loop {
+        if base.progress.stopped() || gone.load(Ordering::SeqCst) {
+            break;
+        }
+        let index = next.fetch_add(1, Ordering::SeqCst);
+        let Some(task) = tasks.get(index) else { break };
+        let progress = base.progress.fresh();
+        let _ = events.send(Event::Started { worker, index, progress: progress.clone() });
+        let mut report = RunReport::new("backfill");
+        let result = match &runtime {
+            Ok(runtime) => one(base, task, progress, runtime, &mut sessions, &mut report, &|why| {
+                let _ = events.send(Event::Retried { index, why: why.to_owned() });
+            }),
+            Err(error) => Err(Error::new(Class::Io, "cannot start a worker").cause(error)),
+        };
+        if matches!(&result, Err(error) if error.class == Class::Unavailable) {
+            gone.store(true, Ordering::SeqCst);
+        }
+        report.close(&result);
+        let _ = events.send(Event::Finished(Box::new(Finished { worker, index, report, result })));
+    }
+    // Sessions end before the runtime that they live on.
+    if let Ok(runtime) = runtime {
+        runtime.block_on(async {
+            if let Some(db) = sessions.warehouse.take() {
+                db.close().await;
+            }
+        });
+        runtime.shutdown_background();
+    }
+}
+
+fn one(
+    base: &Context,
+    task: &Task,
+    progress: Progress,
+    runtime: &tokio::runtime::Runtime,
+    sessions: &mut Sessions,
+    report: &mut RunReport,
+    tell: &(dyn Fn(&str) + Sync),
+) -> Result<()> {
+    report.job = Some(base.job.name.clone());
+    report.target = Some(base.target.clone());
+    report.of_interval(&task.interval);
+    let context =
+        Context { interval: task.interval.clone(), model: task.model.clone()?, progress, ..base.clone() };
+    let attempt = || runtime.block_on(attempts::run(&context, sessions, report, tell));
+    catch_unwind(AssertUnwindSafe(attempt))
+        .unwrap_or_else(|panic| Err(Error::defect(crate::panic_text(&*panic))))
+}

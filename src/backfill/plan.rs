@@ -1,0 +1,295 @@
+//! The plan: each interval of a range, how it stands, what is to be done with it and why. Reads the ledger and looks at
+//! the sources; changes nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::Task;
+use crate::error::{Class, Error, Result};
+use crate::extract::{self, now};
+use crate::fingerprint::{Fingerprint, Source, changed};
+use crate::fingerprint::Reason;
+use crate::interval::{Interval, instant};
+use crate::ledger::history::{self, IntervalRow};
+use crate::ledger::{self, chain};
+use crate::pipeline::Context;
+use crate::schedule::{ByBounds, Estimate, Known, Only, Standing, estimate, standing};
+use crate::score::shelf;
+
+/// The version of a plan file's form.
+const SCHEMA_VERSION: u32 = 1;
+
+/// Which model scores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// What the job names, pinned to the version that it means now.
+    Job,
+    /// `folder@version` or `folder@alias`.
+    Named(String),
+    /// The version that the job's alias meant when the interval ended.
+    AsOf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Nothing is published; a run publishes.
+    Run,
+    /// A run replaces what is published.
+    Replace,
+    Keep,
+    /// Another process is at it, or it is not over.
+    Leave,
+}
+
+/// One interval of a plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Item {
+    pub interval: String,
+    pub start: DateTime<Utc>,
+    pub end: DateTime<Utc>,
+    pub standing: String,
+    pub action: Action,
+    pub reason: String,
+    /// `folder@version`.
+    pub model: Option<String>,
+    /// Why there is no model for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_model: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    pub schema_version: u32,
+    pub job: String,
+    pub target: String,
+    pub created_at: String,
+    /// The job's last record in the ledger when the plan was made.
+    pub head: Option<String>,
+    /// Digests of the job's definition and of its SQL.
+    pub config: String,
+    pub sql: String,
+    pub intervals: Vec<Item>,
+    /// Rows and seconds of one interval, from history.
+    #[serde(default, skip_deserializing)]
+    pub estimate: Option<Estimate>,
+}
+
+impl Plan {
+    pub fn chosen(&self) -> impl Iterator<Item = &Item> {
+        self.intervals.iter().filter(|item| matches!(item.action, Action::Run | Action::Replace))
+    }
+
+    /// The intervals to run, in the order of the plan.
+    pub fn tasks(&self, context: &Context) -> Vec<Task> {
+        self.chosen().map(|item| task(item, context)).collect()
+    }
+
+    /// A plan that was written down must still hold: the same job, the same SQL, and no run since.
+    pub fn still_holds(&self, now: &Plan) -> Result<()> {
+        if (&self.config, &self.sql) != (&now.config, &now.sql) {
+            return Err(Error::config(format!("the job {} or its SQL changed since the plan was made", self.job))
+                .hint("make a new plan"));
+        }
+        if self.head != now.head {
+            return Err(Error::new(
+                Class::Fenced,
+                format!("the ledger moved since the plan was made at {}: there were runs of {}", self.created_at, self.job),
+            )
+            .hint("make a new plan"));
+        }
+        Ok(())
+    }
+}
+
+pub fn task(item: &Item, context: &Context) -> Task {
+    let interval = Interval { start: item.start, end: item.end, zone: context.job.zone, grain: context.job.grain };
+    let model = match &item.without_model {
+        Some(why) => Err(Error::input(why.clone())),
+        None => Ok(item.model.clone()),
+    };
+    Task { interval, model }
+}
+
+/// How the intervals of a job stand.
+pub struct Survey {
+    pub intervals: Vec<Surveyed>,
+    pub head: Option<String>,
+    pub history: Vec<(u64, u64)>,
+    /// What could not be compared.
+    pub warnings: Vec<String>,
+}
+
+pub struct Surveyed {
+    pub interval: Interval,
+    pub standing: Standing,
+    pub published: bool,
+    pub rows: Option<u64>,
+    pub model: Result<Option<String>>,
+}
+
+/// What a survey compares with.
+pub struct Look<'a> {
+    pub choice: &'a Choice,
+    /// Rows of Postgres sources are read again and compared, not only files.
+    pub deep: bool,
+    pub now: DateTime<Utc>,
+}
+
+/// Opens the target read-only and finds out how every interval stands.
+pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>) -> Result<Survey> {
+    let Context { project, job, target, .. } = context;
+    let (mut rows, mut head) = (Vec::new(), None);
+    if let Some(mut db) = ledger::open_to_read(project, target).await? {
+        rows = history::intervals(&mut db, project, target, &job.name).await?;
+        head = chain::job_head(&mut db, &job.name).await?.map(|head| head.to_string());
+        db.close().await;
+    }
+    let history =
+        rows.iter().rev().filter_map(|row| row.published.as_ref()).take(50).map(|p| (p.rows, p.millis)).collect();
+    let mut known: ByBounds<IntervalRow> = rows.into_iter().map(|row| ((row.start, row.end), row)).collect();
+    let mut survey = Survey { intervals: Vec::new(), head, history, warnings: Vec::new() };
+    let (mut models, mut sessions) = (Models::default(), extract::Sessions::new());
+    for interval in intervals {
+        let model = models.of(context, look.choice, &interval);
+        let row = known.remove(&(interval.start, interval.end));
+        let rows = row.as_ref().and_then(|row| row.published.as_ref()).map(|p| p.rows);
+        let known = match row {
+            Some(row) => Some(compare(context, look, &interval, &model, &mut sessions, row).await?),
+            None => None,
+        };
+        let published = known.as_ref().is_some_and(|k| k.published);
+        let model = model.map(|m| m.map(|(reference, _)| reference));
+        survey.intervals.push(Surveyed { standing: standing(&interval, known, look.now), published, rows, model, interval });
+    }
+    let queries = job.extract.iter().any(|spec| matches!(spec.source, crate::project::job::TableSource::Postgres { .. }));
+    if queries && !look.deep {
+        survey.warnings.push("rows in Postgres were not compared with what was read; --deep reads them again".into());
+    }
+    Ok(survey)
+}
+
+/// What the ledger says of an interval, compared with what would be published today.
+async fn compare(
+    context: &Context,
+    look: &Look<'_>,
+    interval: &Interval,
+    model: &Result<Option<(String, String)>>,
+    sessions: &mut extract::Sessions,
+    row: IntervalRow,
+) -> Result<Known> {
+    let Context { project, job, shared, .. } = context;
+    let mut known =
+        Known { published: row.published.is_some(), state: row.state, error: row.error, ..Known::default() };
+    let Some(published) = row.published else { return Ok(known) };
+    let Ok(before) = serde_json::from_str::<Fingerprint>(&published.fingerprint) else {
+        known.stale.push(Reason::Unknown);
+        return Ok(known);
+    };
+    let recorded: Vec<Source> = serde_json::from_str(&published.inputs).unwrap_or_default();
+    // A source that cannot be listed now is told by the run that would need it.
+    let sources = now::sources(project, job, interval, &recorded, (&shared.cache, sessions, look.deep)).await;
+    known.late.extend(sources.ok().and_then(|sources| changed(&recorded, &sources)));
+    let identity = match model {
+        Ok(model) => model.as_ref().map(|(_, identity)| identity.clone()),
+        Err(_) => before.model.clone(),
+    };
+    known.stale = before.stale(&Fingerprint::new(&project.root, job, identity, &recorded));
+    Ok(known)
+}
+
+/// The model of each interval: reference and identity, each version opened once.
+#[derive(Default)]
+struct Models {
+    pinned: Option<Result<Option<(String, String)>>>,
+    by_version: HashMap<i64, Result<(String, String)>>,
+}
+
+impl Models {
+    fn of(&mut self, context: &Context, choice: &Choice, interval: &Interval) -> Result<Option<(String, String)>> {
+        let Some(score) = &context.job.score else { return Ok(None) };
+        let reference = match choice {
+            Choice::Named(reference) => reference,
+            Choice::Job | Choice::AsOf => &score.model,
+        };
+        let root = &context.project.root;
+        match (choice, reference.rsplit_once('@')) {
+            (Choice::AsOf, Some((folder, alias))) if alias.parse::<i64>().is_err() => {
+                let version = shelf::promoted(&root.join(folder), alias, Some(interval.end))?;
+                let opened = self.by_version.entry(version).or_insert_with(|| open(context, &format!("{folder}@{version}")));
+                opened.clone().map(Some)
+            }
+            _ => self.pinned.get_or_insert_with(|| open(context, reference).map(Some)).clone(),
+        }
+    }
+}
+
+fn open(context: &Context, reference: &str) -> Result<(String, String)> {
+    let bundle = context.shared.models.open(&context.project.root, reference)?;
+    let folder = reference.rsplit_once('@').map_or(reference, |(folder, _)| folder);
+    let pinned = format!("{folder}@{}", bundle.folder.file_name().map(|n| n.to_string_lossy()).unwrap_or_default());
+    Ok((pinned, bundle.identity()))
+}
+
+/// Decides which intervals to take. A model that cannot be opened at all is an error now, not once a day.
+pub async fn plan(context: &Context, intervals: Vec<Interval>, look: &Look<'_>, only: &[Only]) -> Result<(Plan, Vec<String>)> {
+    let survey = survey(context, intervals, look).await?;
+    let item = |s: Surveyed| {
+        let action = match (&s.standing, only.iter().any(|only| only.takes(&s.standing)), s.published) {
+            (Standing::Running | Standing::Future, ..) => Action::Leave,
+            (_, false, _) => Action::Keep,
+            (_, true, false) => Action::Run,
+            (_, true, true) => Action::Replace,
+        };
+        let without_model = s.model.as_ref().err().map(|e| e.message.clone());
+        if *look.choice != Choice::AsOf
+            && let Err(error) = &s.model
+        {
+            return Err(error.clone());
+        }
+        Ok(Item {
+            interval: s.interval.label(),
+            start: s.interval.start,
+            end: s.interval.end,
+            standing: s.standing.name().to_owned(),
+            action,
+            reason: s.standing.reason(),
+            model: s.model.unwrap_or_default(),
+            without_model,
+        })
+    };
+    let now = Fingerprint::new(&context.project.root, &context.job, None, &[]);
+    let plan = Plan {
+        schema_version: SCHEMA_VERSION,
+        job: context.job.name.clone(),
+        target: context.target.clone(),
+        created_at: instant(look.now),
+        head: survey.head,
+        config: now.config,
+        sql: now.sql,
+        estimate: estimate(&survey.history),
+        intervals: survey.intervals.into_iter().map(item).collect::<Result<_>>()?,
+    };
+    Ok((plan, survey.warnings))
+}
+
+/// Reads a plan that was written down.
+pub fn read(path: &Path) -> Result<Plan> {
+    let bytes = std::fs::read(path).map_err(|e| Error::unreadable(path, &e))?;
+    let plan: Plan = parse(&bytes).map_err(|e| e.context(path.display()))?;
+    Ok(plan)
+}
+
+pub fn parse(bytes: &[u8]) -> Result<Plan> {
+    let plan: Plan = serde_json::from_slice(bytes).map_err(|e| Error::config("this is not a plan of Daymill").cause(e))?;
+    if plan.schema_version != SCHEMA_VERSION {
+        return Err(Error::config(format!(
+            "the plan has version {}, and this Daymill knows {SCHEMA_VERSION}",
+            plan.schema_version
+        )));
+    }
+    Ok(plan)
+}

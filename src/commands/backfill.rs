@@ -1,0 +1,404 @@
+//! `backfill`, `plan`, `apply` and `retry`: many intervals, seen before they run and while they do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::Utc;
+use serde_json::{Value, json};
+
+use crate::backfill::plan::{self, Action, Choice, Item, Look, Plan};
+use crate::backfill::{CACHE_BYTES, Event, Finished, Task};
+use crate::cli::{Apply, Backfill, Global, Only, Order, Output, PlanArgs, RangeArgs, Retry};
+use crate::error::{Class, Error, Result};
+use crate::extract::Cache;
+use crate::interval::{self, Grain, Interval};
+use crate::ledger::{self, batch, history};
+use crate::output;
+use crate::pipeline::{Context, Shared};
+use crate::progress::Progress;
+use crate::project::{Job, Project};
+use crate::schedule::{Only as Takes, spans};
+
+use super::bars::Bars;
+
+pub fn backfill(global: &Global, args: &Backfill) -> Result<u8> {
+    let made = make(global, &args.plan)?;
+    for warning in &made.warnings {
+        output::warn(warning);
+    }
+    if global.output == Output::Human {
+        output::note(&describe(&made.plan, args.jobs));
+    }
+    if let Some(file) = &args.plan.out {
+        write(&made.plan, file)?;
+    }
+    let replaced = made.plan.chosen().filter(|item| item.action == Action::Replace).count();
+    if replaced > 0 && !args.yes && !output::confirm(&format!("Replace {replaced} published intervals?"))? {
+        return Err(Error::new(Class::Interrupted, "nothing was run"));
+    }
+    run(global, &made.context, &made.plan, args.jobs, "backfill")
+}
+
+pub fn plan(global: &Global, args: &PlanArgs) -> Result<u8> {
+    let made = make(global, args)?;
+    for warning in &made.warnings {
+        output::warn(warning);
+    }
+    if let Some(file) = &args.out {
+        write(&made.plan, file)?;
+        output::note(&format!("run it with: daymill apply {}", file.display()));
+    }
+    match global.output {
+        Output::Json => output::json(serde_json::to_value(&made.plan).unwrap_or_default())?,
+        Output::Human => output::result(&describe(&made.plan, 1))?,
+    }
+    Ok(0)
+}
+
+pub fn apply(global: &Global, args: &Apply) -> Result<u8> {
+    let written = plan::read(&args.file)?;
+    let context = context(global, &written.job, Some(&written.target))?;
+    let intervals = written.intervals.iter().map(|item| plan::task(item, &context).interval).collect();
+    let look = Look { choice: &Choice::Job, deep: false, now: Utc::now() };
+    let now = runtime_plan(&context, intervals, &look, &[])?;
+    written.still_holds(&now.0)?;
+    run(global, &context, &written, args.jobs, "apply")
+}
+
+pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
+    let (project, target) = super::project(global)?;
+    let (batches, runs) = super::runtime()?.block_on(async {
+        let Some(mut db) = ledger::open_to_read(&project, &target).await? else { return Ok((Vec::new(), Vec::new())) };
+        let batches = batch::find(&mut db, &args.run).await?;
+        let wanted = history::Wanted { prefix: Some(&args.run), limit: 2, ..history::Wanted::default() };
+        let runs = history::runs(&mut db, &project, &target, wanted).await?;
+        db.close().await;
+        Ok::<_, Error>((batches, runs))
+    })?;
+    let mut written = match (batches.as_slice(), runs.as_slice()) {
+        ([(_, text)], []) => plan::parse(text.as_bytes())?,
+        ([], [run]) => {
+            let context = context(global, &run.job, Some(&target))?;
+            let time = |text: &str| text.parse().map_err(|e| Error::config(format!("the ledger holds the time {text:?}")).cause(e));
+            let interval = Interval { start: time(&run.start)?, end: time(&run.end)?, zone: context.job.zone, grain: context.job.grain };
+            let look = Look { choice: &Choice::Job, deep: false, now: Utc::now() };
+            runtime_plan(&context, vec![interval], &look, &[Takes::All])?.0
+        }
+        ([], []) => return Err(Error::usage(format!("the ledger has no run and no backfill {:?}", args.run)).hint("list them with: daymill runs")),
+        _ => return Err(Error::usage(format!("more than one run or backfill begins with {:?}", args.run)).hint("give more of its id")),
+    };
+    let context = context(global, &written.job, Some(&target))?;
+    if let ([(id, _)], false) = (batches.as_slice(), args.all) {
+        leave_done(&context, id, &mut written)?;
+    }
+    if global.output == Output::Human {
+        output::note(&describe(&written, args.jobs));
+    }
+    run(global, &context, &written, args.jobs, "retry")
+}
+
+/// Of a backfill that ran before, only what has not succeeded since it began is left.
+fn leave_done(context: &Context, id: &str, written: &mut Plan) -> Result<()> {
+    let done = super::runtime()?.block_on(async {
+        let Some(mut db) = ledger::open_to_read(&context.project, &context.target).await? else { return Ok(Vec::new()) };
+        let rows = history::intervals(&mut db, &context.project, &context.target, &context.job.name).await?;
+        db.close().await;
+        // Run ids and backfill ids are made of the time, so one that is later is greater.
+        let since = |row: &history::IntervalRow| {
+            row.state == "skipped" || (row.state == "succeeded" && row.published.as_ref().is_some_and(|p| p.run_id.as_str() > id))
+        };
+        Ok::<_, Error>(rows.iter().filter(|row| since(row)).map(|row| (row.start, row.end)).collect::<Vec<_>>())
+    })?;
+    for item in &mut written.intervals {
+        if done.contains(&(item.start, item.end)) && matches!(item.action, Action::Run | Action::Replace) {
+            item.action = Action::Keep;
+            item.reason = "done since".into();
+        }
+    }
+    Ok(())
+}
+
+struct Made {
+    context: Context,
+    plan: Plan,
+    warnings: Vec<String>,
+}
+
+fn make(global: &Global, args: &PlanArgs) -> Result<Made> {
+    let context = context(global, &args.job, None)?;
+    let intervals = range(&context.job, &args.range)?;
+    let choice = match args.model.as_deref() {
+        None => Choice::Job,
+        Some("as-of") => Choice::AsOf,
+        Some(name) => Choice::Named(name.to_owned()),
+    };
+    let only: Vec<Takes> = args
+        .only
+        .iter()
+        .map(|only| match only {
+            Only::Missing => Takes::Missing,
+            Only::Failed => Takes::Failed,
+            Only::Stale => Takes::Stale,
+            Only::All => Takes::All,
+        })
+        .collect();
+    let look = Look { choice: &choice, deep: args.deep, now: Utc::now() };
+    let (mut plan, warnings) = runtime_plan(&context, intervals, &look, &only)?;
+    if args.order == Order::Newest {
+        plan.intervals.reverse();
+    }
+    Ok(Made { context, plan, warnings })
+}
+
+fn runtime_plan(context: &Context, intervals: Vec<Interval>, look: &Look<'_>, only: &[Takes]) -> Result<(Plan, Vec<String>)> {
+    super::runtime()?.block_on(plan::plan(context, intervals, look, only))
+}
+
+/// A context for many intervals; its own interval is never run.
+pub fn context(global: &Global, job: &str, target: Option<&str>) -> Result<Context> {
+    let project = Project::open(&super::root(global)?)?;
+    let target = project.target_name(global.target.as_deref().or(target))?;
+    let job = project.job(job, &target)?;
+    let threads = super::threads(global, &project);
+    let nowhere = Interval { start: Utc::now(), end: Utc::now(), zone: job.zone, grain: job.grain };
+    let context = Context::new(Arc::new(project), Arc::new(job), &target, nowhere, threads);
+    let shared = Shared { cache: Cache::with_budget(CACHE_BYTES), ..Shared::default() };
+    Ok(Context { shared: Arc::new(shared), ..context })
+}
+
+/// The intervals of a range; what is not said comes from the job.
+pub fn range(job: &Job, args: &RangeArgs) -> Result<Vec<Interval>> {
+    if let (Some(start), Some(end)) = (&args.start, &args.end) {
+        return interval::within(start, end, job.grain, job.zone);
+    }
+    let date = |text: &Option<String>| text.as_deref().map(interval::parse_date).transpose();
+    let from = date(&args.from)?.or(job.starts).ok_or_else(|| {
+        Error::usage("from which date?").hint("pass --from, or give the job file a first date, as in starts = \"2013-06-01\"")
+    })?;
+    let asked = date(&args.to)?;
+    let last = || {
+        let now = interval::instant(Utc::now());
+        let last = interval::resolve(&interval::Selection::AsOf(now), job.grain, job.zone, Utc::now(), false)?;
+        let today = last.date();
+        Ok(job.ends.map_or(today, |ends| ends.min(today)))
+    };
+    let to = asked.map_or_else(last, Ok)?;
+    let mut all = interval::between(from, to, job.grain, job.zone)?;
+    if asked.is_none() && job.grain == Grain::Hour {
+        all.retain(|interval| interval.end <= Utc::now());
+    }
+    Ok(all)
+}
+
+fn write(plan: &Plan, file: &PathBuf) -> Result<()> {
+    let text = serde_json::to_string_pretty(plan).unwrap_or_default();
+    std::fs::write(file, text + "\n").map_err(|e| Error::io(file, "write", &e))
+}
+
+/// A plan for a person: one line for each stretch of intervals with one action and reason.
+fn describe(plan: &Plan, jobs: u16) -> String {
+    let items = &plan.intervals;
+    let (Some(first), Some(last)) = (items.first(), items.last()) else { return "there are no intervals".into() };
+    let chosen = plan.chosen().count();
+    let mut lines = vec![format!(
+        "{} in {}: {} of {} intervals to run ({} to {})",
+        plan.job, plan.target, chosen, items.len(), first.interval, last.interval
+    )];
+    let key = |item: &Item| (item.action, item.standing.clone(), item.reason.clone(), item.model.clone(), item.without_model.clone());
+    let rows: Vec<Vec<String>> = spans(items, key)
+        .into_iter()
+        .map(|(from, to)| {
+            let item = &items[from];
+            let label = if from == to { item.interval.clone() } else { format!("{} to {}", item.interval, items[to].interval) };
+            let action = match item.action {
+                Action::Run => "run",
+                Action::Replace => "replace",
+                Action::Keep => "keep",
+                Action::Leave => "leave",
+            };
+            let why = match (&item.without_model, item.reason.is_empty()) {
+                (Some(why), _) => why.clone(),
+                (None, true) => item.standing.clone(),
+                (None, false) => item.reason.clone(),
+            };
+            let model = item.model.as_deref().and_then(|m| m.rsplit('/').next()).unwrap_or("-").to_owned();
+            vec![action.into(), (to - from + 1).to_string(), label, model, why]
+        })
+        .collect();
+    lines.push(output::table(&["action", "n", "intervals", "model", "why"], &rows));
+    if let (Some(estimate), true) = (plan.estimate, chosen > 0) {
+        let total = estimate.seconds * chosen as f64 / f64::from(jobs.max(1)).min(chosen as f64);
+        lines.push(format!(
+            "from history: about {} rows and {} an interval, so about {} rows in {}",
+            output::count(estimate.rows),
+            output::seconds(estimate.seconds),
+            output::count(estimate.rows * chosen as u64),
+            output::seconds(total)
+        ));
+    }
+    lines.join("\n")
+}
+
+/// Runs what a plan takes; exit 0 when all of it is published.
+fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str) -> Result<u8> {
+    let started = std::time::Instant::now();
+    let tasks = plan.tasks(context);
+    if tasks.is_empty() {
+        return nothing(global, plan);
+    }
+    let id = uuid::Uuid::now_v7().to_string();
+    let runtime = super::runtime()?;
+    let head = runtime.block_on(async {
+        let mut db = ledger::open(&context.project, &context.target, "daymill/backfill").await?;
+        let text = serde_json::to_string(plan).unwrap_or_default();
+        let recorded = batch::record(&mut db, &id, &plan.job, &text).await;
+        db.close().await;
+        recorded
+    });
+    head?;
+    let progress = Progress::default();
+    runtime.block_on(async { super::watch::signals(&progress) });
+    let threads = (context.threads / usize::from(jobs)).max(1);
+    let base = Context { progress: progress.clone(), batch: Some(id.clone()), threads, ..context.clone() };
+    let folder = context.project.state_folder();
+    let mut bars = Bars::new(global, &plan.job, &tasks, usize::from(jobs));
+    let mut finished: Vec<Option<Finished>> = tasks.iter().map(|_| None).collect();
+    let mut unwritten = None;
+    crate::backfill::run(&base, &tasks, usize::from(jobs), |event| {
+        bars.see(&event);
+        if let Event::Finished(end) = event {
+            unwritten = end.report.write(&folder).err().or(unwritten.take());
+            let index = end.index;
+            finished[index] = Some(*end);
+        }
+    });
+    bars.end();
+    runtime.shutdown_background();
+    let summary = Summary { id: &id, command, plan, tasks: &tasks, finished: &finished, seconds: started.elapsed().as_secs_f64() };
+    summary.write(&folder)?;
+    summary.show(global)?;
+    match (progress.check(), summary.failure()) {
+        (Err(signal), _) => Err(signal),
+        (Ok(()), Some(error)) => Err(error),
+        (Ok(()), None) => unwritten.map_or(Ok(0), Err),
+    }
+}
+
+fn nothing(global: &Global, plan: &Plan) -> Result<u8> {
+    match global.output {
+        Output::Json => output::json(json!({"job": plan.job, "target": plan.target, "state": "succeeded", "intervals": []}))?,
+        Output::Human => output::result("nothing to do")?,
+    }
+    Ok(0)
+}
+
+/// How a backfill ended.
+struct Summary<'a> {
+    id: &'a str,
+    command: &'a str,
+    plan: &'a Plan,
+    tasks: &'a [Task],
+    finished: &'a [Option<Finished>],
+    seconds: f64,
+}
+
+impl Summary<'_> {
+    fn failed(&self) -> impl Iterator<Item = (&Task, &Error)> {
+        let ended = self.tasks.iter().zip(self.finished);
+        ended.filter_map(|(task, end)| Some((task, end.as_ref()?.result.as_ref().err()?)))
+    }
+
+    fn state(&self) -> &'static str {
+        let all = self.finished.iter().all(|end| end.as_ref().is_some_and(|end| end.result.is_ok()));
+        if all { "succeeded" } else { "failed" }
+    }
+
+    fn value(&self) -> Value {
+        let interval = |(task, end): (&Task, &Option<Finished>)| match end {
+            None => json!({"interval": task.interval.label(), "state": "not begun"}),
+            Some(end) => {
+                let mut value = json!({
+                    "interval": task.interval.label(), "state": end.report.state, "run_id": end.report.run_id,
+                    "rows": end.report.rows.published, "seconds": end.report.seconds, "content_hash": end.report.content_hash,
+                    "model": end.report.model.as_ref().map(|m| format!("{}@{}", m.name, m.version)),
+                });
+                if let Err(error) = &end.result {
+                    value["error"] = json!({"class": error.class.name(), "message": error.message, "causes": error.causes, "hint": error.hint});
+                }
+                value
+            }
+        };
+        json!({
+            "schema_version": 1, "command": self.command, "backfill_id": self.id, "job": self.plan.job, "target": self.plan.target,
+            "state": self.state(), "seconds": self.seconds, "ledger_head": self.head(),
+            "intervals": self.tasks.iter().zip(self.finished).map(interval).collect::<Vec<_>>(),
+        })
+    }
+
+    /// The last head that a run of this backfill saw.
+    fn head(&self) -> Option<String> {
+        let heads = self.finished.iter().flatten().filter_map(|end| end.report.ledger_head.clone());
+        heads.max_by_key(|head| head.split(':').next().and_then(|n| n.parse::<i64>().ok()))
+    }
+
+    fn write(&self, folder: &std::path::Path) -> Result<()> {
+        let own = folder.join("runs").join(self.id);
+        std::fs::create_dir_all(&own).map_err(|e| Error::io(&own, "create", &e))?;
+        let mut value = self.value();
+        crate::project::secrets::redact_json(&mut value);
+        let text = serde_json::to_string_pretty(&value).unwrap_or_default();
+        for path in [own.join("run.json"), folder.join("runs").join("latest.json")] {
+            let draft = own.join("run.json.part");
+            let written = std::fs::write(&draft, &text).and_then(|()| std::fs::rename(&draft, &path));
+            written.map_err(|e| Error::io(&path, "write", &e))?;
+        }
+        Ok(())
+    }
+
+    fn show(&self, global: &Global) -> Result<()> {
+        if global.output == Output::Json {
+            return output::json(self.value());
+        }
+        let done = self.finished.iter().flatten().filter(|end| end.result.is_ok()).count();
+        let rows: u64 = self.finished.iter().flatten().map(|end| end.report.rows.published).sum();
+        let mut lines = vec![format!(
+            "{} {}: {done} of {} intervals done, {} rows in {} ({} an interval)",
+            self.command,
+            self.plan.job,
+            self.tasks.len(),
+            output::count(rows),
+            output::seconds(self.seconds),
+            output::seconds(self.seconds / self.tasks.len().max(1) as f64)
+        )];
+        lines.extend(self.failed().map(|(task, error)| {
+            let hint = error.hint.as_ref().map(|h| format!("\n    hint: {h}")).unwrap_or_default();
+            format!("  ✗ {}  {}{hint}", task.interval.label(), error.to_string().replace('\n', "\n  "))
+        }));
+        let left = self.finished.iter().filter(|end| end.is_none()).count();
+        if left > 0 {
+            lines.push(format!("  {left} intervals were not begun"));
+        }
+        if let Some(head) = self.head() {
+            lines.push(format!("  ledger head {head}"));
+        }
+        output::result(&lines.join("\n"))
+    }
+
+    fn failure(&self) -> Option<Error> {
+        let failed: Vec<_> = self.failed().collect();
+        let left = self.finished.iter().filter(|end| end.is_none()).count();
+        if failed.is_empty() && left == 0 {
+            return None;
+        }
+        if let Some((_, gone)) = failed.iter().find(|(_, error)| error.class == Class::Unavailable) {
+            return Some((*gone).clone().context(format!("{} of {} intervals are not done", failed.len() + left, self.tasks.len())));
+        }
+        let labels: Vec<String> = failed.iter().map(|(task, _)| task.interval.label()).collect();
+        let shown = labels.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
+        let more = if labels.len() > 10 { format!(" and {} more", labels.len() - 10) } else { String::new() };
+        Some(
+            Error::new(Class::Partial, format!("{} of {} intervals failed: {shown}{more}", labels.len(), self.tasks.len()))
+                .hint(format!("mend the cause, then: daymill retry {}", self.id)),
+        )
+    }
+}

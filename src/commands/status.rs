@@ -1,0 +1,238 @@
+//! `status`: how every interval of a job stands, as a calendar of months, gaps first.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+
+use chrono::{Datelike, NaiveDate, Utc};
+use serde_json::json;
+
+use crate::backfill::plan::{Choice, Look, Surveyed, survey};
+use crate::cli::{Global, Output, RangeArgs, Status};
+use crate::error::Result;
+use crate::interval::between;
+use crate::ledger::{self, history};
+use crate::output;
+use crate::pipeline::Context;
+use crate::project::{Project, job};
+use crate::schedule::{Standing, spans};
+
+/// Stretches of gaps that are listed in full.
+const GAPS_SHOWN: usize = 12;
+
+pub fn status(global: &Global, args: &Status) -> Result<u8> {
+    let root = super::root(global)?;
+    let names = match &args.job {
+        Some(name) => vec![name.clone()],
+        None => {
+            Project::open(&root)?;
+            job::list(&root)?
+        }
+    };
+    let mut values = Vec::new();
+    let mut pages = Vec::new();
+    for name in &names {
+        let context = super::backfill::context(global, name, None)?;
+        let found = look(&context, args)?;
+        for warning in &found.1 {
+            output::warn(&format!("{name}: {warning}"));
+        }
+        match global.output {
+            Output::Json => values.push(value(&context, &found.0)),
+            Output::Human => pages.push(page(&context, &found.0)),
+        }
+    }
+    match global.output {
+        Output::Json if args.job.is_some() => output::json(values.remove(0))?,
+        Output::Json => output::json(json!(values))?,
+        Output::Human => output::result(&pages.join("\n\n"))?,
+    }
+    Ok(0)
+}
+
+fn look(context: &Context, args: &Status) -> Result<(Vec<Surveyed>, Vec<String>)> {
+    super::runtime()?.block_on(async {
+        let intervals = match super::backfill::range(&context.job, &args.range) {
+            Ok(intervals) => intervals,
+            Err(_) if no_range(&args.range) => known(context).await?,
+            Err(error) => return Err(error),
+        };
+        let look = Look { choice: &Choice::Job, deep: args.deep, now: Utc::now() };
+        let survey = survey(context, intervals, &look).await?;
+        let mut warnings = survey.warnings;
+        if let Some(Err(error)) = survey.intervals.first().map(|s| &s.model) {
+            warnings.push(format!("the model cannot be opened, so it was not compared: {}", error.message));
+        }
+        Ok((survey.intervals, warnings))
+    })
+}
+
+fn no_range(range: &RangeArgs) -> bool {
+    [&range.from, &range.to, &range.start, &range.end].iter().all(|text| text.is_none())
+}
+
+/// A job that does not say when it starts: from the first interval of the ledger to the last.
+async fn known(context: &Context) -> Result<Vec<crate::interval::Interval>> {
+    let Context { project, target, job, .. } = context;
+    let Some(mut db) = ledger::open_to_read(project, target).await? else { return Ok(Vec::new()) };
+    let rows = history::intervals(&mut db, project, target, &job.name).await?;
+    db.close().await;
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
+    let date = |at: chrono::DateTime<Utc>| at.with_timezone(&job.zone).date_naive();
+    between(date(first.start), date(last.start), job.grain, job.zone)
+}
+
+fn value(context: &Context, found: &[Surveyed]) -> serde_json::Value {
+    let mut counts = BTreeMap::new();
+    for s in found {
+        *counts.entry(s.standing.name()).or_insert(0u64) += 1;
+    }
+    let interval = |s: &Surveyed| {
+        let mut value = json!({
+            "interval": s.interval.label(), "start": s.interval.start, "end": s.interval.end, "standing": s.standing.name(),
+            "published": s.published, "rows": s.rows, "reason": s.standing.reason(),
+        });
+        if let Standing::Stale { reasons } | Standing::Late { reasons } = &s.standing {
+            value["reasons"] = json!(reasons);
+        }
+        value
+    };
+    json!({
+        "job": context.job.name, "target": context.target, "timezone": context.job.zone.name(), "counts": counts,
+        "gaps": gaps(found).iter().map(|(a, b)| json!([found[*a].interval.label(), found[*b].interval.label()])).collect::<Vec<_>>(),
+        "intervals": found.iter().map(interval).collect::<Vec<_>>(),
+    })
+}
+
+/// Stretches of intervals of which nothing is published.
+fn gaps(found: &[Surveyed]) -> Vec<(usize, usize)> {
+    let missing = |s: &Surveyed| !s.published && matches!(s.standing, Standing::Missing | Standing::Failed { .. });
+    spans(found, missing).into_iter().filter(|(first, _)| missing(&found[*first])).collect()
+}
+
+fn page(context: &Context, found: &[Surveyed]) -> String {
+    let terminal = std::io::stdout().is_terminal();
+    let job = &context.job;
+    let (Some(first), Some(last)) = (found.first(), found.last()) else {
+        return format!("{} in {}: nothing has run yet", job.name, context.target);
+    };
+    let mut lines = vec![format!(
+        "{} in {}, {} to {} ({})",
+        output::paint("1", &job.name, terminal),
+        context.target,
+        first.interval.label(),
+        last.interval.label(),
+        job.zone.name()
+    )];
+    let gaps = gaps(found);
+    for (a, b) in gaps.iter().take(GAPS_SHOWN) {
+        let n = b - a + 1;
+        let span = if n == 1 { found[*a].interval.label() } else { format!("{} to {}", found[*a].interval.label(), found[*b].interval.label()) };
+        lines.push(format!("  {} {span}  {n} not published", output::paint("31;1", "gap", terminal)));
+    }
+    if gaps.len() > GAPS_SHOWN {
+        lines.push(format!("  and {} more gaps", gaps.len() - GAPS_SHOWN));
+    }
+    lines.extend(calendar(found, terminal));
+    lines.push(legend(found, terminal));
+    lines.extend(trouble(found));
+    if !gaps.is_empty() {
+        lines.push(format!("  fill the gaps: daymill backfill {}", job.name));
+    }
+    lines.join("\n")
+}
+
+/// Failed, stale and late intervals with why, neighbours with one reason on one line.
+fn trouble(found: &[Surveyed]) -> Vec<String> {
+    let bad = |s: &Surveyed| matches!(s.standing, Standing::Failed { .. } | Standing::Stale { .. } | Standing::Late { .. });
+    spans(found, |s| (s.standing.name(), s.standing.reason()))
+        .into_iter()
+        .filter(|(first, _)| bad(&found[*first]))
+        .take(GAPS_SHOWN)
+        .map(|(a, b)| {
+            let span = if a == b { found[a].interval.label() } else { format!("{} to {}", found[a].interval.label(), found[b].interval.label()) };
+            format!("  {span}  {}: {}", found[a].standing.name(), found[a].standing.reason())
+        })
+        .collect()
+}
+
+fn glyph(standing: &Standing) -> (&'static str, &'static str) {
+    match standing {
+        Standing::Done => ("32", "■"),
+        Standing::Skipped => ("32", "□"),
+        Standing::Failed { .. } => ("31;1", "✗"),
+        Standing::Missing => ("31", "·"),
+        Standing::Stale { .. } => ("33", "◆"),
+        Standing::Late { .. } => ("35", "▲"),
+        Standing::Running => ("36", "▶"),
+        Standing::Future => ("2", " "),
+    }
+}
+
+/// How much a standing asks for attention; of a day's hours the most urgent one shows.
+fn urgency(standing: &Standing) -> u8 {
+    match standing {
+        Standing::Failed { .. } => 7,
+        Standing::Missing => 6,
+        Standing::Running => 5,
+        Standing::Late { .. } => 4,
+        Standing::Stale { .. } => 3,
+        Standing::Done => 2,
+        Standing::Skipped => 1,
+        Standing::Future => 0,
+    }
+}
+
+/// One line a month; months in which nothing was ever published are drawn together.
+fn calendar(found: &[Surveyed], terminal: bool) -> Vec<String> {
+    let mut days: BTreeMap<NaiveDate, &Standing> = BTreeMap::new();
+    for s in found {
+        let day = days.entry(s.interval.date()).or_insert(&s.standing);
+        if urgency(&s.standing) > urgency(day) {
+            *day = &s.standing;
+        }
+    }
+    let mut months: Vec<((i32, u32), Vec<(u32, &Standing)>)> = Vec::new();
+    for (date, standing) in days {
+        let month = (date.year(), date.month());
+        match months.last_mut().filter(|(last, _)| *last == month) {
+            Some((_, days)) => days.push((date.day(), standing)),
+            None => months.push((month, vec![(date.day(), standing)])),
+        }
+    }
+    let ruler: String = (1..=31).map(|day| if day % 5 == 0 { format!("{day:>2}") } else { "  ".into() }).collect();
+    let mut lines = vec![output::paint("2", &format!("          {ruler}"), terminal)];
+    let empty = |days: &[(u32, &Standing)]| days.iter().all(|(_, s)| matches!(s, Standing::Missing | Standing::Future));
+    for (first, last) in spans(&months, |(_, days)| empty(days)) {
+        let ((year, month), days) = &months[first];
+        if last > first && empty(days) {
+            let ((to_year, to_month), _) = months[last];
+            let n: usize = months[first..=last].iter().map(|(_, days)| days.len()).sum();
+            lines.push(format!("  {year}-{month:02} to {to_year}-{to_month:02}  nothing, {n} days"));
+            continue;
+        }
+        for ((year, month), days) in &months[first..=last] {
+            let cell = |day: u32| match days.iter().find(|(d, _)| *d == day) {
+                Some((_, standing)) => {
+                    let (color, glyph) = glyph(standing);
+                    format!(" {}", output::paint(color, glyph, terminal))
+                }
+                None => "  ".into(),
+            };
+            let line: String = (1..=31).map(cell).collect();
+            lines.push(format!("  {year}-{month:02} {}", line.trim_end()));
+        }
+    }
+    lines
+}
+
+fn legend(found: &[Surveyed], terminal: bool) -> String {
+    let mut seen: BTreeMap<u8, (&Standing, usize)> = BTreeMap::new();
+    for s in found {
+        seen.entry(urgency(&s.standing)).or_insert((&s.standing, 0)).1 += 1;
+    }
+    let part = |(standing, n): (&Standing, usize)| {
+        let (color, glyph) = glyph(standing);
+        format!("{} {} {}", output::paint(color, glyph, terminal), n, standing.name())
+    };
+    format!("  {}", seen.into_values().rev().map(part).collect::<Vec<_>>().join("   "))
+}

@@ -1,0 +1,137 @@
+//! What a process remembers of its sources while it runs many intervals: hashes and footers of files, small tables as
+//! they were decoded, open sessions. A file whose size or time changed is read again.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use polars::prelude::{DataFrame, Engine, IntoLazy, LazyFrame};
+use sqlx::PgConnection;
+
+use super::parquet::{self, Described, Stamp};
+use crate::error::Result;
+
+/// Open sessions by the name of their connection. They belong to one thread's runtime.
+pub type Sessions = HashMap<String, PgConnection>;
+
+/// A file larger than this is scanned each time, so that only the needed columns and rows are read.
+const SMALL_FILE: u64 = 16 << 20;
+
+/// What is known of a file as long as its stamp holds.
+#[derive(Debug)]
+pub struct Known {
+    pub stamp: Stamp,
+    pub sha256: String,
+    pub rows: u64,
+    pub columns: Described,
+}
+
+/// A table of Postgres as it was read.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub frame: DataFrame,
+    pub rows: u64,
+    pub ignored: Vec<String>,
+    pub digest: String,
+}
+
+/// Decoded tables, the oldest given up first.
+#[derive(Default)]
+struct Frames {
+    bytes: usize,
+    order: VecDeque<(String, PathBuf)>,
+    frames: HashMap<(String, PathBuf), (Stamp, DataFrame)>,
+}
+
+/// Shared by all threads of a process.
+#[derive(Default)]
+pub struct Cache {
+    /// Bytes of decoded tables to keep; 0 keeps none.
+    budget: usize,
+    files: Mutex<HashMap<PathBuf, Arc<Known>>>,
+    frames: Mutex<Frames>,
+    /// By connection and query; only of queries that are the same for every interval.
+    tables: Mutex<HashMap<(String, String), Table>>,
+}
+
+fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Cache {
+    /// For many intervals: decoded tables of up to `budget` bytes stay in memory.
+    pub fn with_budget(budget: usize) -> Cache {
+        Cache { budget, ..Cache::default() }
+    }
+
+    pub fn keeps(&self) -> bool {
+        self.budget > 0
+    }
+
+    pub fn file(&self, path: &Path) -> Result<Arc<Known>> {
+        if let Some(known) = open(&self.files).get(path)
+            && Stamp::of(path)? == known.stamp
+        {
+            return Ok(known.clone());
+        }
+        let known = Arc::new(parquet::know(path)?);
+        open(&self.files).insert(path.to_owned(), known.clone());
+        Ok(known)
+    }
+
+    /// A small file's rows, decoded once; a large one's scan.
+    pub fn frame(&self, table: &str, known: &Known, scan: impl FnOnce() -> Result<LazyFrame>) -> Result<LazyFrame> {
+        if !self.keeps() || known.stamp.bytes() > SMALL_FILE {
+            return scan();
+        }
+        let key = (table.to_owned(), known.stamp.path().to_owned());
+        if let Some((stamp, frame)) = open(&self.frames).frames.get(&key)
+            && *stamp == known.stamp
+        {
+            return Ok(frame.clone().lazy());
+        }
+        let scan = scan()?;
+        // A file that cannot be read says so in the run of the plan, where the message is made.
+        let decode = || scan.clone().collect_with_engine(Engine::InMemory);
+        let Ok(Ok(frame)) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)) else { return Ok(scan) };
+        let frame = frame.unwrap_single();
+        self.keep(key, known.stamp.clone(), frame.clone());
+        Ok(frame.lazy())
+    }
+
+    fn keep(&self, key: (String, PathBuf), stamp: Stamp, frame: DataFrame) {
+        let mut frames = open(&self.frames);
+        let size = frame.estimated_size();
+        if size > self.budget {
+            return;
+        }
+        if let Some((_, old)) = frames.frames.insert(key.clone(), (stamp, frame)) {
+            frames.bytes -= old.estimated_size();
+        } else {
+            frames.order.push_back(key);
+        }
+        frames.bytes += size;
+        while frames.bytes > self.budget {
+            let Some(oldest) = frames.order.pop_front() else { break };
+            if let Some((_, old)) = frames.frames.remove(&oldest) {
+                frames.bytes -= old.estimated_size();
+            }
+        }
+    }
+
+    pub fn table(&self, connection: &str, query: &str) -> Option<Table> {
+        open(&self.tables).get(&(connection.to_owned(), query.to_owned())).cloned()
+    }
+
+    pub fn keep_table(&self, connection: &str, query: &str, table: &Table) {
+        if table.frame.estimated_size() <= self.budget {
+            open(&self.tables).insert((connection.to_owned(), query.to_owned()), table.clone());
+        }
+    }
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("budget", &self.budget).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! The lock of an interval, which dies with the process that holds it: an advisory lock of the loading session in
+//! Postgres, a locked file beside a SQLite database.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use chrono::Utc;
+use serde::Serialize;
+
+use super::Db;
+use crate::error::{Class, Error, Result};
+use crate::faults;
+use crate::interval::{Interval, instant};
+use crate::project::{Project, Target};
+
+/// Who runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Holder {
+    pub host: String,
+    pub pid: u32,
+}
+
+impl Holder {
+    pub fn this_process() -> Holder {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+        Holder { host: host.map_or_else(|| "unknown".into(), |h| h.trim().to_owned()), pid: std::process::id() }
+    }
+}
+
+/// Holds an interval of a job until it is released, dropped, or the process dies.
+pub enum Lock {
+    /// Of the session that will load: it goes when the session goes.
+    Session(i32, i32),
+    File(#[allow(dead_code, reason = "held for its lock")] File),
+}
+
+/// Takes the interval, or says who has it.
+pub async fn take(db: &mut Db, project: &Project, target: &str, job: &str, interval: &Interval) -> Result<Lock> {
+    let (class, object) = key(job, &instant(interval.start), &instant(interval.end));
+    match &project.targets[target] {
+        Target::Postgres { .. } => {
+            let holder = Holder::this_process();
+            let name = format!("daymill/{}:{}/{job}/{}", holder.host, holder.pid, interval.label());
+            let name: String = name.chars().take(63).collect();
+            if faults::sabotaged("no-lock") {
+                return Ok(Lock::Session(class, object));
+            }
+            if faults::sabotaged("lock-apart") {
+                let mut apart = super::connect(project, target, "daymill/apart", false).await?;
+                apart.fetch(&format!("SELECT pg_advisory_lock({class}, {object})::text"), &[]).await?;
+                std::mem::forget(apart);
+                return Ok(Lock::Session(class, object));
+            }
+            let sql = format!(
+                "SELECT pg_try_advisory_lock({class}, {object})::text, set_config('application_name', $1, false)"
+            );
+            let taken = db.fetch(&sql, &[name.into()]).await?;
+            if taken.first().is_some_and(|row| row[0].as_deref() == Some("true")) {
+                return Ok(Lock::Session(class, object));
+            }
+            let sql = format!(
+                "SELECT a.application_name, a.backend_start::text FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+                 WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = {} AND l.objid::bigint = {}",
+                class as u32, object as u32
+            );
+            let holder = db.fetch(&sql, &[]).await?;
+            let who = holder
+                .first()
+                .map(|row| format!("{}, since {}", row[0].as_deref().unwrap_or("?"), row[1].as_deref().unwrap_or("?")));
+            Err(locked(job, interval, who))
+        }
+        Target::Sqlite { path } => {
+            let folder = folder(path);
+            std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "create", &e))?;
+            let file = folder.join(file_name(job, class, object));
+            let opened = File::options().create(true).read(true).write(true).truncate(false).open(&file);
+            let mut handle = opened.map_err(|e| Error::io(&file, "open the lock", &e))?;
+            match handle.try_lock() {
+                Ok(()) => {
+                    let holder = Holder::this_process();
+                    let text = format!("{}, pid {}, since {}\n", holder.host, holder.pid, instant(Utc::now()));
+                    handle
+                        .set_len(0)
+                        .and_then(|()| handle.write_all(text.as_bytes()))
+                        .map_err(|e| Error::io(&file, "write", &e))?;
+                    Ok(Lock::File(handle))
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let mut who = String::new();
+                    let _ = handle.rewind().and_then(|()| handle.read_to_string(&mut who));
+                    Err(locked(job, interval, Some(who.trim().to_owned()).filter(|w| !w.is_empty())))
+                }
+                Err(TryLockError::Error(e)) => Err(Error::io(&file, "lock", &e)),
+            }
+        }
+    }
+}
+
+/// Gives an interval back on a session that goes on. An error means that the session is of no more use.
+pub async fn release(db: &mut Db, lock: Lock) -> Result<()> {
+    match lock {
+        Lock::Session(class, object) => {
+            db.fetch(&format!("SELECT pg_advisory_unlock({class}, {object})::text"), &[]).await.map(|_| ())
+        }
+        Lock::File(_) => Ok(()),
+    }
+}
+
+fn locked(job: &str, interval: &Interval, who: Option<String>) -> Error {
+    let who = who.unwrap_or_else(|| "another process".into());
+    Error::new(Class::Locked, format!("{job} {} is being run by {who}", interval.label()))
+        .hint("it is safe to try again later; `--wait 10m` waits for it")
+}
+
+/// Two 32-bit numbers that stand for a job's interval.
+fn key(job: &str, start: &str, end: &str) -> (i32, i32) {
+    let key = crate::digest::key(format!("{job}\0{start}\0{end}").as_bytes());
+    (key as i32, (key >> 32) as i32)
+}
+
+fn folder(database: &Path) -> PathBuf {
+    let mut folder = database.as_os_str().to_owned();
+    folder.push(".locks");
+    PathBuf::from(folder)
+}
+
+fn file_name(job: &str, class: i32, object: i32) -> String {
+    format!("{job}-{:08x}{:08x}", class as u32, object as u32)
+}
+
+/// Whether some process holds the interval now.
+pub async fn is_held(
+    db: &mut Db,
+    project: &Project,
+    target: &str,
+    job: &str,
+    (start, end): (&str, &str),
+) -> Result<bool> {
+    let (class, object) = key(job, start, end);
+    match &project.targets[target] {
+        Target::Postgres { .. } => {
+            let sql = format!(
+                "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::bigint = {} AND objid::bigint = {}",
+                class as u32, object as u32
+            );
+            Ok(db.fetch(&sql, &[]).await?.first().is_some_and(|r| r[0].as_deref() != Some("0")))
+        }
+        Target::Sqlite { path } => {
+            let file = folder(path).join(file_name(job, class, object));
+            Ok(File::open(file).is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock))))
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What an attempt writes: that it began, that it is still the newest, how it ended.
+
+use chrono::Utc;
+use serde_json::json;
+
+use super::chain::{self, Head};
+use super::lock::Holder;
+use super::{Db, Value};
+use crate::error::{Class, Error, Result};
+use crate::faults;
+use crate::interval::{Interval, instant};
+
+/// What a run records when it starts.
+pub struct Start<'a> {
+    pub run_id: &'a str,
+    pub job: &'a str,
+    pub interval: &'a Interval,
+    pub model: Option<&'a str>,
+    /// The backfill it belongs to.
+    pub batch: Option<&'a str>,
+    /// The generation of this run's attempt before this one.
+    pub after: Option<i64>,
+}
+
+/// What a run records when it ends.
+#[derive(Default)]
+pub struct End<'a> {
+    pub state: &'a str,
+    pub rows: u64,
+    pub rows_read: u64,
+    pub content_hash: &'a str,
+    pub report: String,
+    /// What made the rows, as JSON.
+    pub fingerprint: String,
+    /// What was read, as JSON.
+    pub inputs: String,
+    pub millis: u64,
+}
+
+impl Start<'_> {
+    fn key(&self) -> [Value; 3] {
+        [self.job.into(), instant(self.interval.start).into(), instant(self.interval.end).into()]
+    }
+}
+
+/// Begins an attempt: the next generation, and a row that says "running". Rows that still say so for this interval
+/// belong to dead processes, since this one holds the lock.
+pub async fn start(db: &mut Db, start: &Start<'_>) -> Result<i64> {
+    // Losing this record with the power loses an attempt that died with the power; it need not wait for the disk.
+    match db.is_postgres() {
+        true => db.script("BEGIN; SET LOCAL synchronous_commit = off").await?,
+        false => db.script("PRAGMA main.synchronous = NORMAL; BEGIN IMMEDIATE").await?,
+    }
+    let begun = begin(db, start).await;
+    let done = match begun {
+        Ok(generation) => {
+            let holder = Holder::this_process();
+            let body = json!({
+                "event": "started", "at": instant(Utc::now()), "job": start.job, "interval": interval_value(start.interval),
+                "run": start.run_id, "generation": generation, "host": holder.host, "pid": holder.pid, "model": start.model,
+            });
+            chain::commit(db, start.job, Some(start.run_id), &body).await.map(|_| generation)
+        }
+        Err(error) => Err(error),
+    };
+    if done.is_err() {
+        let _ = db.script("ROLLBACK").await;
+    }
+    if !db.is_postgres() {
+        db.script("PRAGMA main.synchronous = FULL").await?;
+    }
+    done
+}
+
+async fn begin(db: &mut Db, start: &Start<'_>) -> Result<i64> {
+    let interval = start.key();
+    refuse_overlap(db, start, &interval).await?;
+    db.execute(
+        "UPDATE {runs} SET state = 'abandoned' WHERE job = $1 AND interval_start = $2 AND interval_end = $3 AND state = 'running'",
+        &interval,
+    ).await?;
+    let label: Value = start.interval.label().into();
+    let rows = db
+        .fetch(
+            "INSERT INTO {intervals} AS i (job, interval_start, interval_end, label, generation) VALUES ($1, $2, $3, $4, 1) \
+             ON CONFLICT (job, interval_start, interval_end) DO UPDATE SET generation = i.generation + 1 \
+             RETURNING CAST(generation AS TEXT)",
+            &[&interval[..], std::slice::from_ref(&label)].concat(),
+        )
+        .await?;
+    let generation: i64 = rows
+        .first()
+        .and_then(|row| row[0].as_ref()?.parse().ok())
+        .ok_or_else(|| Error::defect("the ledger has no generation"))?;
+    // An attempt that is made again must follow the one that failed; if another run came in between, it was overtaken.
+    if start.after.is_some_and(|before| generation != before + 1) {
+        return Err(overtaken(start.job, start.interval));
+    }
+    let (model, batch) =
+        (start.model.map_or(Value::Null, Value::from), start.batch.map_or(Value::Null, Value::from));
+    let holder = Holder::this_process();
+    let rest = [
+        label,
+        start.run_id.into(),
+        generation.into(),
+        holder.host.into(),
+        i64::from(holder.pid).into(),
+        instant(Utc::now()).into(),
+        model,
+        batch,
+    ];
+    db.execute(
+        "INSERT INTO {runs} (job, interval_start, interval_end, label, run_id, generation, state, host, pid, started_at, model, batch_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9, $10, $11)",
+        &[&interval[..], &rest].concat(),
+    ).await?;
+    Ok(generation)
+}
+
+/// An interval that was published and overlaps this one without being it means that the job's grain or time zone
+/// changed: its rows would stand twice.
+async fn refuse_overlap(db: &mut Db, start: &Start<'_>, interval: &[Value; 3]) -> Result<()> {
+    let other = db
+        .fetch(
+            "SELECT label FROM {intervals} WHERE job = $1 AND run_id IS NOT NULL AND interval_start < $3 AND interval_end > $2 \
+             AND NOT (interval_start = $2 AND interval_end = $3) LIMIT 1",
+            interval,
+        )
+        .await?;
+    match other.first().and_then(|row| row[0].as_deref()) {
+        None => Ok(()),
+        Some(label) => Err(Error::config(format!(
+            "{} {} overlaps {label}, which this job has published before with another grain or time zone",
+            start.job,
+            start.interval.label()
+        ))
+        .hint("publish to a new table under a new job name; one table cannot hold both without holding rows twice")),
+    }
+}
+
+/// Inside the load transaction: this attempt must still be the newest of its interval.
+pub async fn fence(db: &mut Db, job: &str, interval: &Interval, generation: i64) -> Result<()> {
+    let lock = if db.is_postgres() { " FOR UPDATE" } else { "" };
+    let sql = format!(
+        "SELECT CAST(generation AS TEXT) FROM {{intervals}} WHERE job = $1 AND interval_start = $2 AND interval_end = $3{lock}"
+    );
+    let rows = db.fetch(&sql, &[job.into(), instant(interval.start).into(), instant(interval.end).into()]).await?;
+    let now: Option<i64> = rows.first().and_then(|row| row[0].as_ref()?.parse().ok());
+    if now == Some(generation) || faults::sabotaged("lock-apart") || faults::sabotaged("no-lock") {
+        return Ok(());
+    }
+    Err(overtaken(job, interval))
+}
+
+fn overtaken(job: &str, interval: &Interval) -> Error {
+    Error::new(Class::Fenced, format!("{job} {}: a newer run took this interval over", interval.label()))
+        .hint("the newer run's result stands; this one wrote nothing")
+}
+
+/// Inside the load transaction: the record of success. The event that belongs to it goes with the COMMIT.
+pub async fn succeed(db: &mut Db, start: &Start<'_>, end: &End<'_>) -> Result<()> {
+    finish(db, start.run_id, end).await?;
+    db.execute(
+        "UPDATE {intervals} SET run_id = $4, rows_published = $5, content_hash = $6, published_at = $7, fingerprint = $8, \
+         inputs = $9, millis = $10, rows_read = $11 WHERE job = $1 AND interval_start = $2 AND interval_end = $3",
+        &[
+            &start.key()[..],
+            &[
+                start.run_id.into(),
+                (end.rows as i64).into(),
+                end.content_hash.into(),
+                instant(Utc::now()).into(),
+                end.fingerprint.clone().into(),
+                end.inputs.clone().into(),
+                (end.millis as i64).into(),
+                (end.rows_read as i64).into(),
+            ],
+        ]
+        .concat(),
+    )
+    .await?;
+    Ok(())
+}
+
+/// The event of a success.
+pub fn published(start: &Start<'_>, generation: i64, table: &str, end: &End<'_>) -> serde_json::Value {
+    json!({
+        "event": end.state, "at": instant(Utc::now()), "job": start.job, "interval": interval_value(start.interval),
+        "run": start.run_id, "generation": generation, "table": table, "rows": end.rows, "content": end.content_hash,
+        "model": start.model, "fingerprint": serde_json::from_str::<serde_json::Value>(&end.fingerprint).unwrap_or_default(),
+    })
+}
+
+/// The end of an attempt that published nothing, or the first half of one that did.
+pub async fn finish(db: &mut Db, run_id: &str, end: &End<'_>) -> Result<()> {
+    db.execute(
+        "UPDATE {runs} SET state = $1, finished_at = $2, rows_published = $3, content_hash = $4, report = $5 WHERE run_id = $6",
+        &[end.state.into(), instant(Utc::now()).into(), (end.rows as i64).into(), end.content_hash.into(), end.report.clone().into(), run_id.into()],
+    ).await?;
+    Ok(())
+}
+
+/// The end of an attempt that published nothing, on its own.
+pub async fn end(db: &mut Db, start: &Start<'_>, end: &End<'_>, generation: i64) -> Result<Head> {
+    db.script(if db.is_postgres() { "BEGIN" } else { "BEGIN IMMEDIATE" }).await?;
+    let body = json!({
+        "event": end.state, "at": instant(Utc::now()), "job": start.job, "interval": interval_value(start.interval),
+        "run": start.run_id, "generation": generation,
+    });
+    let ended = match finish(db, start.run_id, end).await {
+        Ok(()) => chain::commit(db, start.job, Some(start.run_id), &body).await,
+        Err(error) => Err(error),
+    };
+    if ended.is_err() {
+        let _ = db.script("ROLLBACK").await;
+    }
+    ended
+}
+
+fn interval_value(interval: &Interval) -> serde_json::Value {
+    json!([instant(interval.start), instant(interval.end)])
+}

@@ -1,0 +1,49 @@
+//! Trying again: the whole attempt, never a part of it, while the error is one that passes.
+
+use std::time::{Duration, Instant};
+
+use super::report::RunReport;
+use super::{Context, Sessions};
+use crate::error::{Class, Error, Result};
+
+/// Attempts at one interval when the trouble is one that passes.
+const ATTEMPTS: u32 = 4;
+/// No new attempt begins after this.
+const DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// Runs an interval, again if need be; `tell` hears why.
+pub async fn run(
+    context: &Context,
+    sessions: &mut Sessions,
+    report: &mut RunReport,
+    tell: &(dyn Fn(&str) + Sync),
+) -> Result<()> {
+    let (before, started) = (report.clone(), Instant::now());
+    for attempt in 1.. {
+        let error = match super::run(context, sessions, report).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        // What failed may have left a session in a state that nobody knows.
+        *sessions = Sessions::default();
+        // After a lost connection the server may hold this run's own lock a moment longer.
+        let passes = error.transient || (attempt > 1 && error.class == Class::Locked);
+        if !passes || context.progress.stopped() {
+            return Err(error);
+        }
+        if attempt >= ATTEMPTS || started.elapsed() > DEADLINE {
+            return Err(error.context(format!("after {attempt} attempts")));
+        }
+        // Full jitter: anywhere up to 1, 2, 4 seconds.
+        let random = uuid::Uuid::now_v7().as_u128() as u64 % 1000;
+        let wait = Duration::from_millis((1 << (attempt - 1)) * random);
+        tell(&format!("attempt {attempt} of {ATTEMPTS}: {error}; trying again in {:.1} s", wait.as_secs_f64()));
+        tokio::time::sleep(wait).await;
+        context.progress.check()?;
+        let generation = report.generation;
+        *report = before.clone();
+        report.generation = generation;
+        report.run_id = uuid::Uuid::now_v7().to_string();
+    }
+    Err(Error::defect("attempts never end"))
+}

@@ -1,0 +1,186 @@
+//! What each interval of a job needs: whether it is done, failed, missing, stale, late or running, and which of them a
+//! backfill takes. Pure: the ledger's word and the clock are arguments.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::fingerprint::Reason;
+use crate::interval::Interval;
+
+/// How an interval stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "standing", rename_all = "snake_case")]
+pub enum Standing {
+    /// Published by what would publish it today.
+    Done,
+    /// A run found no rows, and the job says that this is fine.
+    Skipped,
+    /// Never published.
+    Missing,
+    /// The last attempt failed; what it said. Rows of an earlier run may stand.
+    Failed { error: String },
+    /// Published, by another model, SQL or job file than today's.
+    Stale { reasons: Vec<Reason> },
+    /// Published, and its source has changed since.
+    Late { reasons: Vec<Reason> },
+    /// Some process is at it now.
+    Running,
+    /// It has not ended yet.
+    Future,
+}
+
+impl Standing {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Standing::Done => "done",
+            Standing::Skipped => "skipped",
+            Standing::Missing => "missing",
+            Standing::Failed { .. } => "failed",
+            Standing::Stale { .. } => "stale",
+            Standing::Late { .. } => "late data",
+            Standing::Running => "running",
+            Standing::Future => "not over yet",
+        }
+    }
+
+    /// Why, in a few words.
+    pub fn reason(&self) -> String {
+        match self {
+            Standing::Failed { error } => error.lines().next().unwrap_or_default().to_owned(),
+            Standing::Stale { reasons } | Standing::Late { reasons } => {
+                reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; ")
+            }
+            Standing::Missing => "never published".into(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Which intervals a backfill takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    Missing,
+    Failed,
+    /// Changed model, SQL, job file, code or source.
+    Stale,
+    All,
+}
+
+impl Only {
+    pub fn takes(self, standing: &Standing) -> bool {
+        match self {
+            Only::Missing => matches!(standing, Standing::Missing),
+            Only::Failed => matches!(standing, Standing::Failed { .. }),
+            Only::Stale => matches!(standing, Standing::Stale { .. } | Standing::Late { .. }),
+            Only::All => !matches!(standing, Standing::Running | Standing::Future),
+        }
+    }
+}
+
+/// What the ledger says of one interval, as far as it matters here.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    pub published: bool,
+    /// How the newest attempt ended.
+    pub state: String,
+    pub error: Option<String>,
+    pub stale: Vec<Reason>,
+    pub late: Vec<Reason>,
+}
+
+/// How an interval stands; `known` is nothing when the ledger has never heard of it.
+pub fn standing(interval: &Interval, known: Option<Known>, now: DateTime<Utc>) -> Standing {
+    let Some(known) = known else {
+        return if interval.end > now { Standing::Future } else { Standing::Missing };
+    };
+    match known.state.as_str() {
+        "running" => Standing::Running,
+        "failed" | "interrupted" | "fenced" | "abandoned" => {
+            let error = known.error.unwrap_or_else(|| match known.state.as_str() {
+                "abandoned" => "the process died".into(),
+                state => state.to_owned(),
+            });
+            Standing::Failed { error }
+        }
+        "skipped" if !known.published => Standing::Skipped,
+        _ if !known.published => Standing::Missing,
+        _ if !known.stale.is_empty() => {
+            Standing::Stale { reasons: known.stale.into_iter().chain(known.late).collect() }
+        }
+        _ if !known.late.is_empty() => Standing::Late { reasons: known.late },
+        _ => Standing::Done,
+    }
+}
+
+/// Runs of neighbours with one value: first, last, how many.
+pub fn spans<T, K: PartialEq>(items: &[T], key: impl Fn(&T) -> K) -> Vec<(usize, usize)> {
+    let mut spans: Vec<(usize, usize)> = Vec::new();
+    for (i, item) in items.iter().enumerate() {
+        match spans.last_mut() {
+            Some((first, last)) if key(&items[*first]) == key(item) => *last = i,
+            _ => spans.push((i, i)),
+        }
+    }
+    spans
+}
+
+/// What history says of rows and time: medians over what was published.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Estimate {
+    pub rows: u64,
+    pub seconds: f64,
+}
+
+pub fn estimate(history: &[(u64, u64)]) -> Option<Estimate> {
+    let median = |mut values: Vec<u64>| {
+        values.sort_unstable();
+        values.get(values.len() / 2).copied()
+    };
+    let rows = median(history.iter().map(|(rows, _)| *rows).collect())?;
+    let millis = median(history.iter().map(|(_, millis)| *millis).collect())?;
+    Some(Estimate { rows, seconds: millis as f64 / 1e3 })
+}
+
+/// Intervals by their bounds.
+pub type ByBounds<T> = HashMap<(DateTime<Utc>, DateTime<Utc>), T>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interval::{day, parse_date};
+
+    #[test]
+    fn an_interval_stands_as_the_ledger_says() {
+        let interval = day(parse_date("2013-06-08").unwrap(), chrono_tz::UTC).unwrap();
+        let at = |known: Option<Known>| standing(&interval, known, interval.end);
+        let known = |state: &str, published| Known { published, state: state.into(), ..Known::default() };
+        assert_eq!(at(None), Standing::Missing);
+        assert_eq!(standing(&interval, None, interval.start), Standing::Future);
+        assert_eq!(at(Some(known("succeeded", true))), Standing::Done);
+        assert_eq!(at(Some(known("skipped", false))), Standing::Skipped);
+        assert_eq!(at(Some(known("skipped", true))), Standing::Done);
+        assert_eq!(at(Some(known("running", true))), Standing::Running);
+        assert_eq!(at(Some(known("abandoned", true))).name(), "failed");
+        let late = Known { late: vec![Reason::Unknown], ..known("succeeded", true) };
+        assert_eq!(at(Some(late.clone())).name(), "late data");
+        let stale = Known { stale: vec![Reason::Sql], ..late };
+        assert_eq!(at(Some(stale)).reason(), "SQL changed; published by an older Daymill");
+    }
+
+    #[test]
+    fn only_takes_what_it_says() {
+        let failed = Standing::Failed { error: "x".into() };
+        assert!(Only::Failed.takes(&failed) && !Only::Missing.takes(&failed) && Only::All.takes(&failed));
+        assert!(!Only::All.takes(&Standing::Running) && !Only::All.takes(&Standing::Future));
+        assert!(Only::Stale.takes(&Standing::Late { reasons: Vec::new() }));
+    }
+
+    #[test]
+    fn spans_and_medians() {
+        assert_eq!(spans(&[1, 1, 2, 1], |i| *i), [(0, 1), (2, 2), (3, 3)]);
+        assert!(estimate(&[]).is_none());
+        assert_eq!(estimate(&[(10, 1000), (30, 3000), (20, 2000)]).unwrap().rows, 20);
+    }
+}
