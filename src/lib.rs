@@ -33,6 +33,19 @@ pub mod identifier;
 pub mod placeholders;
 pub mod progress;
 
+/// A caught panic as an error. Libraries panic when the system refuses them a file, memory or a thread; that is no defect.
+pub fn caught(panic: &(dyn std::any::Any + Send)) -> error::Error {
+    const REFUSED: [&str; 4] =
+        ["Too many open files", "No space left on device", "Cannot allocate memory", "Resource temporarily unavailable"];
+    let text = panic_text(panic);
+    match REFUSED.iter().find(|refused| text.contains(*refused)) {
+        Some(refused) => error::Error::new(error::Class::Io, format!("the system refused: {refused}"))
+            .cause(text)
+            .hint("raise the limit (ulimit -n, ulimit -u, disk, memory); nothing was published"),
+        None => error::Error::defect(text),
+    }
+}
+
 /// What a caught panic said.
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());

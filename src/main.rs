@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use daymill::cli::Cli;
-use daymill::error::Error;
-use daymill::{commands, output, panic_text};
+use daymill::{caught, commands, output};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,7 +22,7 @@ fn main() -> ExitCode {
         }
     };
     let ran = std::panic::catch_unwind(|| commands::run(&cli));
-    let result = ran.unwrap_or_else(|panic| Err(Error::defect(panic_text(&*panic))));
+    let result = ran.unwrap_or_else(|panic| Err(caught(&*panic)));
     daymill::faults::at("before-exit");
     match result {
         Ok(code) => ExitCode::from(code),

@@ -71,25 +71,35 @@ pub fn confirm(question: &str) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
+/// Private characters that stand for our own colours until they are written: data cannot bring colours of its own.
+const PAINT: [char; 2] = ['\u{10F0F0}', '\u{10F0F1}'];
+
 /// Keeps line ends and our own colours; shows any other control character instead of sending it.
 fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(next) = rest.chars().next() {
-        let color = rest.strip_prefix("\x1b[").and_then(|tail| {
-            let end = tail.find('m')?;
-            tail[..end].chars().all(|c| c.is_ascii_digit() || c == ';').then_some(end + 3)
-        });
-        let length = color.unwrap_or(next.len_utf8());
-        match next {
-            _ if color.is_some() && colors() => out.push_str(&rest[..length]),
-            '\n' | '\t' => out.push(next),
+    let mut code = false;
+    for c in text.chars() {
+        match c {
+            c if c == PAINT[0] => {
+                code = true;
+                out.push_str("\x1b[");
+            }
+            c if c == PAINT[1] => {
+                code = false;
+                out.push('m');
+            }
+            c if code && !(c.is_ascii_digit() || c == ';') => {}
+            '\n' | '\t' => out.push(c),
             c if c.is_control() => out.extend(c.escape_default()),
-            _ => out.push_str(&rest[..length]),
+            c => out.push(c),
         }
-        rest = &rest[length..];
     }
     out
+}
+
+/// Whether the result goes to a terminal.
+pub fn on_terminal() -> bool {
+    std::io::stdout().is_terminal()
 }
 
 fn colors() -> bool {
@@ -97,7 +107,8 @@ fn colors() -> bool {
 }
 
 pub fn paint(code: &str, text: &str, terminal: bool) -> String {
-    if terminal && colors() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    let [open, close] = PAINT;
+    if terminal && colors() { format!("{open}{code}{close}{text}{open}0{close}") } else { text.to_owned() }
 }
 
 /// The end of a run, as a person reads it.

@@ -115,5 +115,5 @@ fn one(
         Context { interval: task.interval.clone(), model: task.model.clone()?, progress, ..base.clone() };
     let attempt = || runtime.block_on(attempts::run(&context, sessions, report, tell));
     catch_unwind(AssertUnwindSafe(attempt))
-        .unwrap_or_else(|panic| Err(Error::defect(crate::panic_text(&*panic))))
+        .unwrap_or_else(|panic| Err(crate::caught(&*panic)))
 }

@@ -1,7 +1,6 @@
 //! `status`: how every interval of a job stands, as a calendar of months, gaps first.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 
 use chrono::{Datelike, NaiveDate, Utc};
 use serde_json::json;
@@ -110,7 +109,7 @@ fn gaps(found: &[Surveyed]) -> Vec<(usize, usize)> {
 }
 
 fn page(context: &Context, found: &[Surveyed]) -> String {
-    let terminal = std::io::stdout().is_terminal();
+    let terminal = output::on_terminal();
     let job = &context.job;
     let (Some(first), Some(last)) = (found.first(), found.last()) else {
         return format!("{} in {}: nothing has run yet", job.name, context.target);

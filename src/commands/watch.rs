@@ -17,8 +17,16 @@ use crate::progress::Progress;
 /// Seconds between two lines of a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// A write beyond the limit on a file's size is an error to report, not a reason to die.
+fn outlive_file_limits() {
+    if let Ok(mut stream) = signal(SignalKind::from_raw(libc::SIGXFSZ)) {
+        tokio::spawn(async move { while stream.recv().await.is_some() {} });
+    }
+}
+
 /// The first signal stops the run at the next batch; the second ends the process at once.
 pub fn signals(progress: &Progress) {
+    outlive_file_limits();
     for (kind, class) in [(SignalKind::interrupt(), Class::Interrupted), (SignalKind::terminate(), Class::Terminated)] {
         let Ok(mut stream) = signal(kind) else { continue };
         let progress = progress.clone();

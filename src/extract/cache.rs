@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use polars::prelude::{DataFrame, Engine, IntoLazy, LazyFrame};
+use polars::prelude::DataFrame;
 use sqlx::PgConnection;
 
 use super::parquet::{self, Described, Stamp};
@@ -13,9 +13,6 @@ use crate::error::Result;
 
 /// Open sessions by the name of their connection. They belong to one thread's runtime.
 pub type Sessions = HashMap<String, PgConnection>;
-
-/// A file larger than this is scanned each time, so that only the needed columns and rows are read.
-const SMALL_FILE: u64 = 16 << 20;
 
 /// What is known of a file as long as its stamp holds.
 #[derive(Debug)]
@@ -79,24 +76,17 @@ impl Cache {
         Ok(known)
     }
 
-    /// A small file's rows, decoded once; a large one's scan.
-    pub fn frame(&self, table: &str, known: &Known, scan: impl FnOnce() -> Result<LazyFrame>) -> Result<LazyFrame> {
-        if !self.keeps() || known.stamp.bytes() > SMALL_FILE {
-            return scan();
-        }
+    /// A file's rows, decoded once as long as they are kept.
+    pub fn frame(&self, table: &str, known: &Known, decode: impl FnOnce() -> Result<DataFrame>) -> Result<DataFrame> {
         let key = (table.to_owned(), known.stamp.path().to_owned());
         if let Some((stamp, frame)) = open(&self.frames).frames.get(&key)
             && *stamp == known.stamp
         {
-            return Ok(frame.clone().lazy());
+            return Ok(frame.clone());
         }
-        let scan = scan()?;
-        // A file that cannot be read says so in the run of the plan, where the message is made.
-        let decode = || scan.clone().collect_with_engine(Engine::InMemory);
-        let Ok(Ok(frame)) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)) else { return Ok(scan) };
-        let frame = frame.unwrap_single();
+        let frame = decode()?;
         self.keep(key, known.stamp.clone(), frame.clone());
-        Ok(frame.lazy())
+        Ok(frame)
     }
 
     fn keep(&self, key: (String, PathBuf), stamp: Stamp, frame: DataFrame) {

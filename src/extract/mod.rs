@@ -6,6 +6,7 @@ pub mod now;
 pub mod parquet;
 pub mod postgres;
 pub mod preflight;
+pub mod small;
 
 use std::path::Path;
 

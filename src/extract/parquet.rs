@@ -13,7 +13,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use polars::prelude::*;
 
 use super::cache::{Cache, Known};
-use super::{Input, agree, canonical, ignored};
+use super::{Input, agree, canonical, ignored, small};
 use crate::error::{Error, Result};
 use crate::interval::Interval;
 use crate::project::job::{ColumnType, MissingLookback, TableSpec};
@@ -62,10 +62,15 @@ impl Stamp {
     pub fn recheck(&self) -> Result<()> {
         match Stamp::of(&self.path) {
             Ok(now) if now == *self => Ok(()),
-            _ => Err(Error::input(format!("{} changed while it was being read", self.path.display()))
-                .hint("run again when the writer has finished; writers should rename a whole file into place")
-                .transient()),
+            _ => Err(self.changed()),
         }
+    }
+
+    /// The file is not what it was.
+    pub fn changed(&self) -> Error {
+        Error::input(format!("{} changed while it was being read", self.path.display()))
+            .hint("run again when the writer has finished; writers should rename a whole file into place")
+            .transient()
     }
 }
 
@@ -153,7 +158,7 @@ pub fn scan(
             rows_digest: None,
             file: Some(known.stamp.clone()),
         });
-        frames.push(cache.frame(&spec.name, &known, || one(path, &wanted, &partition))?);
+        frames.push(one(&known, (&spec.name, &wanted), &partition, cache)?);
     }
     if frames.is_empty() {
         return Err(Error::input(format!("table {}: there is no file to read", spec.name)));
@@ -193,26 +198,42 @@ fn with_partition(mut columns: Described, partition: &[(String, String, ColumnTy
     columns
 }
 
-fn one(path: &Path, wanted: &[(String, ColumnType)], partition: &[(String, String, ColumnType)]) -> Result<LazyFrame> {
+/// The wanted columns of one file: a small one decoded here and now, a large one scanned by the engine.
+fn one(
+    known: &Known,
+    (table, wanted): (&str, &[(String, ColumnType)]),
+    partition: &[(String, String, ColumnType)],
+    cache: &Cache,
+) -> Result<LazyFrame> {
+    let path = known.stamp.path();
+    let folder = |name: &str| partition.iter().find(|(key, ..)| key == name);
+    let own: Vec<_> = wanted.iter().filter(|(name, _)| folder(name).is_none()).cloned().collect();
+    let frame = match known.stamp.bytes() <= small::LIMIT {
+        true => cache.frame(table, known, || small::decode(path, known, &own))?.lazy(),
+        false => large(path)?.select(
+            own.iter().map(|(name, kind)| col(name.as_str()).strict_cast(canonical(*kind))).collect::<Vec<_>>(),
+        ),
+    };
+    let literals = wanted
+        .iter()
+        .filter_map(|(name, kind)| Some((name, folder(name)?, kind)))
+        .map(|(name, (_, value, _), kind)| {
+            Ok(literal(path, name, value, *kind)?.strict_cast(canonical(*kind)).alias(name.as_str()))
+        })
+        .collect::<Result<Vec<Expr>>>()?;
+    let columns: Vec<Expr> = wanted.iter().map(|(name, _)| col(name.as_str())).collect();
+    Ok(frame.with_columns(literals).select(columns))
+}
+
+fn large(path: &Path) -> Result<LazyFrame> {
     let args = ScanArgsParquet {
         glob: false,
         hive_options: polars::io::HiveOptions::new_disabled(),
         ..ScanArgsParquet::default()
     };
     let name = path.to_str().ok_or_else(|| Error::config(format!("the path {} is not UTF-8", path.display())))?;
-    let frame = LazyFrame::scan_parquet(PlRefPath::new(name), args)
-        .map_err(|e| Error::input(format!("cannot read {}", path.display())).cause(e))?;
-    let columns: Vec<Expr> = wanted
-        .iter()
-        .map(|(name, kind)| {
-            let value = match partition.iter().find(|(key, ..)| key == name) {
-                Some((_, value, _)) => literal(path, name, value, *kind)?,
-                None => col(name.as_str()),
-            };
-            Ok(value.strict_cast(canonical(*kind)).alias(name.as_str()))
-        })
-        .collect::<Result<_>>()?;
-    Ok(frame.select(columns))
+    LazyFrame::scan_parquet(PlRefPath::new(name), args)
+        .map_err(|e| Error::input(format!("cannot read {}", path.display())).cause(e))
 }
 
 /// The value of a `key=value` folder, as its type.
@@ -258,11 +279,36 @@ pub fn footer(path: &Path) -> Result<ParquetMetaData> {
             .cause(e)
             .hint("was it still being written? Replace it with a whole one")
     };
+    let size = file.metadata().map_err(|e| Error::unreadable(path, &e))?.len();
     match std::panic::catch_unwind(|| ParquetMetaDataReader::new().parse_and_finish(&file)) {
-        Ok(Ok(metadata)) => Ok(metadata),
+        Ok(Ok(metadata)) => match nonsense(&metadata, size) {
+            None => Ok(metadata),
+            Some(what) => Err(damaged(&what)),
+        },
         Ok(Err(error)) => Err(damaged(&error)),
         Err(_) => Err(damaged(&"the footer makes no sense")),
     }
+}
+
+/// What a footer says that cannot be: the engine believes a footer, and reads where it says.
+fn nonsense(metadata: &ParquetMetaData, size: u64) -> Option<String> {
+    let rows: i64 = metadata.row_groups().iter().map(|group| group.num_rows()).sum();
+    if rows != metadata.file_metadata().num_rows() {
+        return Some(format!("the footer says {} rows, and its row groups {rows}", metadata.file_metadata().num_rows()));
+    }
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        for column in group.columns() {
+            let (data, length) = (column.data_page_offset(), column.compressed_size());
+            let start = column.dictionary_page_offset().unwrap_or(data);
+            let end = start.checked_add(length).and_then(|end| u64::try_from(end).ok());
+            let inside = 4 <= start && start <= data && length >= 0 && end.is_some_and(|end| end <= size);
+            let flat = column.column_descr().max_rep_level() == 0;
+            if !inside || group.num_rows() < 0 || (flat && column.num_values() != group.num_rows()) {
+                return Some(format!("row group {number} and its column {} do not fit together", column.column_path()));
+            }
+        }
+    }
+    None
 }
 
 /// Everything about a file that its stamp vouches for.

@@ -80,7 +80,7 @@ pub async fn head(db: &mut Db) -> Result<Option<Head>> {
 
 /// The last event of one job; what it was when a plan was made tells whether the plan still holds.
 pub async fn job_head(db: &mut Db, job: &str) -> Result<Option<Head>> {
-    let sql = "SELECT CAST(n AS TEXT), hash FROM {events} WHERE job = $1 ORDER BY n DESC LIMIT 1";
+    let sql = "SELECT CAST(e.n AS TEXT), e.hash FROM {events} e WHERE e.job = $1 ORDER BY e.n DESC LIMIT 1";
     let rows = db.fetch(sql, &[job.into()]).await?;
     Ok(rows.into_iter().next().and_then(|mut row| Some(Head { n: row[0].take()?.parse().ok()?, hash: row[1].take()? })))
 }

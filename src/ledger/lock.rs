@@ -61,7 +61,8 @@ pub async fn take(db: &mut Db, project: &Project, target: &str, job: &str, inter
             }
             let sql = format!(
                 "SELECT a.application_name, a.backend_start::text FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
-                 WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = {} AND l.objid::bigint = {}",
+                 WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = {} AND l.objid::bigint = {} \
+                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
                 class as u32, object as u32
             );
             let holder = db.fetch(&sql, &[]).await?;
@@ -141,7 +142,8 @@ pub async fn is_held(
     match &project.targets[target] {
         Target::Postgres { .. } => {
             let sql = format!(
-                "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::bigint = {} AND objid::bigint = {}",
+                "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::bigint = {} AND objid::bigint = {} \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
                 class as u32, object as u32
             );
             Ok(db.fetch(&sql, &[]).await?.first().is_some_and(|r| r[0].as_deref() != Some("0")))

@@ -39,7 +39,7 @@ pub async fn verify(db: &mut Db, anchor: Option<&Head>) -> Result<Verdict> {
     let mut anchored = anchor.is_none_or(|a| a.n == 0);
     'pages: loop {
         let sql = format!(
-            "SELECT CAST(n AS TEXT), hash, body FROM {{events}} WHERE n > $1 ORDER BY n LIMIT {PAGE}"
+            "SELECT CAST(e.n AS TEXT), e.hash, e.body FROM {{events}} e WHERE e.n > $1 ORDER BY e.n LIMIT {PAGE}"
         );
         let rows = db.fetch(&sql, &[last.n.into()]).await?;
         for row in &rows {

@@ -183,7 +183,7 @@ fn score_batches(
         let Ok((index, frame)) = received else { return };
         let at = Instant::now();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one_batch(work, &frame)))
-            .unwrap_or_else(|panic| Err(Error::defect(format!("scoring failed: {}", crate::panic_text(&*panic)))));
+            .unwrap_or_else(|panic| Err(crate::caught(&*panic).context("scoring")));
         busy.score.fetch_add(at.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let failed = result.is_err();
         if sender.blocking_send(Message::Batch(index, Box::new(result))).is_err() || failed {

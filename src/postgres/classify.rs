@@ -2,9 +2,11 @@
 
 use crate::error::{Class, Error};
 
-/// SQLSTATEs after which the whole attempt may be tried again.
-const TRANSIENT: [&str; 13] = [
-    "08000", "08001", "08003", "08004", "08006", "40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03", "26000",
+/// SQLSTATEs after which the whole attempt may be tried again. 57014 is among them because this program cancels nothing
+/// and sets no statement timeout: somebody else did.
+const TRANSIENT: [&str; 14] = [
+    "08000", "08001", "08003", "08004", "08006", "40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03", "57014",
+    "26000",
 ];
 
 pub fn error(error: &sqlx::Error) -> Error {

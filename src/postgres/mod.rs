@@ -35,6 +35,7 @@ pub async fn connect(dsn: &Dsn, application: &str) -> Result<PgConnection> {
             ("client_encoding", "UTF8"),
             ("idle_in_transaction_session_timeout", "0"),
             ("lock_timeout", "60s"),
+            ("statement_timeout", "0"),
         ])
         .disable_statement_logging();
     if dsn.host.starts_with('/') {

@@ -19,7 +19,7 @@ fn refused(project: &Project, code: i32, says: &str) {
 #[test]
 fn a_job_file_is_told_what_is_wrong_with_it_by_line() {
     for (from, to, says) in [
-        ("key ", "kye ", "flight_delay.toml:4: unknown key kye"),
+        ("key ", "kye ", "flight_delay.toml:6: unknown key kye"),
         ("\"7d\"", "7", "extract.flights.lookback must be a string, not a whole number"),
         ("\"7d\"", "\"a week\"", "lookback \"a week\" is not a number of days"),
         ("flight_date={date}", "flight_date={dat}", "unknown placeholder {dat}"),

@@ -244,6 +244,14 @@ impl Database {
         })
     }
 
+    /// Advisory locks that sessions of this database hold.
+    pub fn locks(&self) -> Vec<String> {
+        self.rows(
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid <> 7237117 \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+    }
+
     /// Loads the flights, weather and planes of the fixtures.
     pub fn with_flights(self) -> Database {
         self.execute(

@@ -37,6 +37,8 @@ struct State {
     done: AtomicBool,
     closed: AtomicBool,
     refuse: AtomicBool,
+    /// Refuse every connection once the trick has happened.
+    for_good: AtomicBool,
     pub sent: AtomicU64,
 }
 
@@ -52,6 +54,7 @@ impl Proxy {
             done: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             refuse: AtomicBool::new(false),
+            for_good: AtomicBool::new(false),
             sent: AtomicU64::new(0),
         });
         let shared = state.clone();
@@ -86,9 +89,9 @@ impl Proxy {
         self.state.sent.load(Ordering::SeqCst)
     }
 
-    /// New connections are closed at once.
-    pub fn refuse(&self) {
-        self.state.refuse.store(true, Ordering::SeqCst);
+    /// Once the trick has happened new connections are closed at once.
+    pub fn for_good(&self) {
+        self.state.for_good.store(true, Ordering::SeqCst);
     }
 }
 
@@ -177,6 +180,7 @@ impl State {
     }
 
     fn happen(&self) {
+        self.refuse.store(self.for_good.load(Ordering::SeqCst), Ordering::SeqCst);
         self.done.store(true, Ordering::SeqCst);
     }
 

@@ -56,7 +56,7 @@ fn f32_the_lock_of_a_killed_holder_is_free_within_two_seconds() {
             assert_eq!(ended.code, 137);
             let at = Instant::now();
             until("the end of the dead session", || {
-                database.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").is_empty()
+                database.locks().is_empty()
             });
             assert!(at.elapsed() < Duration::from_secs(2), "{:?}", at.elapsed());
             database.execute("DROP TRIGGER wait ON tally");
@@ -74,11 +74,11 @@ pub fn zombie(sabotage: &str) -> Verdict {
     let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let holder = "SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.classid <> 7237117 \
                   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    until("the lock", || !database.rows(holder).is_empty());
+    until("the lock", || !database.locks().is_empty());
     std::thread::sleep(Duration::from_millis(200));
     signal(&child, "STOP");
     database.rows(&format!("SELECT pg_terminate_backend(pid) FROM ({holder}) AS h"));
-    until("the end of the holder", || database.rows(holder).is_empty());
+    until("the end of the holder", || database.locks().is_empty());
     // The newer run has other rows.
     scene.formula("v * 2.0");
     let newer = scene.project.daymill(&RUN);
