@@ -151,7 +151,7 @@ pub enum Command {
     },
     /// One run in full
     Show {
-        /// A run's id or its beginning; or "latest"
+        /// A run's or a backfill's id, or its beginning; or "latest"
         #[arg(default_value = "latest")]
         run: String,
     },

@@ -45,10 +45,15 @@ pub struct Source {
 pub enum Reason {
     Config,
     Sql,
-    Model { from: Option<String>, to: Option<String> },
+    Model {
+        from: Option<String>,
+        to: Option<String>,
+    },
     Code,
     /// Late data: the tables or files that are not what they were.
-    Input { names: Vec<String> },
+    Input {
+        names: Vec<String>,
+    },
     /// The ledger was older than fingerprints when the rows were published.
     Unknown,
 }
@@ -59,7 +64,9 @@ impl fmt::Display for Reason {
         match self {
             Reason::Config => write!(f, "job file changed"),
             Reason::Sql => write!(f, "SQL changed"),
-            Reason::Model { from, to } if model(from) == model(to) => write!(f, "model changed: {} is another bundle now", model(to)),
+            Reason::Model { from, to } if model(from) == model(to) => {
+                write!(f, "model changed: {} is another bundle now", model(to))
+            }
             Reason::Model { from, to } => write!(f, "model changed: {} to {}", model(from), model(to)),
             Reason::Code => write!(f, "Daymill changed"),
             Reason::Input { names } => {

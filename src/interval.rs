@@ -271,7 +271,10 @@ pub fn between(from: NaiveDate, to: NaiveDate, grain: Grain, zone: Tz) -> Result
 pub fn within(start: &str, end: &str, grain: Grain, zone: Tz) -> Result<Vec<Interval>> {
     let (from, to) = (parse_instant("--start", start, zone)?, parse_instant("--end", end, zone)?);
     if from == to {
-        return Err(Error::usage(format!("--start and --end are the same instant ({}): there is nothing in between", instant(from))));
+        return Err(Error::usage(format!(
+            "--start and --end are the same instant ({}): there is nothing in between",
+            instant(from)
+        )));
     }
     if from > to {
         return Err(Error::usage(format!("--start {} is after --end {}", instant(from), instant(to))));
@@ -281,8 +284,10 @@ pub fn within(start: &str, end: &str, grain: Grain, zone: Tz) -> Result<Vec<Inte
     all.retain(|interval| interval.start < to && interval.end > from);
     match (all.first(), all.last()) {
         (Some(first), Some(last)) if first.start == from && last.end == to => Ok(all),
-        (Some(first), Some(last)) => Err(Error::usage(format!("{start} to {end} does not begin and end where intervals of {zone} do"))
-            .hint(format!("the intervals that it touches are {} to {}", instant(first.start), instant(last.end)))),
+        (Some(first), Some(last)) => {
+            Err(Error::usage(format!("{start} to {end} does not begin and end where intervals of {zone} do"))
+                .hint(format!("the intervals that it touches are {} to {}", instant(first.start), instant(last.end))))
+        }
         _ => Err(Error::usage(format!("there is no interval of {zone} between {start} and {end}"))),
     }
 }

@@ -35,8 +35,12 @@ pub mod progress;
 
 /// A caught panic as an error. Libraries panic when the system refuses them a file, memory or a thread; that is no defect.
 pub fn caught(panic: &(dyn std::any::Any + Send)) -> error::Error {
-    const REFUSED: [&str; 4] =
-        ["Too many open files", "No space left on device", "Cannot allocate memory", "Resource temporarily unavailable"];
+    const REFUSED: [&str; 4] = [
+        "Too many open files",
+        "No space left on device",
+        "Cannot allocate memory",
+        "Resource temporarily unavailable",
+    ];
     let text = panic_text(panic);
     match REFUSED.iter().find(|refused| text.contains(*refused)) {
         Some(refused) => error::Error::new(error::Class::Io, format!("the system refused: {refused}"))

@@ -27,9 +27,16 @@ pub struct Task {
 /// What happens while a backfill works.
 #[derive(Debug)]
 pub enum Event {
-    Started { worker: usize, index: usize, progress: Progress },
+    Started {
+        worker: usize,
+        index: usize,
+        progress: Progress,
+    },
     /// An attempt failed and will be made again.
-    Retried { index: usize, why: String },
+    Retried {
+        index: usize,
+        why: String,
+    },
     Finished(Box<Finished>),
 }
 
@@ -111,9 +118,7 @@ fn one(
     report.job = Some(base.job.name.clone());
     report.target = Some(base.target.clone());
     report.of_interval(&task.interval);
-    let context =
-        Context { interval: task.interval.clone(), model: task.model.clone()?, progress, ..base.clone() };
+    let context = Context { interval: task.interval.clone(), model: task.model.clone()?, progress, ..base.clone() };
     let attempt = || runtime.block_on(attempts::run(&context, sessions, report, tell));
-    catch_unwind(AssertUnwindSafe(attempt))
-        .unwrap_or_else(|panic| Err(crate::caught(&*panic)))
+    catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|panic| Err(crate::caught(&*panic)))
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::Task;
 use crate::error::{Class, Error, Result};
 use crate::extract::{self, now};
-use crate::fingerprint::{Fingerprint, Source, changed};
 use crate::fingerprint::Reason;
+use crate::fingerprint::{Fingerprint, Source, changed};
 use crate::interval::{Interval, instant};
 use crate::ledger::history::{self, IntervalRow};
 use crate::ledger::{self, chain};
@@ -97,7 +97,10 @@ impl Plan {
         if self.head != now.head {
             return Err(Error::new(
                 Class::Fenced,
-                format!("the ledger moved since the plan was made at {}: there were runs of {}", self.created_at, self.job),
+                format!(
+                    "the ledger moved since the plan was made at {}: there were runs of {}",
+                    self.created_at, self.job
+                ),
             )
             .hint("make a new plan"));
         }
@@ -163,9 +166,16 @@ pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>
         };
         let published = known.as_ref().is_some_and(|k| k.published);
         let model = model.map(|m| m.map(|(reference, _)| reference));
-        survey.intervals.push(Surveyed { standing: standing(&interval, known, look.now), published, rows, model, interval });
+        survey.intervals.push(Surveyed {
+            standing: standing(&interval, known, look.now),
+            published,
+            rows,
+            model,
+            interval,
+        });
     }
-    let queries = job.extract.iter().any(|spec| matches!(spec.source, crate::project::job::TableSource::Postgres { .. }));
+    let queries =
+        job.extract.iter().any(|spec| matches!(spec.source, crate::project::job::TableSource::Postgres { .. }));
     if queries && !look.deep {
         survey.warnings.push("rows in Postgres were not compared with what was read; --deep reads them again".into());
     }
@@ -219,7 +229,8 @@ impl Models {
         match (choice, reference.rsplit_once('@')) {
             (Choice::AsOf, Some((folder, alias))) if alias.parse::<i64>().is_err() => {
                 let version = shelf::promoted(&root.join(folder), alias, Some(interval.end))?;
-                let opened = self.by_version.entry(version).or_insert_with(|| open(context, &format!("{folder}@{version}")));
+                let opened =
+                    self.by_version.entry(version).or_insert_with(|| open(context, &format!("{folder}@{version}")));
                 opened.clone().map(Some)
             }
             _ => self.pinned.get_or_insert_with(|| open(context, reference).map(Some)).clone(),
@@ -235,7 +246,12 @@ fn open(context: &Context, reference: &str) -> Result<(String, String)> {
 }
 
 /// Decides which intervals to take. A model that cannot be opened at all is an error now, not once a day.
-pub async fn plan(context: &Context, intervals: Vec<Interval>, look: &Look<'_>, only: &[Only]) -> Result<(Plan, Vec<String>)> {
+pub async fn plan(
+    context: &Context,
+    intervals: Vec<Interval>,
+    look: &Look<'_>,
+    only: &[Only],
+) -> Result<(Plan, Vec<String>)> {
     let survey = survey(context, intervals, look).await?;
     let item = |s: Surveyed| {
         let action = match (&s.standing, only.iter().any(|only| only.takes(&s.standing)), s.published) {
@@ -284,7 +300,8 @@ pub fn read(path: &Path) -> Result<Plan> {
 }
 
 pub fn parse(bytes: &[u8]) -> Result<Plan> {
-    let plan: Plan = serde_json::from_slice(bytes).map_err(|e| Error::config("this is not a plan of Daymill").cause(e))?;
+    let plan: Plan =
+        serde_json::from_slice(bytes).map_err(|e| Error::config("this is not a plan of Daymill").cause(e))?;
     if plan.schema_version != SCHEMA_VERSION {
         return Err(Error::config(format!(
             "the plan has version {}, and this Daymill knows {SCHEMA_VERSION}",

@@ -79,13 +79,26 @@ pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
         ([(_, text)], []) => plan::parse(text.as_bytes())?,
         ([], [run]) => {
             let context = context(global, &run.job, Some(&target))?;
-            let time = |text: &str| text.parse().map_err(|e| Error::config(format!("the ledger holds the time {text:?}")).cause(e));
-            let interval = Interval { start: time(&run.start)?, end: time(&run.end)?, zone: context.job.zone, grain: context.job.grain };
+            let time = |text: &str| {
+                text.parse().map_err(|e| Error::config(format!("the ledger holds the time {text:?}")).cause(e))
+            };
+            let interval = Interval {
+                start: time(&run.start)?,
+                end: time(&run.end)?,
+                zone: context.job.zone,
+                grain: context.job.grain,
+            };
             let look = Look { choice: &Choice::Job, deep: false, now: Utc::now() };
             runtime_plan(&context, vec![interval], &look, &[Takes::All])?.0
         }
-        ([], []) => return Err(Error::usage(format!("the ledger has no run and no backfill {:?}", args.run)).hint("list them with: daymill runs")),
-        _ => return Err(Error::usage(format!("more than one run or backfill begins with {:?}", args.run)).hint("give more of its id")),
+        ([], []) => {
+            return Err(Error::usage(format!("the ledger has no run and no backfill {:?}", args.run))
+                .hint("list them with: daymill runs"));
+        }
+        _ => {
+            return Err(Error::usage(format!("more than one run or backfill begins with {:?}", args.run))
+                .hint("give more of its id"));
+        }
     };
     let context = context(global, &written.job, Some(&target))?;
     if let ([(id, _)], false) = (batches.as_slice(), args.all) {
@@ -100,12 +113,15 @@ pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
 /// Of a backfill that ran before, only what has not succeeded since it began is left.
 fn leave_done(context: &Context, id: &str, written: &mut Plan) -> Result<()> {
     let done = super::runtime()?.block_on(async {
-        let Some(mut db) = ledger::open_to_read(&context.project, &context.target).await? else { return Ok(Vec::new()) };
+        let Some(mut db) = ledger::open_to_read(&context.project, &context.target).await? else {
+            return Ok(Vec::new());
+        };
         let rows = history::intervals(&mut db, &context.project, &context.target, &context.job.name).await?;
         db.close().await;
         // Run ids and backfill ids are made of the time, so one that is later is greater.
         let since = |row: &history::IntervalRow| {
-            row.state == "skipped" || (row.state == "succeeded" && row.published.as_ref().is_some_and(|p| p.run_id.as_str() > id))
+            row.state == "skipped"
+                || (row.state == "succeeded" && row.published.as_ref().is_some_and(|p| p.run_id.as_str() > id))
         };
         Ok::<_, Error>(rows.iter().filter(|row| since(row)).map(|row| (row.start, row.end)).collect::<Vec<_>>())
     })?;
@@ -127,6 +143,9 @@ struct Made {
 fn make(global: &Global, args: &PlanArgs) -> Result<Made> {
     let context = context(global, &args.job, None)?;
     let intervals = range(&context.job, &args.range)?;
+    if args.model.is_some() && context.job.score.is_none() {
+        return Err(Error::usage(format!("the job {} has no [score], so --model has no meaning", context.job.name)));
+    }
     let choice = match args.model.as_deref() {
         None => Choice::Job,
         Some("as-of") => Choice::AsOf,
@@ -150,7 +169,12 @@ fn make(global: &Global, args: &PlanArgs) -> Result<Made> {
     Ok(Made { context, plan, warnings })
 }
 
-fn runtime_plan(context: &Context, intervals: Vec<Interval>, look: &Look<'_>, only: &[Takes]) -> Result<(Plan, Vec<String>)> {
+fn runtime_plan(
+    context: &Context,
+    intervals: Vec<Interval>,
+    look: &Look<'_>,
+    only: &[Takes],
+) -> Result<(Plan, Vec<String>)> {
     super::runtime()?.block_on(plan::plan(context, intervals, look, only))
 }
 
@@ -173,7 +197,8 @@ pub fn range(job: &Job, args: &RangeArgs) -> Result<Vec<Interval>> {
     }
     let date = |text: &Option<String>| text.as_deref().map(interval::parse_date).transpose();
     let from = date(&args.from)?.or(job.starts).ok_or_else(|| {
-        Error::usage("from which date?").hint("pass --from, or give the job file a first date, as in starts = \"2013-06-01\"")
+        Error::usage("from which date?")
+            .hint("pass --from, or give the job file a first date, as in starts = \"2013-06-01\"")
     })?;
     let asked = date(&args.to)?;
     let last = || {
@@ -202,14 +227,22 @@ fn describe(plan: &Plan, jobs: u16) -> String {
     let chosen = plan.chosen().count();
     let mut lines = vec![format!(
         "{} in {}: {} of {} intervals to run ({} to {})",
-        plan.job, plan.target, chosen, items.len(), first.interval, last.interval
+        plan.job,
+        plan.target,
+        chosen,
+        items.len(),
+        first.interval,
+        last.interval
     )];
-    let key = |item: &Item| (item.action, item.standing.clone(), item.reason.clone(), item.model.clone(), item.without_model.clone());
+    let key = |item: &Item| {
+        (item.action, item.standing.clone(), item.reason.clone(), item.model.clone(), item.without_model.clone())
+    };
     let rows: Vec<Vec<String>> = spans(items, key)
         .into_iter()
         .map(|(from, to)| {
             let item = &items[from];
-            let label = if from == to { item.interval.clone() } else { format!("{} to {}", item.interval, items[to].interval) };
+            let label =
+                if from == to { item.interval.clone() } else { format!("{} to {}", item.interval, items[to].interval) };
             let action = match item.action {
                 Action::Run => "run",
                 Action::Replace => "replace",
@@ -274,7 +307,14 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
     });
     bars.end();
     runtime.shutdown_background();
-    let summary = Summary { id: &id, command, plan, tasks: &tasks, finished: &finished, seconds: started.elapsed().as_secs_f64() };
+    let summary = Summary {
+        id: &id,
+        command,
+        plan,
+        tasks: &tasks,
+        finished: &finished,
+        seconds: started.elapsed().as_secs_f64(),
+    };
     summary.write(&folder)?;
     summary.show(global)?;
     match (progress.check(), summary.failure()) {
@@ -286,7 +326,9 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
 
 fn nothing(global: &Global, plan: &Plan) -> Result<u8> {
     match global.output {
-        Output::Json => output::json(json!({"job": plan.job, "target": plan.target, "state": "succeeded", "intervals": []}))?,
+        Output::Json => {
+            output::json(json!({"job": plan.job, "target": plan.target, "state": "succeeded", "intervals": []}))?
+        }
         Output::Human => output::result("nothing to do")?,
     }
     Ok(0)
@@ -391,14 +433,21 @@ impl Summary<'_> {
             return None;
         }
         if let Some((_, gone)) = failed.iter().find(|(_, error)| error.class == Class::Unavailable) {
-            return Some((*gone).clone().context(format!("{} of {} intervals are not done", failed.len() + left, self.tasks.len())));
+            return Some((*gone).clone().context(format!(
+                "{} of {} intervals are not done",
+                failed.len() + left,
+                self.tasks.len()
+            )));
         }
         let labels: Vec<String> = failed.iter().map(|(task, _)| task.interval.label()).collect();
         let shown = labels.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
         let more = if labels.len() > 10 { format!(" and {} more", labels.len() - 10) } else { String::new() };
         Some(
-            Error::new(Class::Partial, format!("{} of {} intervals failed: {shown}{more}", labels.len(), self.tasks.len()))
-                .hint(format!("mend the cause, then: daymill retry {}", self.id)),
+            Error::new(
+                Class::Partial,
+                format!("{} of {} intervals failed: {shown}{more}", labels.len(), self.tasks.len()),
+            )
+            .hint(format!("mend the cause, then: daymill retry {}", self.id)),
         )
     }
 }

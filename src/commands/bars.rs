@@ -94,7 +94,12 @@ impl Bars {
         }
         let outcome = match why {
             Some(why) => format!("{}: {why}", report.state),
-            None => format!("{}: {} rows in {}", report.state, output::count(report.rows.published), output::seconds(report.seconds)),
+            None => format!(
+                "{}: {} rows in {}",
+                report.state,
+                output::count(report.rows.published),
+                output::seconds(report.seconds)
+            ),
         };
         let rest = if left > 0 { format!(", {} to go", output::seconds(eta)) } else { String::new() };
         format!("{now} {} {label} {outcome} ({} of {}{rest})", self.job, self.done, self.labels.len())
@@ -111,7 +116,9 @@ impl Bars {
 fn draw(intervals: usize, jobs: usize) -> Drawn {
     let all = MultiProgress::new();
     let whole = all.add(ProgressBar::new(intervals as u64));
-    whole.set_style(style("{elapsed_precise} {bar:32.cyan/dim} {pos}/{len} intervals, {eta} to go").progress_chars("━━╌"));
+    whole.set_style(
+        style("{elapsed_precise} {bar:32.cyan/dim} {pos}/{len} intervals, {eta} to go").progress_chars("━━╌"),
+    );
     whole.enable_steady_tick(Duration::from_millis(200));
     let worker = |_| {
         let bar = all.add(ProgressBar::new_spinner());

@@ -66,9 +66,10 @@ async fn check(
 
 fn parse(text: &str) -> Result<Head> {
     let parsed = text.split_once(':').and_then(|(n, hash)| Some(Head { n: n.parse().ok()?, hash: hash.to_owned() }));
-    parsed
-        .filter(|head| head.n >= 0 && head.hash.len() == 64)
-        .ok_or_else(|| Error::usage(format!("--head {text:?} is not a head")).hint("as a run or `daymill ledger head` printed it: N:HASH"))
+    parsed.filter(|head| head.n >= 0 && head.hash.len() == 64).ok_or_else(|| {
+        Error::usage(format!("--head {text:?} is not a head"))
+            .hint("as a run or `daymill ledger head` printed it: N:HASH")
+    })
 }
 
 fn show(global: &Global, verdict: &Verdict, anchored: bool, rows: Option<(&str, usize)>) -> Result<u8> {
@@ -84,7 +85,10 @@ fn show(global: &Global, verdict: &Verdict, anchored: bool, rows: Option<(&str, 
     }
     if global.output == Output::Human {
         let mut lines = vec![
-            format!("{} records and {} published intervals are as they were written", verdict.records, verdict.intervals),
+            format!(
+                "{} records and {} published intervals are as they were written",
+                verdict.records, verdict.intervals
+            ),
             format!("head {}", verdict.head),
         ];
         if let Some((job, n)) = rows {

@@ -16,12 +16,14 @@ pub fn models(global: &Global, command: &Models) -> Result<u8> {
             let (folder, version) = model
                 .rsplit_once('@')
                 .and_then(|(folder, version)| Some((folder, version.parse::<i64>().ok()?)))
-                .ok_or_else(|| Error::usage(format!("{model:?} does not name a version")).hint("as in models/flight_delay@3"))?;
+                .ok_or_else(|| {
+                    Error::usage(format!("{model:?} does not name a version")).hint("as in models/flight_delay@3")
+                })?;
             let at = match at {
                 None => Utc::now(),
-                Some(text) => text
-                    .parse::<DateTime<Utc>>()
-                    .map_err(|_| Error::usage(format!("--at {text:?} is not a time")).hint("as in 2013-06-08T00:00:00Z"))?,
+                Some(text) => text.parse::<DateTime<Utc>>().map_err(|_| {
+                    Error::usage(format!("--at {text:?} is not a time")).hint("as in 2013-06-08T00:00:00Z")
+                })?,
             };
             if alias.is_empty() || alias.parse::<i64>().is_ok() {
                 return Err(Error::usage(format!("{alias:?} cannot be an alias")).hint("a number is a version"));

@@ -6,21 +6,25 @@ use serde_json::Value;
 
 use crate::cli::{Global, Output};
 use crate::error::{Error, Result};
-use crate::ledger::history::{self, RunRow, Wanted};
 use crate::ledger;
+use crate::ledger::history::{self, RunRow, Wanted};
 use crate::output;
 use crate::project::Project;
 
 pub fn runs(global: &Global, job: Option<&str>, limit: u16) -> Result<u8> {
     let wanted = Wanted { job, limit: limit.into(), ..Wanted::default() };
     let rows = read(global, async |db, project, target| history::runs(db, project, target, wanted).await)?;
-    if global.output == Output::Json {
-        output::json(serde_json::to_value(&rows).unwrap_or_default())?;
-        return Ok(0);
-    }
-    if rows.is_empty() {
+    if rows.is_empty() && global.output == Output::Human {
         output::note("no runs yet");
         return Ok(0);
+    }
+    list(global, &rows)?;
+    Ok(0)
+}
+
+fn list(global: &Global, rows: &[RunRow]) -> Result<()> {
+    if global.output == Output::Json {
+        return output::json(serde_json::to_value(rows).unwrap_or_default());
     }
     let cells = |run: &RunRow| {
         let rows = run.rows_published.map_or("-".into(), |n| output::count(n.max(0) as u64));
@@ -36,8 +40,7 @@ pub fn runs(global: &Global, job: Option<&str>, limit: u16) -> Result<u8> {
         ]
     };
     let rows: Vec<_> = rows.iter().map(cells).collect();
-    output::result(&output::table(&["run", "job", "interval", "state", "rows", "model", "started (UTC)"], &rows))?;
-    Ok(0)
+    output::result(&output::table(&["run", "job", "interval", "state", "rows", "model", "started (UTC)"], &rows))
 }
 
 /// Prints each attempt as it begins and as it ends, until a signal.
@@ -76,9 +79,19 @@ fn tell(global: &Global, run: &RunRow) -> Result<()> {
     if global.output == Output::Json {
         return output::json(serde_json::to_value(run).unwrap_or_default());
     }
-    let rows = run.rows_published.filter(|_| run.state == "succeeded").map(|n| format!(": {} rows", output::count(n.max(0) as u64)));
+    let rows = run
+        .rows_published
+        .filter(|_| run.state == "succeeded")
+        .map(|n| format!(": {} rows", output::count(n.max(0) as u64)));
     let at = run.finished_at.as_ref().unwrap_or(&run.started_at);
-    output::result(&format!("{at} {} {} {}{}  {}", run.job, run.interval, run.state, rows.unwrap_or_default(), run.run_id))
+    output::result(&format!(
+        "{at} {} {} {}{}  {}",
+        run.job,
+        run.interval,
+        run.state,
+        rows.unwrap_or_default(),
+        run.run_id
+    ))
 }
 
 pub fn show(global: &Global, run: &str) -> Result<u8> {
@@ -91,6 +104,7 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
     })?;
     let run = match found.as_slice() {
         [run] => run,
+        [] if backfill(global, run)? => return Ok(0),
         [] => return Err(Error::usage(format!("the ledger has no run {run:?}")).hint("list them with: daymill runs")),
         _ => return Err(Error::usage(format!("more than one run begins with {run:?}")).hint("give more of its id")),
     };
@@ -144,6 +158,20 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
     }
     output::result(&lines.join("\n"))?;
     Ok(0)
+}
+
+/// Shows the runs of a backfill; false when there is none of that id.
+fn backfill(global: &Global, id: &str) -> Result<bool> {
+    let rows = read(global, async |db, project, target| {
+        let batches = ledger::batch::find(db, id).await?;
+        let [(batch, _)] = batches.as_slice() else { return Ok(Vec::new()) };
+        let wanted = Wanted { batch: Some(batch), limit: 10_000, ..Wanted::default() };
+        history::runs(db, project, target, wanted).await
+    })?;
+    if !rows.is_empty() {
+        list(global, &rows)?;
+    }
+    Ok(!rows.is_empty())
 }
 
 fn read<T: Default>(

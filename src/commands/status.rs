@@ -125,7 +125,11 @@ fn page(context: &Context, found: &[Surveyed]) -> String {
     let gaps = gaps(found);
     for (a, b) in gaps.iter().take(GAPS_SHOWN) {
         let n = b - a + 1;
-        let span = if n == 1 { found[*a].interval.label() } else { format!("{} to {}", found[*a].interval.label(), found[*b].interval.label()) };
+        let span = if n == 1 {
+            found[*a].interval.label()
+        } else {
+            format!("{} to {}", found[*a].interval.label(), found[*b].interval.label())
+        };
         lines.push(format!("  {} {span}  {n} not published", output::paint("31;1", "gap", terminal)));
     }
     if gaps.len() > GAPS_SHOWN {
@@ -142,13 +146,18 @@ fn page(context: &Context, found: &[Surveyed]) -> String {
 
 /// Failed, stale and late intervals with why, neighbours with one reason on one line.
 fn trouble(found: &[Surveyed]) -> Vec<String> {
-    let bad = |s: &Surveyed| matches!(s.standing, Standing::Failed { .. } | Standing::Stale { .. } | Standing::Late { .. });
+    let bad =
+        |s: &Surveyed| matches!(s.standing, Standing::Failed { .. } | Standing::Stale { .. } | Standing::Late { .. });
     spans(found, |s| (s.standing.name(), s.standing.reason()))
         .into_iter()
         .filter(|(first, _)| bad(&found[*first]))
         .take(GAPS_SHOWN)
         .map(|(a, b)| {
-            let span = if a == b { found[a].interval.label() } else { format!("{} to {}", found[a].interval.label(), found[b].interval.label()) };
+            let span = if a == b {
+                found[a].interval.label()
+            } else {
+                format!("{} to {}", found[a].interval.label(), found[b].interval.label())
+            };
             format!("  {span}  {}: {}", found[a].standing.name(), found[a].standing.reason())
         })
         .collect()

@@ -10,9 +10,10 @@ use sqlx::PgConnection;
 
 use super::parquet::{self, Described, Stamp};
 use crate::error::Result;
+use crate::postgres::patience::Backend;
 
 /// Open sessions by the name of their connection. They belong to one thread's runtime.
-pub type Sessions = HashMap<String, PgConnection>;
+pub type Sessions = HashMap<String, (PgConnection, Backend)>;
 
 /// What is known of a file as long as its stamp holds.
 #[derive(Debug)]

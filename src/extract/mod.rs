@@ -80,8 +80,7 @@ pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: M
         match &spec.source {
             TableSource::Parquet { template, time_column } => {
                 let files = parquet::list(&project.root, spec, template, interval)?;
-                let table =
-                    parquet::scan(&project.root, spec, time_column.as_deref(), &files, interval, means.cache)?;
+                let table = parquet::scan(&project.root, spec, time_column.as_deref(), &files, interval, means.cache)?;
                 extraction.warnings.extend(table.warnings);
                 extraction.inputs.extend(table.inputs);
                 extraction.tables.push((spec.name.clone(), table.frame));

@@ -294,7 +294,10 @@ pub fn footer(path: &Path) -> Result<ParquetMetaData> {
 fn nonsense(metadata: &ParquetMetaData, size: u64) -> Option<String> {
     let rows: i64 = metadata.row_groups().iter().map(|group| group.num_rows()).sum();
     if rows != metadata.file_metadata().num_rows() {
-        return Some(format!("the footer says {} rows, and its row groups {rows}", metadata.file_metadata().num_rows()));
+        return Some(format!(
+            "the footer says {} rows, and its row groups {rows}",
+            metadata.file_metadata().num_rows()
+        ));
     }
     for (number, group) in metadata.row_groups().iter().enumerate() {
         for column in group.columns() {

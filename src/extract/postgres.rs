@@ -1,5 +1,7 @@
 //! Postgres as a source: the user's queries by binary COPY in one read-only snapshot, decoded straight into columns.
 
+use std::time::Instant;
+
 use chrono::NaiveDate;
 use futures_util::TryStreamExt;
 use polars::prelude::DataFrame;
@@ -17,6 +19,7 @@ use crate::interval::Interval;
 use crate::placeholders;
 use crate::postgres::classify;
 use crate::postgres::decode::{Decoder, Wire};
+use crate::postgres::patience::{Backend, SILENCE};
 use crate::progress::Progress;
 use crate::project::Job;
 use crate::project::connection::Dsn;
@@ -52,7 +55,7 @@ pub async fn read<'a>(
     interval: &Interval,
 ) -> Result<Vec<Read<'a>>> {
     let mut tables = Vec::with_capacity(specs.len());
-    let mut connection = session(origin, sessions, job, interval).await?;
+    let (mut connection, backend) = session(origin, sessions, job, interval).await?;
     for spec in specs {
         let TableSource::Postgres { sql, .. } = &spec.source else { continue };
         let span = interval.extended_back(spec.lookback_days)?;
@@ -61,7 +64,7 @@ pub async fn read<'a>(
         let known = if constant { origin.cache.table(origin.name, &query) } else { None };
         let table = match known {
             Some(table) => table,
-            None => read_table(&mut connection, spec, sql, interval, origin.progress)
+            None => read_table((&mut connection, &backend), spec, sql, interval, origin.progress)
                 .await
                 .map_err(|e| e.context(format!("table {}, {}", spec.name, sql.path.display())))?,
         };
@@ -73,7 +76,7 @@ pub async fn read<'a>(
     // A session that failed is dropped; one that did not can read the next interval.
     if origin.cache.keeps() {
         sqlx::query("COMMIT").execute(&mut connection).await.map_err(|e| classify::error(&e))?;
-        sessions.insert(origin.name.to_owned(), connection);
+        sessions.insert(origin.name.to_owned(), (connection, backend));
     } else {
         let _ = connection.close().await;
     }
@@ -85,16 +88,17 @@ async fn session(
     sessions: &mut Sessions,
     job: &Job,
     interval: &Interval,
-) -> Result<PgConnection> {
+) -> Result<(PgConnection, Backend)> {
     if let Some(mut kept) = sessions.remove(origin.name)
-        && begin_snapshot(&mut kept).await.is_ok()
+        && begin_snapshot(&mut kept.0).await.is_ok()
     {
         return Ok(kept);
     }
     let application = format!("daymill/{}/{}/extract", job.name, interval.label());
     let mut connection = crate::postgres::connect(origin.dsn, &application).await?;
+    let backend = Backend::of(&mut connection, origin.dsn).await?;
     begin_snapshot(&mut connection).await?;
-    Ok(connection)
+    Ok((connection, backend))
 }
 
 async fn begin_snapshot(connection: &mut PgConnection) -> Result<()> {
@@ -141,7 +145,7 @@ pub fn wanted(spec: &TableSpec, source: &str, found: &[(String, Option<Wire>, St
 }
 
 async fn read_table(
-    connection: &mut PgConnection,
+    (connection, backend): (&mut PgConnection, &Backend),
     spec: &TableSpec,
     sql: &SqlFile,
     interval: &Interval,
@@ -159,7 +163,7 @@ async fn read_table(
     let (sender, receiver) = mpsc::channel::<Vec<u8>>(4);
     let rows_seen = progress.extracted.clone();
     let decoder = tokio::task::spawn_blocking(move || decode(receiver, &columns, &rows_seen));
-    let sent = pump(connection, &copy, sender, progress).await;
+    let sent = pump((connection, backend), &copy, sender, progress).await;
     let decoded = decoder.await.map_err(|e| Error::defect("the decoder stopped").cause(e))?;
     // A decoding error closes the channel, so it is the cause and the pump's error its effect.
     let frame = match (decoded, sent) {
@@ -174,7 +178,7 @@ async fn read_table(
 
 /// Moves bytes from the socket to the decoder, a chunk at a time.
 async fn pump(
-    connection: &mut PgConnection,
+    (connection, backend): (&mut PgConnection, &Backend),
     copy: &str,
     sender: mpsc::Sender<Vec<u8>>,
     progress: &Progress,
@@ -182,12 +186,20 @@ async fn pump(
     let mut stream = connection.copy_out_raw(copy).await.map_err(|e| source_error(&e))?;
     let mut chunk = Vec::with_capacity(CHUNK_BYTES + 4096);
     let gone = || Error::defect("the decoder went away");
+    let mut heard = Instant::now();
     loop {
         // A query may think for long before its first row; a signal must not wait for it. Giving up here loses a
         // read-only connection and nothing else.
         let bytes = match tokio::time::timeout(LOOK_UP_EVERY, stream.try_next()).await {
             Err(_) => {
                 progress.check()?;
+                if heard.elapsed() > SILENCE {
+                    if !backend.at_work().await {
+                        let text = "the server fell silent in the middle of a table, and is not at work on it";
+                        return Err(Error::new(Class::Unavailable, text).transient());
+                    }
+                    heard = Instant::now();
+                }
                 continue;
             }
             Ok(next) => match next.map_err(|e| source_error(&e))? {
@@ -195,6 +207,7 @@ async fn pump(
                 None => break,
             },
         };
+        heard = Instant::now();
         chunk.extend_from_slice(&bytes);
         if chunk.len() >= CHUNK_BYTES {
             progress.check()?;

@@ -70,7 +70,8 @@ fn canonical(path: &Path, batch: &RecordBatch, columns: &[(String, ColumnType)])
     let options = CastOptions { safe: false, ..CastOptions::default() };
     let (mut fields, mut arrays) = (Vec::new(), Vec::<ArrayRef>::new());
     for (name, kind) in columns {
-        let column = batch.column_by_name(name).ok_or_else(|| Error::defect(format!("column {name:?} was not read")))?;
+        let column =
+            batch.column_by_name(name).ok_or_else(|| Error::defect(format!("column {name:?} was not read")))?;
         let kind = arrow_type(*kind);
         let cast = cast_with_options(column, &kind, &options).map_err(|e| {
             Error::data(format!("{}: column {name:?} holds a value that is no {kind}", path.display())).cause(e)

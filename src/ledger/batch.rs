@@ -18,7 +18,8 @@ pub async fn record(db: &mut Db, id: &str, job: &str, plan: &str) -> Result<()> 
 
 /// The backfills whose id begins with `prefix`: id and plan.
 pub async fn find(db: &mut Db, prefix: &str) -> Result<Vec<(String, String)>> {
-    let sql = format!("SELECT batch_id, plan FROM {{batches}} WHERE substr(batch_id, 1, {}) = $1 LIMIT 2", prefix.len());
+    let sql =
+        format!("SELECT batch_id, plan FROM {{batches}} WHERE substr(batch_id, 1, {}) = $1 LIMIT 2", prefix.len());
     let rows = db.fetch(&sql, &[prefix.into()]).await?;
     Ok(rows.into_iter().filter_map(|mut row| Some((row[0].take()?, row[1].take()?))).collect())
 }

@@ -7,9 +7,10 @@ use sqlx::{Arguments, AssertSqlSafe, Connection, PgConnection, Row, SqliteConnec
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::postgres::classify;
+use crate::postgres::patience::Backend;
 
 pub enum Db {
-    Postgres { connection: PgConnection, schema: Identifier },
+    Postgres { connection: PgConnection, schema: Identifier, backend: Backend },
     Sqlite(SqliteConnection),
 }
 
@@ -77,8 +78,8 @@ impl Db {
     pub async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64> {
         let sql = AssertSqlSafe(self.fill(sql));
         match self {
-            Db::Postgres { connection, .. } => sqlx::query_with(sql, postgres(values)?)
-                .execute(connection)
+            Db::Postgres { connection, backend, .. } => backend
+                .answered(sqlx::query_with(sql, postgres(values)?).execute(connection))
                 .await
                 .map(|r| r.rows_affected())
                 .map_err(|e| classify::error(&e)),
@@ -94,8 +95,9 @@ impl Db {
     pub async fn script(&mut self, sql: &str) -> Result<()> {
         let sql = AssertSqlSafe(self.fill(sql));
         match self {
-            Db::Postgres { connection, .. } => {
-                sqlx::raw_sql(sql).execute(connection).await.map(|_| ()).map_err(|e| classify::error(&e))
+            Db::Postgres { connection, backend, .. } => {
+                let answer = backend.answered(sqlx::raw_sql(sql).execute(connection)).await;
+                answer.map(|_| ()).map_err(|e| classify::error(&e))
             }
             Db::Sqlite(connection) => {
                 sqlx::raw_sql(sql).execute(connection).await.map(|_| ()).map_err(|e| sqlite_error(&e))
@@ -107,8 +109,9 @@ impl Db {
     pub async fn fetch_script(&mut self, sql: &str) -> Result<Vec<TextRow>> {
         let sql = AssertSqlSafe(self.fill(sql));
         match self {
-            Db::Postgres { connection, .. } => {
-                let rows = sqlx::raw_sql(sql).fetch_all(connection).await.map_err(|e| classify::error(&e))?;
+            Db::Postgres { connection, backend, .. } => {
+                let answer = backend.answered(sqlx::raw_sql(sql).fetch_all(connection)).await;
+                let rows = answer.map_err(|e| classify::error(&e))?;
                 rows.iter().map(postgres_row).collect()
             }
             Db::Sqlite(connection) => {
@@ -121,11 +124,9 @@ impl Db {
     pub async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<TextRow>> {
         let sql = AssertSqlSafe(self.fill(sql));
         match self {
-            Db::Postgres { connection, .. } => {
-                let rows = sqlx::query_with(sql, postgres(values)?)
-                    .fetch_all(connection)
-                    .await
-                    .map_err(|e| classify::error(&e))?;
+            Db::Postgres { connection, backend, .. } => {
+                let answer = backend.answered(sqlx::query_with(sql, postgres(values)?).fetch_all(connection)).await;
+                let rows = answer.map_err(|e| classify::error(&e))?;
                 rows.iter().map(postgres_row).collect()
             }
             Db::Sqlite(connection) => {
@@ -133,6 +134,14 @@ impl Db {
                     sqlx::query_with(sql, sqlite(values)?).fetch_all(connection).await.map_err(|e| sqlite_error(&e))?;
                 rows.iter().map(sqlite_row).collect()
             }
+        }
+    }
+
+    /// The session as its server knows it.
+    pub fn backend(&self) -> Option<Backend> {
+        match self {
+            Db::Postgres { backend, .. } => Some(backend.clone()),
+            Db::Sqlite(_) => None,
         }
     }
 

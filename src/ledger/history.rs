@@ -46,9 +46,7 @@ pub struct Wanted<'a> {
 pub async fn runs(db: &mut Db, project: &Project, target: &str, wanted: Wanted<'_>) -> Result<Vec<RunRow>> {
     let (mut filters, mut values) = (vec!["1 = 1".to_owned()], Vec::<Value>::new());
     let length = format!("substr(run_id, 1, {})", wanted.prefix.map_or(0, str::len));
-    for (column, value) in
-        [("job", wanted.job), (length.as_str(), wanted.prefix), ("batch_id", wanted.batch)]
-    {
+    for (column, value) in [("job", wanted.job), (length.as_str(), wanted.prefix), ("batch_id", wanted.batch)] {
         if let Some(value) = value {
             values.push(value.into());
             filters.push(format!("{column} = ${}", values.len()));
@@ -144,8 +142,12 @@ pub async fn intervals(db: &mut Db, project: &Project, target: &str, job: &str) 
         let number = |i: usize| text(i).parse::<u64>().unwrap_or_default();
         let instant = |i: usize| {
             text(i).parse::<DateTime<Utc>>().map_err(|_| {
-                Error::config(format!("the ledger's interval {} of {job} begins or ends at {:?}, which is no time", text(2), text(i)))
-                    .hint("run: daymill ledger verify")
+                Error::config(format!(
+                    "the ledger's interval {} of {job} begins or ends at {:?}, which is no time",
+                    text(2),
+                    text(i)
+                ))
+                .hint("run: daymill ledger verify")
             })
         };
         let mut state = row[11].clone().unwrap_or_else(|| "abandoned".into());

@@ -20,6 +20,7 @@ pub use record::{End, Start};
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::interval::instant;
+use crate::postgres::patience::Backend;
 use crate::project::{Project, Target};
 
 /// Schema changes, in order; each only adds.
@@ -61,7 +62,9 @@ pub async fn connect(project: &Project, target: &str, application: &str, create:
         Target::Postgres { connection, schema } => {
             let dsn = project.connection(connection)?.resolve()?;
             let schema = Identifier::new(schema)?;
-            Ok(Db::Postgres { connection: crate::postgres::connect(&dsn, application).await?, schema })
+            let mut connection = crate::postgres::connect(&dsn, application).await?;
+            let backend = Backend::of(&mut connection, &dsn).await?;
+            Ok(Db::Postgres { connection, schema, backend })
         }
         Target::Sqlite { path } => {
             if let (true, Some(folder)) = (create, path.parent()) {

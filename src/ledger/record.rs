@@ -96,8 +96,7 @@ async fn begin(db: &mut Db, start: &Start<'_>) -> Result<i64> {
     if start.after.is_some_and(|before| generation != before + 1) {
         return Err(overtaken(start.job, start.interval));
     }
-    let (model, batch) =
-        (start.model.map_or(Value::Null, Value::from), start.batch.map_or(Value::Null, Value::from));
+    let (model, batch) = (start.model.map_or(Value::Null, Value::from), start.batch.map_or(Value::Null, Value::from));
     let holder = Holder::this_process();
     let rest = [
         label,

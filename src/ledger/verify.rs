@@ -43,20 +43,30 @@ pub async fn verify(db: &mut Db, anchor: Option<&Head>) -> Result<Verdict> {
         );
         let rows = db.fetch(&sql, &[last.n.into()]).await?;
         for row in &rows {
-            let (n, hash, body) = (row[0].clone().unwrap_or_default(), row[1].clone().unwrap_or_default(), row[2].clone().unwrap_or_default());
+            let (n, hash, body) = (
+                row[0].clone().unwrap_or_default(),
+                row[1].clone().unwrap_or_default(),
+                row[2].clone().unwrap_or_default(),
+            );
             let n: i64 = n.parse().map_err(|_| Error::defect("a record without a number"))?;
             if n != last.n + 1 {
                 faults.push(format!("record {} is missing: after {} comes {n}", last.n + 1, last.n));
                 break 'pages;
             }
             if chain::link(n, &last.hash, &body) != hash {
-                faults.push(format!("record {n} is not what was written: {}", body.chars().take(120).collect::<String>()));
+                faults.push(format!(
+                    "record {n} is not what was written: {}",
+                    body.chars().take(120).collect::<String>()
+                ));
                 break 'pages;
             }
             if let Some(anchor) = anchor.filter(|a| a.n == n) {
                 anchored = true;
                 if anchor.hash != hash {
-                    faults.push(format!("record {n} has the hash {hash}, and the head written down then was {}", anchor.hash));
+                    faults.push(format!(
+                        "record {n} has the hash {hash}, and the head written down then was {}",
+                        anchor.hash
+                    ));
                     break 'pages;
                 }
             }
@@ -68,10 +78,17 @@ pub async fn verify(db: &mut Db, anchor: Option<&Head>) -> Result<Verdict> {
         }
     }
     if faults.is_empty() && recorded != last {
-        faults.push(format!("the chain ends at record {}, and its head says {}: records after {} are missing", last.n, recorded.n, last.n));
+        faults.push(format!(
+            "the chain ends at record {}, and its head says {}: records after {} are missing",
+            last.n, recorded.n, last.n
+        ));
     }
     if faults.is_empty() && !anchored {
-        faults.push(format!("the chain ends at record {}, before the head written down elsewhere ({})", last.n, anchor.map_or(0, |a| a.n)));
+        faults.push(format!(
+            "the chain ends at record {}, before the head written down elsewhere ({})",
+            last.n,
+            anchor.map_or(0, |a| a.n)
+        ));
     }
     let intervals = compare(db, &published, &mut faults).await?;
     Ok(Verdict { records: last.n, head: last, intervals, faults })
@@ -107,15 +124,23 @@ async fn compare(
     let mut seen = 0;
     for row in &rows {
         let text = |i: usize| row[i].clone().unwrap_or_default();
-        let found =
-            Publication { run_id: text(3), rows: text(4).parse().unwrap_or_default(), content: text(5) };
+        let found = Publication { run_id: text(3), rows: text(4).parse().unwrap_or_default(), content: text(5) };
         match published.get(&(text(0), text(1), text(2))) {
             Some(publication) if *publication == found => seen += 1,
             Some(publication) => faults.push(format!(
                 "{} {}: the ledger says run {} with {} rows, and the chain says run {} with {}",
-                text(0), text(6), found.run_id, found.rows, publication.run_id, publication.rows
+                text(0),
+                text(6),
+                found.run_id,
+                found.rows,
+                publication.run_id,
+                publication.rows
             )),
-            None => faults.push(format!("{} {}: the ledger says it was published, and the chain does not", text(0), text(6))),
+            None => faults.push(format!(
+                "{} {}: the ledger says it was published, and the chain does not",
+                text(0),
+                text(6)
+            )),
         }
     }
     if seen < published.len() && faults.is_empty() {

@@ -169,8 +169,9 @@ impl Load {
         }
         let path = self.path;
         match &mut self.db {
-            Db::Postgres { connection, schema } => {
-                postgres::copy(connection, &table, &postgres::destination(&table, schema, path), &encoded.bytes).await
+            Db::Postgres { connection, schema, backend } => {
+                let destination = postgres::destination(&table, schema, path);
+                postgres::copy((connection, backend), &table, &destination, &encoded.bytes).await
             }
             Db::Sqlite(connection) => sqlite::stage(connection, &table, batch).await,
         }
@@ -288,7 +289,11 @@ impl Load {
             return Err(error.transient());
         }
         let Load { db, lock, project, target, own: Own { run_id, job, interval, .. }, .. } = self;
+        let backend = db.backend();
         let _ = tokio::time::timeout(FAREWELL_PATIENCE, db.close()).await;
+        if let Some(backend) = backend {
+            backend.end().await;
+        }
         drop(lock);
         let asked = async {
             fail::fail_point!("settle", |_| Err(Error::new(Class::Unavailable, "the server is gone")));
@@ -331,7 +336,12 @@ impl Load {
             _ => "failed",
         };
         let report = serde_json::json!({ "error": crate::project::secrets::redact(&error.to_string()), "class": error.class.name() }).to_string();
+        // A session that was lost may live on at the server with its lock, which the next attempt needs.
+        let lost = if error.transient { self.db.backend() } else { None };
         self.end(state, &report).await;
+        if let Some(backend) = lost {
+            backend.end().await;
+        }
         error
     }
 

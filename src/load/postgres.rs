@@ -9,6 +9,7 @@ use crate::faults;
 use crate::identifier::Identifier;
 use crate::postgres::classify;
 use crate::postgres::encode::{HEADER, TRAILER};
+use crate::postgres::patience::Backend;
 
 /// Where the rows go first.
 pub fn destination(table: &TableSchema, schema: &Identifier, path: Path) -> String {
@@ -19,20 +20,28 @@ pub fn destination(table: &TableSchema, schema: &Identifier, path: Path) -> Stri
 }
 
 /// One COPY of one batch: a COPY costs a round trip, and between two of them the run can still stop cleanly.
-pub async fn copy(connection: &mut PgConnection, table: &TableSchema, destination: &str, rows: &[u8]) -> Result<()> {
+pub async fn copy(
+    (connection, backend): (&mut PgConnection, &Backend),
+    table: &TableSchema,
+    destination: &str,
+    rows: &[u8],
+) -> Result<()> {
     let statement = format!("COPY {destination} ({}) FROM STDIN (FORMAT binary)", table.column_list());
     let failed = |e: sqlx::Error| classify::error(&e).context(format!("loading {}", table.name.name()));
-    let mut copy = connection.copy_in_raw(&statement).await.map_err(failed)?;
+    let mut copy = backend.answered(connection.copy_in_raw(&statement)).await.map_err(failed)?;
     for piece in [HEADER, rows, &TRAILER] {
         faults::at("mid-copy");
-        if let Err(error) = copy.send(piece).await {
+        if let Err(error) = backend.answered(copy.send(piece)).await {
+            if crate::postgres::classify::silent(&error) {
+                return Err(failed(error));
+            }
             // The server's own word says more than the broken pipe.
-            return Err(match copy.finish().await {
+            return Err(match backend.answered(copy.finish()).await {
                 Err(cause) => failed(cause),
                 Ok(_) => failed(error),
             });
         }
     }
-    copy.finish().await.map_err(failed)?;
+    backend.answered(copy.finish()).await.map_err(failed)?;
     Ok(())
 }

@@ -16,7 +16,7 @@ pub async fn check_target(project: &Project, target: &str, table: &TableSchema) 
     }
     let mut db = ledger::connect(project, target, "daymill/check", false).await?;
     let columns = existing(&mut db, &table.name).await?;
-    if let Db::Postgres { connection, schema } = &mut db {
+    if let Db::Postgres { connection, schema, .. } = &mut db {
         grants(connection, schema.name(), table.name.name(), !columns.is_empty()).await?;
     }
     db.close().await;

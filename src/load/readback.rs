@@ -23,7 +23,8 @@ pub async fn interval(db: &mut Db, table: &str, start: DateTime<Utc>) -> Result<
     let mut rows = RowSet::default();
     match db {
         Db::Postgres { connection, .. } => {
-            let select = format!("SELECT {list} FROM {published} WHERE interval_start = '{}'::timestamptz", instant(start));
+            let select =
+                format!("SELECT {list} FROM {published} WHERE interval_start = '{}'::timestamptz", instant(start));
             let copy = format!("COPY ({select}) TO STDOUT (FORMAT binary)");
             let mut stream = connection.copy_out_raw(&copy).await.map_err(|e| classify::error(&e))?;
             let mut bytes = Vec::new();
@@ -47,10 +48,7 @@ async fn columns(db: &mut Db, table: &Identifier) -> Result<Vec<(Identifier, Sql
     })?;
     let wrong = || Error::config(format!("the ledger's columns of {} make no sense", table.name()));
     let columns: Vec<(String, String)> = serde_json::from_str(&text).map_err(|_| wrong())?;
-    columns
-        .iter()
-        .map(|(name, kind)| Ok((Identifier::new(name)?, SqlType::named(kind).ok_or_else(wrong)?)))
-        .collect()
+    columns.iter().map(|(name, kind)| Ok((Identifier::new(name)?, SqlType::named(kind).ok_or_else(wrong)?))).collect()
 }
 
 async fn sqlite(
@@ -67,8 +65,9 @@ async fn sqlite(
     while let Some(row) = stream.try_next().await.map_err(|e| sqlite_error(&e))? {
         bytes.clear();
         for (i, (name, kind)) in columns.iter().enumerate() {
-            field(&row, i, *kind, &mut bytes)
-                .map_err(|e| Error::data(format!("column {:?} of {published} holds what no run wrote", name.name())).cause(e))?;
+            field(&row, i, *kind, &mut bytes).map_err(|e| {
+                Error::data(format!("column {:?} of {published} holds what no run wrote", name.name())).cause(e)
+            })?;
         }
         rows.add(&bytes);
     }
@@ -76,7 +75,12 @@ async fn sqlite(
 }
 
 /// One value in the canonical form: its length and its big-endian bytes.
-fn field(row: &sqlx::sqlite::SqliteRow, i: usize, kind: SqlType, out: &mut Vec<u8>) -> Result<(), sqlx::error::BoxDynError> {
+fn field(
+    row: &sqlx::sqlite::SqliteRow,
+    i: usize,
+    kind: SqlType,
+    out: &mut Vec<u8>,
+) -> Result<(), sqlx::error::BoxDynError> {
     let mut put = |value: Option<&[u8]>| match value {
         Some(bytes) => {
             out.extend((bytes.len() as i32).to_be_bytes());

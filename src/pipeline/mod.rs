@@ -106,8 +106,7 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
     let prepared = async {
         progress.enter(Stage::Extract);
         let at = Instant::now();
-        let means =
-            extract::Means { cache: &context.shared.cache, sessions: &mut sessions.sources, progress };
+        let means = extract::Means { cache: &context.shared.cache, sessions: &mut sessions.sources, progress };
         let extraction = extract::extract(project, job, interval, means).await?;
         report.stage("extract", at.elapsed().as_secs_f64());
         record_inputs(report, &extraction);

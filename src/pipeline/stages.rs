@@ -50,8 +50,7 @@ pub async fn extract(context: &Context, report: &mut RunReport, out: &Path) -> R
     context.progress.enter(Stage::Extract);
     let at = Instant::now();
     let mut sessions = extract::Sessions::new();
-    let means =
-        extract::Means { cache: &context.shared.cache, sessions: &mut sessions, progress: &context.progress };
+    let means = extract::Means { cache: &context.shared.cache, sessions: &mut sessions, progress: &context.progress };
     let extraction = extract::extract(&context.project, &context.job, &context.interval, means).await?;
     record_inputs(report, &extraction);
     for (name, frame) in &extraction.tables {

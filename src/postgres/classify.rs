@@ -5,8 +5,8 @@ use crate::error::{Class, Error};
 /// SQLSTATEs after which the whole attempt may be tried again. 57014 is among them because this program cancels nothing
 /// and sets no statement timeout: somebody else did.
 const TRANSIENT: [&str; 14] = [
-    "08000", "08001", "08003", "08004", "08006", "40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03", "57014",
-    "26000",
+    "08000", "08001", "08003", "08004", "08006", "40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03",
+    "57014", "26000",
 ];
 
 pub fn error(error: &sqlx::Error) -> Error {
@@ -47,13 +47,7 @@ fn class(state: &str) -> Class {
     }
 }
 
-/// The error ends the session: nothing more can be learned from this connection.
-pub fn lost(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
-        sqlx::Error::Database(database) => {
-            database.code().is_some_and(|state| state.starts_with("08") || state.starts_with("57P"))
-        }
-        _ => false,
-    }
+/// The server does not answer any more, so nothing else can be asked of this session.
+pub fn silent(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(cause) if cause.kind() == std::io::ErrorKind::TimedOut)
 }

@@ -3,6 +3,7 @@
 pub mod classify;
 pub mod decode;
 pub mod encode;
+pub mod patience;
 
 use std::time::Duration;
 

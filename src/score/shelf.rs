@@ -58,7 +58,10 @@ pub fn promotions(family: &Path) -> Result<Vec<Promotion>> {
             table.finish();
             let Some(promotion) = promotion else { continue };
             if let Some(later) = found.iter().find(|p| p.alias == promotion.alias && p.at > promotion.at) {
-                table.fault(table.line(), format!("this promotion is older than the one before it ({})", instant(later.at)));
+                table.fault(
+                    table.line(),
+                    format!("this promotion is older than the one before it ({})", instant(later.at)),
+                );
             }
             found.push(promotion);
         }
@@ -93,7 +96,8 @@ pub fn promoted(family: &Path, alias: &str, at: Option<DateTime<Utc>>) -> Result
         let mut names: Vec<&str> = all.iter().map(|p| p.alias.as_str()).collect();
         names.sort_unstable();
         names.dedup();
-        let hint = meant(alias, names.iter().copied()).unwrap_or_else(|| format!("the aliases are: {}", names.join(", ")));
+        let hint =
+            meant(alias, names.iter().copied()).unwrap_or_else(|| format!("the aliases are: {}", names.join(", ")));
         return Err(Error::input(format!("{} has no alias {alias:?}", family.join(PROMOTIONS).display())).hint(hint));
     }
     let standing = of_alias.iter().rev().find(|p| at.is_none_or(|at| p.at < at));
@@ -122,7 +126,11 @@ pub fn promote(family: &Path, promotion: &Promotion) -> Result<PathBuf> {
         ))
         .hint("the record is only appended to; choose a later --at"));
     }
-    let head = if path.exists() { "\n" } else { "# Which version an alias means, and since when. `daymill models promote` appends; nothing edits.\n\n" };
+    let head = if path.exists() {
+        "\n"
+    } else {
+        "# Which version an alias means, and since when. `daymill models promote` appends; nothing edits.\n\n"
+    };
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut text = format!(
         "{head}[[promotion]]\nalias = {}\nversion = {}\nat = {}\n",

@@ -125,11 +125,14 @@ fn files_and_functions_are_short_and_say_what_they_own() {
     }
 }
 
+/// Where unsafe code may stand: the border to Polars, and the kernels.
+const BORDERS: [&str; 3] = ["frames.rs", "score/trees/avx512.rs", "score/trees/kernel.rs"];
+
 #[test]
 fn unsafe_stands_only_at_the_border_and_gives_its_reason() {
     for (file, text) in sources() {
         for (number, line) in text.lines().enumerate().filter(|(_, l)| l.contains("unsafe {")) {
-            assert_eq!(file, "frames.rs", "{file}:{}: {line}", number + 1);
+            assert!(BORDERS.contains(&file.as_str()), "{file}:{}: {line}", number + 1);
             let reason =
                 text.lines().take(number).collect::<Vec<_>>().into_iter().rev().take(2).any(|l| l.contains("SAFETY"));
             assert!(reason, "{file}:{}: no SAFETY comment", number + 1);

@@ -15,7 +15,8 @@ fn a_year_of_fixture_days_is_the_same_for_any_number_of_workers() {
         project.daymill(&["ledger", "verify", "--rows", "flight_delay"]).expect(0);
         if jobs == "1" {
             // A day of a backfill and a day on its own are the same.
-            let run = project.daymill(&["run", "flight_delay", "--date", "2013-06-20", "--output", "json"]).expect(0).json();
+            let run =
+                project.daymill(&["run", "flight_delay", "--date", "2013-06-20", "--output", "json"]).expect(0).json();
             assert_eq!(run["content_hash"], intervals[19]["content_hash"]);
         }
     }
@@ -28,18 +29,28 @@ fn each_day_can_be_scored_by_the_model_that_was_champion_then() {
     let range = ["--from", "2013-06-06", "--to", "2013-06-16"];
     let arguments = [&["backfill", "flight_delay", "--model", "as-of", "--output", "json"][..], &range].concat();
     let told = project.daymill(&arguments).expect(0).json();
-    let models: Vec<_> = told["intervals"].as_array().unwrap().iter().map(|i| i["model"].as_str().unwrap().to_owned()).collect();
+    let models: Vec<_> =
+        told["intervals"].as_array().unwrap().iter().map(|i| i["model"].as_str().unwrap().to_owned()).collect();
     // A day ends at 04:00 UTC of the next; version 2 was promoted on June 8, version 3 on June 15.
-    let expected = ["flight_delay@1"].repeat(1).into_iter().chain(["flight_delay@2"].repeat(7)).chain(["flight_delay@3"].repeat(3));
+    let expected = ["flight_delay@1"]
+        .repeat(1)
+        .into_iter()
+        .chain(["flight_delay@2"].repeat(7))
+        .chain(["flight_delay@3"].repeat(3));
     assert_eq!(models, expected.collect::<Vec<_>>());
     // Judged by today's champion the older days are stale; judged by their own they are not.
     let actions = |model: &[&str]| {
-        let plan = project.daymill(&[&["plan", "flight_delay", "--only", "stale", "--output", "json"], &range[..], model].concat()).expect(0).json();
+        let plan = project
+            .daymill(&[&["plan", "flight_delay", "--only", "stale", "--output", "json"], &range[..], model].concat())
+            .expect(0)
+            .json();
         plan["intervals"].as_array().unwrap().iter().filter(|i| i["action"] == "replace").count()
     };
     assert_eq!(actions(&["--model", "as-of"]), 0);
     assert_eq!(actions(&[]), 8);
-    let plan = project.daymill(&["plan", "flight_delay", "--only", "stale", "--from", "2013-06-06", "--to", "2013-06-06"]).expect(0);
+    let plan = project
+        .daymill(&["plan", "flight_delay", "--only", "stale", "--from", "2013-06-06", "--to", "2013-06-06"])
+        .expect(0);
     assert!(plan.stdout.contains("model changed: flight_delay@1 to flight_delay@3"), "{}", plan.stdout);
     // Before the first promotion there was no champion.
     let early = ["backfill", "flight_delay", "--model", "as-of", "--from", "2013-05-30", "--to", "2013-05-30"];
@@ -53,7 +64,10 @@ fn a_promotion_is_appended_and_changes_what_the_alias_means() {
     let model = "fixtures/models/flight_delay";
     project.daymill(&["models", "promote", &format!("{model}@9")]).expect(66);
     project.daymill(&["models", "promote", model]).expect(2);
-    project.daymill(&["models", "promote", &format!("{model}@1"), "--at", "2013-06-10T00:00:00Z"]).expect(2).says("only appended to");
+    project
+        .daymill(&["models", "promote", &format!("{model}@1"), "--at", "2013-06-10T00:00:00Z"])
+        .expect(2)
+        .says("only appended to");
     let before = std::fs::read_to_string(project.path(&format!("{model}/promotions.toml"))).unwrap();
     project.daymill(&["models", "promote", &format!("{model}@2"), "--note", "back to \"two\""]).expect(0);
     let after = std::fs::read_to_string(project.path(&format!("{model}/promotions.toml"))).unwrap();
@@ -90,7 +104,9 @@ fn a_ledger_of_the_first_version_is_brought_up_to_date() {
     let file = project.warehouse();
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     let old = include_str!("../../sql/ledger/0001.sql");
-    let old = ["migrations", "intervals", "runs", "tables"].iter().fold(old.to_owned(), |sql, name| sql.replace(&format!("{{{name}}}"), &format!("daymill_{name}")));
+    let old = ["migrations", "intervals", "runs", "tables"]
+        .iter()
+        .fold(old.to_owned(), |sql, name| sql.replace(&format!("{{{name}}}"), &format!("daymill_{name}")));
     let script = old.replace("{runs_index}", "daymill_runs_interval")
         + "INSERT INTO daymill_migrations VALUES (1, '2026-01-01T00:00:00Z');
            INSERT INTO daymill_intervals VALUES ('flight_delay', '2013-06-07T04:00:00Z', '2013-06-08T04:00:00Z', '2013-06-07', 1, 'r-1', 5, 'abc', '2026-01-01T00:00:00Z');
@@ -106,7 +122,21 @@ fn a_ledger_of_the_first_version_is_brought_up_to_date() {
     project.daymill(&["status"]).expect(78).says("any run of a job brings it up to date");
     project.daymill(&["run", "flight_delay", "--date", "2013-06-08"]).expect(0);
     project.daymill(&["ledger", "verify"]).expect(0);
-    let plan = project.daymill(&["plan", "flight_delay", "--from", "2013-06-07", "--to", "2013-06-08", "--only", "stale", "--output", "json"]).expect(0).json();
+    let plan = project
+        .daymill(&[
+            "plan",
+            "flight_delay",
+            "--from",
+            "2013-06-07",
+            "--to",
+            "2013-06-08",
+            "--only",
+            "stale",
+            "--output",
+            "json",
+        ])
+        .expect(0)
+        .json();
     assert_eq!(plan["intervals"][0]["reason"], "published by an older Daymill");
     assert_eq!(plan["intervals"][1]["action"], "keep");
 }

@@ -99,9 +99,16 @@ impl Project {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daymill"));
         command.current_dir(self.folder.path()).args(arguments).stdin(Stdio::null());
-        for name in
-            ["DAYMILL_TARGET", "DAYMILL_OUTPUT", "DAYMILL_PROJECT", "DAYMILL_THREADS", "FAILPOINTS", "PGPASSWORD", "DAYMILL_KILL", "DAYMILL_SABOTAGE"]
-        {
+        for name in [
+            "DAYMILL_TARGET",
+            "DAYMILL_OUTPUT",
+            "DAYMILL_PROJECT",
+            "DAYMILL_THREADS",
+            "FAILPOINTS",
+            "PGPASSWORD",
+            "DAYMILL_KILL",
+            "DAYMILL_SABOTAGE",
+        ] {
             command.env_remove(name);
         }
         command.envs(self.environment.iter().map(|(k, v)| (k, v)));

@@ -1,9 +1,16 @@
 //! Tree ensembles: one form to which every importer lowers, checked once, and a Candle operation that walks it.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod binned;
+mod kernel;
 pub mod ubjson;
+mod walk;
 pub mod xgboost;
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
+
+use kernel::Kernel;
 
 use super::contract::Features;
 use super::{Link, apply_link};
@@ -39,7 +46,7 @@ pub struct Trees {
 
 #[derive(Debug)]
 struct Ensemble {
-    flat: Vec<Flat>,
+    kernel: Kernel,
     /// Base margin of each output.
     base: Vec<f32>,
     width: usize,
@@ -52,8 +59,8 @@ impl Trees {
         for (index, tree) in trees.iter().enumerate() {
             check(tree, width, base.len()).map_err(|what| Error::input(format!("tree {index}: {what}")))?;
         }
-        let flat = trees.iter().map(Flat::new).collect();
-        Ok(Trees { ensemble: std::sync::Arc::new(Ensemble { flat, base, width }), link })
+        let kernel = Kernel::new(&trees, width);
+        Ok(Trees { ensemble: std::sync::Arc::new(Ensemble { kernel, base, width }), link })
     }
 
     pub fn width(&self) -> usize {
@@ -66,7 +73,7 @@ impl Trees {
 
     pub fn score(&self, features: &Features) -> candle_core::Result<Vec<Vec<f32>>> {
         let inputs = Tensor::from_slice(&features.values, (self.width(), features.rows), &Device::Cpu)?;
-        let margins = inputs.apply_op1_arc(std::sync::Arc::new(Box::new(Walk(self.ensemble.clone()))))?;
+        let margins = inputs.apply_op1_arc(std::sync::Arc::new(Box::new(Evaluate(self.ensemble.clone()))))?;
         apply_link(&margins, self.link)?.to_vec2::<f32>()
     }
 }
@@ -108,111 +115,24 @@ fn check(tree: &Tree, width: usize, groups: usize) -> Result<(), String> {
 }
 
 /// `[width, rows]` -> margins `[outputs, rows]`, summed in the order of the trees.
-struct Walk(std::sync::Arc<Ensemble>);
+struct Evaluate(std::sync::Arc<Ensemble>);
 
-/// Rows of a block: their inputs and one tree stay in the first-level cache.
-const BLOCK: usize = 64;
-/// Rows that go down a tree together, so that one row's cache misses hide behind the others' work.
-const LANES: usize = 16;
-
-impl CustomOp1 for Walk {
+impl CustomOp1 for Evaluate {
     fn name(&self) -> &'static str {
-        "tree-walk"
+        "trees"
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (width, rows) = layout.shape().dims2()?;
+        let (_, rows) = layout.shape().dims2()?;
         let Some((start, end)) = layout.contiguous_offsets() else {
-            candle_core::bail!("the features of a tree walk must be contiguous");
+            candle_core::bail!("the features of trees must be contiguous");
         };
         let values = &storage.as_slice::<f32>()?[start..end];
         let ensemble = &self.0;
         let mut margins: Vec<f32> = ensemble.base.iter().flat_map(|base| std::iter::repeat_n(*base, rows)).collect();
-        let mut block = vec![0.0f32; BLOCK * width];
-        for first in (0..rows).step_by(BLOCK) {
-            let n = BLOCK.min(rows - first);
-            for feature in 0..width {
-                let column = &values[feature * rows + first..][..n];
-                column.iter().enumerate().for_each(|(row, value)| block[row * width + feature] = *value);
-            }
-            for tree in &ensemble.flat {
-                let out = &mut margins[tree.group * rows + first..][..n];
-                for (lanes, inputs) in out.chunks_mut(LANES).zip(block.chunks(LANES * width)) {
-                    tree.add(inputs, width, lanes);
-                }
-            }
-        }
+        ensemble.kernel.add(ensemble.width, rows, values, &mut margins);
         Ok((CpuStorage::F32(margins), Shape::from((ensemble.base.len(), rows))))
     }
-}
-
-/// A tree laid out for walking several rows at once: every walk takes `depth` steps, and a leaf is its own child.
-#[derive(Debug)]
-struct Flat {
-    nodes: Vec<FlatNode>,
-    depth: usize,
-    group: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct FlatNode {
-    /// The children: where a value that is not less goes, and where a lesser one goes.
-    children: [u32; 2],
-    /// The split's threshold, or the leaf's value.
-    value: f32,
-    /// The feature, and in the highest bit where a missing value goes.
-    feature: u32,
-}
-
-const DEFAULT_LEFT: u32 = 1 << 31;
-
-impl Flat {
-    fn new(tree: &Tree) -> Flat {
-        let flat = |(at, node): (usize, &Node)| match node.left {
-            LEAF => FlatNode { children: [at as u32; 2], value: node.value, feature: 0 },
-            left => FlatNode {
-                children: [node.right, left],
-                value: node.value,
-                feature: node.feature | if node.default_left { DEFAULT_LEFT } else { 0 },
-            },
-        };
-        Flat {
-            nodes: tree.nodes.iter().enumerate().map(flat).collect(),
-            depth: depth(tree),
-            group: tree.group as usize,
-        }
-    }
-
-    /// Adds the leaves of up to [`LANES`] rows, given row by row.
-    fn add(&self, inputs: &[f32], width: usize, out: &mut [f32]) {
-        let mut at = [0u32; LANES];
-        let at = &mut at[..out.len()];
-        for _ in 0..self.depth {
-            for (at, row) in at.iter_mut().zip(inputs.chunks_exact(width)) {
-                let node = &self.nodes[*at as usize];
-                let value = row[(node.feature & !DEFAULT_LEFT) as usize];
-                let left = (value < node.value) | (value.is_nan() & (node.feature >= DEFAULT_LEFT));
-                *at = node.children[usize::from(left)];
-            }
-        }
-        for (out, at) in out.iter_mut().zip(at.iter()) {
-            *out += self.nodes[*at as usize].value;
-        }
-    }
-}
-
-/// Splits on the longest way down.
-fn depth(tree: &Tree) -> usize {
-    let mut deepest = 0;
-    let mut open = vec![(0usize, 0usize)];
-    while let Some((at, depth)) = open.pop() {
-        let node = tree.nodes[at];
-        deepest = deepest.max(depth);
-        if node.left != LEAF {
-            open.extend([(node.left as usize, depth + 1), (node.right as usize, depth + 1)]);
-        }
-    }
-    deepest
 }
 
 #[cfg(test)]
@@ -239,62 +159,6 @@ mod tests {
         assert!(refuse(vec![split(2, 1.0, 1, 2), end(0.0), end(1.0)]).contains("feature 2"));
         assert!(refuse(vec![split(0, f32::NAN, 1, 2), end(0.0), end(1.0)]).contains("NaN"));
         assert!(refuse(vec![end(f32::INFINITY)]).contains("leaf 0"));
-    }
-
-    /// The walk as its definition says it, a row and a tree at a time.
-    fn plain(tree: &Tree, row: &[f32]) -> f32 {
-        let mut node = tree.nodes[0];
-        while node.left != LEAF {
-            let value = row[node.feature as usize];
-            let left = if value.is_nan() { node.default_left } else { value < node.value };
-            node = tree.nodes[if left { node.left } else { node.right } as usize];
-        }
-        node.value
-    }
-
-    /// A random tree of up to `splits` splits, over inputs that often equal a threshold.
-    fn random_tree(random: &mut impl FnMut() -> u32, width: u32, splits: u32) -> Tree {
-        let mut nodes = vec![end(0.5)];
-        for _ in 0..splits {
-            let leaves: Vec<usize> = (0..nodes.len()).filter(|i| nodes[*i].left == LEAF).collect();
-            let at = leaves[random() as usize % leaves.len()];
-            let next = nodes.len() as u32;
-            nodes[at] = Node {
-                feature: random() % width,
-                value: (random() % 8) as f32,
-                left: next,
-                right: next + 1,
-                default_left: random().is_multiple_of(2),
-            };
-            nodes.extend([end(random() as f32 / 1e9), end(-(random() as f32) / 1e9)]);
-        }
-        Tree { nodes, group: 0 }
-    }
-
-    #[test]
-    fn walking_together_is_walking_alone() {
-        let mut state = 0x9e37_79b9u32;
-        let mut random = move || {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            state >> 1
-        };
-        for splits in [0, 1, 2, 7, 63, 300] {
-            let (width, rows) = (5usize, 1 + random() as usize % 150);
-            let trees: Vec<Tree> = (0..20).map(|_| random_tree(&mut random, width as u32, splits)).collect();
-            let value = |r: u32| if r.is_multiple_of(9) { f32::NAN } else { (r % 17) as f32 / 2.0 };
-            let values: Vec<f32> = (0..width * rows).map(|_| value(random())).collect();
-            let together = Trees::new(trees.clone(), vec![0.25], width, Link::Identity)
-                .unwrap()
-                .score(&Features { rows, values: values.clone() })
-                .unwrap();
-            for row in 0..rows {
-                let inputs: Vec<f32> = (0..width).map(|f| values[f * rows + row]).collect();
-                let alone = trees.iter().fold(0.25f32, |sum, tree| sum + plain(tree, &inputs));
-                assert_eq!(together[0][row].to_bits(), alone.to_bits(), "{splits} splits, row {row}");
-            }
-        }
     }
 
     #[test]

@@ -40,7 +40,10 @@ fn f34_sixty_days_eight_workers_and_random_kills_give_the_serial_result() {
             kills += 1;
         }
         // A dead worker's session may hold its day a moment longer.
-        until("the rest", || scene.project.daymill(&["backfill", "tally", "--jobs", "8"]).code == 0 && hashes(&scene).len() == DAYS as usize);
+        until("the rest", || {
+            scene.project.daymill(&["backfill", "tally", "--jobs", "8"]).code == 0
+                && hashes(&scene).len() == DAYS as usize
+        });
         assert_eq!(hashes(&scene), expected);
         scene.project.daymill(&["ledger", "verify", "--rows", "tally"]).expect(0);
         eprintln!("{kills} kills of a backfill of {DAYS} days");
@@ -52,7 +55,8 @@ fn any_number_of_workers_and_any_order_give_the_same_table() {
     let mut expected: Option<Vec<String>> = None;
     for (jobs, order, threads) in [("1", "oldest", "1"), ("2", "newest", "2"), ("4", "oldest", "4")] {
         for scene in both(12) {
-            let arguments = ["backfill", "tally", "--jobs", jobs, "--order", order, "--threads", threads, "--output", "json"];
+            let arguments =
+                ["backfill", "tally", "--jobs", jobs, "--order", order, "--threads", threads, "--output", "json"];
             let told = scene.project.daymill(&arguments).expect(0).json();
             assert_eq!(told["intervals"].as_array().unwrap().len(), 12);
             let first = told["intervals"][0]["interval"].as_str().unwrap().to_owned();
@@ -72,7 +76,8 @@ fn one_bad_day_never_stops_the_others_and_only_it_is_left() {
         assert!(ended.stderr.contains("daymill retry"));
         assert_eq!(hashes(&scene).len(), 5);
         let plan = scene.project.daymill(&["plan", "tally", "--output", "json"]).expect(0).json();
-        let actions: Vec<_> = plan["intervals"].as_array().unwrap().iter().map(|i| i["action"].as_str().unwrap().to_owned()).collect();
+        let actions: Vec<_> =
+            plan["intervals"].as_array().unwrap().iter().map(|i| i["action"].as_str().unwrap().to_owned()).collect();
         assert_eq!(actions, ["keep", "keep", "run", "keep", "keep", "keep"]);
         scene.data(&date(2), 2);
         let again = scene.project.daymill(&["backfill", "tally", "--output", "json"]).expect(0).json();
@@ -106,8 +111,17 @@ fn an_interval_is_stale_for_a_reason_that_is_told() {
     for scene in both(3) {
         scene.project.daymill(&["backfill", "tally"]).expect(0);
         let reasons = |arguments: &[&str]| {
-            let plan = scene.project.daymill(&[&["plan", "tally", "--only", "stale", "--output", "json"], arguments].concat()).expect(0).json();
-            plan["intervals"].as_array().unwrap().iter().map(|i| format!("{} {}", i["action"].as_str().unwrap(), i["reason"].as_str().unwrap())).collect::<Vec<_>>()
+            let plan = scene
+                .project
+                .daymill(&[&["plan", "tally", "--only", "stale", "--output", "json"], arguments].concat())
+                .expect(0)
+                .json();
+            plan["intervals"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|i| format!("{} {}", i["action"].as_str().unwrap(), i["reason"].as_str().unwrap()))
+                .collect::<Vec<_>>()
         };
         assert_eq!(reasons(&[]), ["keep ", "keep ", "keep "]);
         scene.data(&date(1), 77);
@@ -122,7 +136,11 @@ fn an_interval_is_stale_for_a_reason_that_is_told() {
         scene.formula("v * 5.0");
         assert!(reasons(&[]).iter().all(|r| r == "replace SQL changed"), "{:?}", reasons(&[]));
         scene.project.daymill(&["backfill", "tally", "--only", "stale", "--yes"]).expect(0);
-        scene.project.edit("jobs/tally.toml", "timezone", "# a remark and a description change nothing\ndescription = \"x\"\ntimezone");
+        scene.project.edit(
+            "jobs/tally.toml",
+            "timezone",
+            "# a remark and a description change nothing\ndescription = \"x\"\ntimezone",
+        );
         assert_eq!(reasons(&[]), ["keep ", "keep ", "keep "]);
         scene.project.edit("jobs/tally.toml", "v = \"float\"", "v = \"float\"\n");
         assert_eq!(reasons(&[]), ["keep ", "keep ", "keep "]);
@@ -184,7 +202,10 @@ fn ranges_are_checked_before_anything_runs() {
     refused(&["--start", "2020-03-01T00:00:00Z", "--end", "2020-03-01T00:00:00Z"]);
     refused(&["--start", "2020-03-01T01:00:00Z", "--end", "2020-03-02T00:00:00Z"]);
     refused(&["--jobs", "0"]);
-    scene.project.daymill(&["backfill", "tally", "--start", "2020-03-01T00:00:00Z", "--end", "2020-03-03T00:00:00Z"]).expect(0);
+    scene
+        .project
+        .daymill(&["backfill", "tally", "--start", "2020-03-01T00:00:00Z", "--end", "2020-03-03T00:00:00Z"])
+        .expect(0);
     assert_eq!(hashes(&scene).len(), 2);
     // A changed zone would let rows stand twice.
     scene.project.edit("jobs/tally.toml", "\"UTC\"", "\"America/New_York\"");

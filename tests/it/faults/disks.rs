@@ -18,7 +18,9 @@ fn after(scene: &Scene, first: &str) -> Outcome {
 #[test]
 fn f42_a_small_disk_under_everything_that_is_written() {
     // The warehouse and the work folder lie on a file system of a few pages up to enough.
-    for kib in if full() { vec![64, 128, 192, 256, 320, 384, 512, 1024, 4096, 65536] } else { vec![64, 192, 320, 65536] } {
+    for kib in
+        if full() { vec![64, 128, 192, 256, 320, 384, 512, 1024, 4096, 65536] } else { vec![64, 192, 320, 65536] }
+    {
         let scene = Scene::sqlite();
         let (house, work) = (scene.project.path("house"), scene.project.path(".daymill"));
         let script = format!(
@@ -55,7 +57,9 @@ fn f43_a_disk_that_is_full_from_the_nth_write_on() {
         let scene = Scene::sqlite();
         let ended = failing_writes(&scene, "pwrite64,ftruncate,fallocate", "ENOSPC", n);
         assert!([0, 74].contains(&ended.code), "write {n}: exit {}\n{}", ended.code, ended.stderr);
-        scene.check(Some(&ended), if ended.code == 0 { Rows::New } else { Rows::Old }).unwrap_or_else(|e| panic!("write {n}: {e}"));
+        scene
+            .check(Some(&ended), if ended.code == 0 { Rows::New } else { Rows::Old })
+            .unwrap_or_else(|e| panic!("write {n}: {e}"));
         if ended.code == 0 {
             break;
         }
@@ -73,7 +77,9 @@ fn f44_an_fsync_that_fails_is_not_taken_for_done() {
         if n == 1 {
             assert_eq!(ended.code, 74, "no fsync was made");
         }
-        scene.check(Some(&ended), if ended.code == 0 { Rows::New } else { Rows::Either }).unwrap_or_else(|e| panic!("fsync {n}: {e}"));
+        scene
+            .check(Some(&ended), if ended.code == 0 { Rows::New } else { Rows::Either })
+            .unwrap_or_else(|e| panic!("fsync {n}: {e}"));
     }
 }
 

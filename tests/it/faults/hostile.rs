@@ -92,7 +92,8 @@ fn f53_damaged_safetensors_are_66_and_never_a_crash() {
     let good = std::fs::read(source.join("model.safetensors")).unwrap();
     assert!(bundle_with(folder.path(), "model.safetensors", &good).is_ok());
     let header = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
-    let with_header = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), &good[8 + header..]].concat();
+    let with_header =
+        |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), &good[8 + header..]].concat();
     let json = std::str::from_utf8(&good[8..8 + header]).unwrap();
     let first = json.split('"').nth(1).unwrap();
     let mut mutations: Vec<Vec<u8>> = (0..9).map(|n| good[..n].to_vec()).collect();
@@ -101,7 +102,15 @@ fn f53_damaged_safetensors_are_66_and_never_a_crash() {
     mutations.push([&good[..], &[0; 16]].concat());
     mutations.push(with_header(&json.replace("F32", "F64")));
     mutations.push(with_header(&json.replacen(first, "another_name", 1)));
-    mutations.push(with_header(&(0..100_000).fold("{".to_owned(), |t, i| t + &format!("\"t{i}\":{{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}},")).trim_end_matches(',').to_owned().add("}")));
+    mutations.push(with_header(
+        &(0..100_000)
+            .fold("{".to_owned(), |t, i| {
+                t + &format!("\"t{i}\":{{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}},")
+            })
+            .trim_end_matches(',')
+            .to_owned()
+            .add("}"),
+    ));
     // Two tensors of one name: the last would win.
     let twice = json.trim_end().trim_end_matches('}');
     mutations.push(with_header(&format!("{twice}}},{}", &json.trim_start()[1..])));
@@ -156,15 +165,27 @@ fn f57_no_value_that_is_not_a_number_becomes_a_score_unseen() {
         let bundle = Bundle::open(&folder).unwrap();
         let good = inputs(&folder);
         let clean = bundle.score(&good).unwrap();
-        let numbers = bundle.contract.features.iter().filter(|f| !matches!(f.kind, daymill::score::contract::Kind::Category { .. }));
+        let numbers = bundle
+            .contract
+            .features
+            .iter()
+            .filter(|f| !matches!(f.kind, daymill::score::contract::Kind::Category { .. }));
         for feature in numbers {
             let index = good.schema().index_of(&feature.name).unwrap();
             let column = cast(good.column(index), &DataType::Float64).unwrap();
             for bad in [None, Some(f64::NAN), Some(f64::INFINITY), Some(f64::NEG_INFINITY), Some(1e300)] {
-                let column: Float64Array = column.as_any().downcast_ref::<Float64Array>().unwrap().iter().enumerate().map(|(row, v)| if row == 0 { bad } else { v }).collect();
+                let column: Float64Array = column
+                    .as_any()
+                    .downcast_ref::<Float64Array>()
+                    .unwrap()
+                    .iter()
+                    .enumerate()
+                    .map(|(row, v)| if row == 0 { bad } else { v })
+                    .collect();
                 let mut columns: Vec<ArrayRef> = good.columns().to_vec();
                 columns[index] = Arc::new(column);
-                let fields: Vec<_> = good.schema().fields().iter().zip(&columns).map(|(f, c)| (f.name().clone(), c.clone())).collect();
+                let fields: Vec<_> =
+                    good.schema().fields().iter().zip(&columns).map(|(f, c)| (f.name().clone(), c.clone())).collect();
                 let batch = RecordBatch::try_from_iter(fields).unwrap();
                 let passes = matches!(bad, None) && feature.null == daymill::score::contract::Policy::Pass
                     || bad.is_some_and(f64::is_nan) && feature.nan == daymill::score::contract::Policy::Pass;
@@ -172,7 +193,12 @@ fn f57_no_value_that_is_not_a_number_becomes_a_score_unseen() {
                     Err(error) => assert_eq!(error.class.exit_code(), 65, "{} = {bad:?}: {error}", feature.name),
                     Ok(scores) => {
                         let seen = scores.counts.dropped + scores.counts.imputed;
-                        assert!(seen > 0 || passes, "model {version}: {} = {bad:?} became {} unseen", feature.name, scores.outputs[0][0]);
+                        assert!(
+                            seen > 0 || passes,
+                            "model {version}: {} = {bad:?} became {} unseen",
+                            feature.name,
+                            scores.outputs[0][0]
+                        );
                         let rows = scores.outputs[0].len();
                         let tail = clean.outputs[0].len() - 1;
                         assert_eq!(scores.outputs[0][rows - tail..], clean.outputs[0][1..], "other rows changed");
@@ -215,7 +241,9 @@ fn f68_names_that_are_sql_stay_names() {
         }
         scene.project.edit("jobs/tally.toml", "table = \"tally\"", &format!("table = '{table}'"));
         let column = r#"v'); DELETE FROM \"daymill\";--"#;
-        scene.project.write("sql/tally.sql", format!("SELECT id, name, v AS \"{}\" FROM ticks", column.replace("\\\"", "`")));
+        scene
+            .project
+            .write("sql/tally.sql", format!("SELECT id, name, v AS \"{}\" FROM ticks", column.replace("\\\"", "`")));
         for _ in 0..2 {
             scene.project.daymill(&["run", "tally", "--date", &date(0)]).expect(0);
         }
@@ -242,17 +270,28 @@ fn f71_a_secret_stands_in_no_output_and_on_no_command_line() {
     let scene = Scene::postgres();
     let url = Database::new().url;
     let clean = |what: &str, text: &str| assert!(!text.contains(SECRET), "{what}: {text}");
-    let loud = |project: Project| project.env("RUST_LOG", "trace").env("PGPASSWORD", SECRET).env("RUST_BACKTRACE", "full");
+    let loud =
+        |project: Project| project.env("RUST_LOG", "trace").env("PGPASSWORD", SECRET).env("RUST_BACKTRACE", "full");
     // Right and wrong servers, users, files and SQL, each with the secret in the configuration.
-    let wrong: [(&str, &str); 4] =
-        [("", ""), ("127.0.0.1", "127.0.0.2"), ("postgres@", "nobody@"), ("postgres://", "postgres:///?host=nowhere&x=")];
+    let wrong: [(&str, &str); 4] = [
+        ("", ""),
+        ("127.0.0.1", "127.0.0.2"),
+        ("postgres@", "nobody@"),
+        ("postgres://", "postgres:///?host=nowhere&x="),
+    ];
     for (from, to) in wrong {
         let mut scene = Scene::bare(None, 1);
         scene.project = loud(std::mem::replace(&mut scene.project, Project::empty()));
         let with = url.replacen("postgres@", &format!("postgres:{SECRET}@"), 1);
         let with = if from.is_empty() { with } else { with.replacen(from, to, 1) };
         scene.project.write("daymill.toml", format!("[connection.house]\nurl = \"${{env:PLANTED_URL}}\"\n[target.only]\nkind = \"postgres\"\nconnection = \"house\"\n"));
-        for arguments in [&["run", "tally", "--date", "2020-03-01"][..], &["check", "tally"], &["status"], &["ledger", "verify"], &["backfill", "tally"]] {
+        for arguments in [
+            &["run", "tally", "--date", "2020-03-01"][..],
+            &["check", "tally"],
+            &["status"],
+            &["ledger", "verify"],
+            &["backfill", "tally"],
+        ] {
             let ended = outcome(scene.project.command(arguments).env("PLANTED_URL", &with).output().unwrap());
             clean("stdout", &ended.stdout);
             clean("stderr", &ended.stderr);
@@ -263,10 +302,17 @@ fn f71_a_secret_stands_in_no_output_and_on_no_command_line() {
     }
     let child = scene.project.start("after-lock=sleep(800)", &RUN);
     until("the lock", || !scene.database.as_ref().unwrap().locks().is_empty());
-    clean("/proc/PID/cmdline", &String::from_utf8_lossy(&std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap()));
+    clean(
+        "/proc/PID/cmdline",
+        &String::from_utf8_lossy(&std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap()),
+    );
     let ended = finish(child).expect(0);
     scene.check(Some(&ended), Rows::New).unwrap();
-    let kept = scene.database.as_ref().unwrap().rows("SELECT body FROM daymill.events UNION ALL SELECT report FROM daymill.runs");
+    let kept = scene
+        .database
+        .as_ref()
+        .unwrap()
+        .rows("SELECT body FROM daymill.events UNION ALL SELECT report FROM daymill.runs");
     clean("the ledger", &kept.join("\n"));
 }
 
@@ -283,7 +329,10 @@ fn f73_escapes_and_line_ends_in_data_do_not_reach_the_terminal() {
 #[test]
 fn f74_a_ledger_that_was_edited_names_the_first_bad_record() {
     let damages: [(&str, &str); 6] = [
-        ("UPDATE LEDGER_events SET body = replace(body, '\"rows\":120', '\"rows\":121') WHERE n = 4", "record 4 is not what was written"),
+        (
+            "UPDATE LEDGER_events SET body = replace(body, '\"rows\":120', '\"rows\":121') WHERE n = 4",
+            "record 4 is not what was written",
+        ),
         ("DELETE FROM LEDGER_events WHERE n = 3", "record 3 is missing"),
         ("DELETE FROM LEDGER_events WHERE n > 4", "records after 4 are missing"),
         ("UPDATE LEDGER_intervals SET rows_published = 7", "the ledger says run"),
@@ -307,7 +356,11 @@ fn f74_a_ledger_that_was_edited_names_the_first_bad_record() {
     execute(&scene, "UPDATE LEDGER_chain SET n = 4, hash = (SELECT hash FROM LEDGER_events WHERE n = 4)");
     execute(&scene, "DELETE FROM LEDGER_intervals WHERE label = '2020-03-03'");
     scene.project.daymill(&["ledger", "verify"]).expect(0);
-    scene.project.daymill(&["ledger", "verify", "--head", &head]).expect(65).says("before the head written down elsewhere");
+    scene
+        .project
+        .daymill(&["ledger", "verify", "--head", &head])
+        .expect(65)
+        .says("before the head written down elsewhere");
     // Rows that were edited in the table itself.
     execute(&scene, "UPDATE main.tally SET value = value + 1 WHERE id = 5");
     scene.project.daymill(&["ledger", "verify", "--rows", "tally"]).expect(65).says("are not those that run");

@@ -46,7 +46,9 @@ fn at_every_call(make: fn() -> Scene) {
     let (mut n, mut survived) = (1 + random.below(step), 0);
     let mut scene = make();
     loop {
-        let inject = format!("inject=write,pwrite64,sendto,sendmsg,fsync,fdatasync,rename,renameat2,ftruncate:signal=SIGKILL:when={n}");
+        let inject = format!(
+            "inject=write,pwrite64,sendto,sendmsg,fsync,fdatasync,rename,renameat2,ftruncate:signal=SIGKILL:when={n}"
+        );
         let ended = scene.traced(&inject, &RUN);
         if ended.code == 0 {
             break;
@@ -110,7 +112,11 @@ fn f03_kills_at_random_times() {
         let ended = scene.project.daymill(&RUN);
         scene.check(Some(&ended), Rows::New).unwrap();
     }
-    eprintln!("{} kills, {hit} of a living run, 0 faults: with 95 % confidence at most {:.5} of kills do harm (3/n)", 2 * kills, 3.0 / hit as f64);
+    eprintln!(
+        "{} kills, {hit} of a living run, 0 faults: with 95 % confidence at most {:.5} of kills do harm (3/n)",
+        2 * kills,
+        3.0 / hit as f64
+    );
     assert!(hit * 2 > kills);
 }
 

@@ -10,6 +10,7 @@ mod proxy;
 mod races;
 mod sabotage;
 pub mod scene;
+mod surroundings;
 
 /// Whether the whole catalogue was asked for.
 pub fn full() -> bool {

@@ -55,9 +55,7 @@ fn f32_the_lock_of_a_killed_holder_is_free_within_two_seconds() {
         if let Some(database) = &scene.database {
             assert_eq!(ended.code, 137);
             let at = Instant::now();
-            until("the end of the dead session", || {
-                database.locks().is_empty()
-            });
+            until("the end of the dead session", || database.locks().is_empty());
             assert!(at.elapsed() < Duration::from_secs(2), "{:?}", at.elapsed());
             database.execute("DROP TRIGGER wait ON tally");
         }

@@ -181,7 +181,11 @@ impl Scene {
             Rows::Either => found == self.old || found == self.new,
         };
         if !fits {
-            return Err(format!("(a) {rows:?} rows should stand; there are {} rows: {:?} ...", found.len(), found.first()));
+            return Err(format!(
+                "(a) {rows:?} rows should stand; there are {} rows: {:?} ...",
+                found.len(),
+                found.first()
+            ));
         }
         if self.rows(NEIGHBOUR) != self.neighbour {
             return Err("(b) the rows of another day changed".into());
@@ -266,7 +270,8 @@ impl Server {
         std::fs::create_dir(&folder).unwrap();
         let server = Server { folder, port };
         assert!(Command::new("chown").arg("postgres").arg(&server.folder).status().is_ok());
-        server.tool("initdb", &["-D", "DATA", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        server
+            .tool("initdb", &["-D", "DATA", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
         server.up();
         server
     }
