@@ -3,6 +3,7 @@
 pub mod classify;
 pub mod decode;
 pub mod encode;
+mod nodelay;
 pub mod patience;
 
 use std::time::Duration;
@@ -58,6 +59,7 @@ pub async fn connect(dsn: &Dsn, application: &str) -> Result<PgConnection> {
                 .transient());
         }
     };
+    nodelay::set();
     // The server notices a dead client within a statement, so its locks go quickly. Some services forbid it.
     let _ = sqlx::query("SET client_connection_check_interval = '500ms'").execute(&mut connection).await;
     Ok(connection)

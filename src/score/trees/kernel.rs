@@ -2,7 +2,7 @@
 
 use super::Tree;
 #[cfg(target_arch = "x86_64")]
-use super::avx512;
+use super::{avx2, avx512};
 use super::binned::{self, BLOCK, Cuts, Lane, Program, Room};
 use super::walk::{Flat, walk};
 
@@ -30,7 +30,7 @@ impl Registers {
             if avx512::available() {
                 return Registers::Avx512;
             }
-            if is_x86_feature_detected!("avx2") {
+            if avx2::available() {
                 return Registers::Avx2;
             }
         }
@@ -40,7 +40,14 @@ impl Registers {
 
 impl Kernel {
     pub fn new(trees: &[Tree], width: usize) -> Kernel {
-        Kernel::with(trees, width, Registers::best())
+        let mut registers = Registers::best();
+        loop {
+            let kernel = Kernel::with(trees, width, registers);
+            if registers == Registers::Plain || kernel.proves_itself(trees, width) {
+                return kernel;
+            }
+            registers = if registers == Registers::Avx512 { Registers::Avx2 } else { Registers::Plain };
+        }
     }
 
     fn with(trees: &[Tree], width: usize, registers: Registers) -> Kernel {
@@ -53,6 +60,34 @@ impl Kernel {
         }
     }
 
+    /// Before a kernel is used it must agree with the walk to the last bit, on this processor, with this model's own
+    /// thresholds, the values beside them, and missing ones.
+    fn proves_itself(&self, trees: &[Tree], width: usize) -> bool {
+        const ROWS: usize = 48;
+        let cuts = match self {
+            Kernel::Bytes(program, _) => &program.cuts,
+            Kernel::Words(program, _) => &program.cuts,
+            Kernel::Walk(_) => return true,
+        };
+        let mut values = vec![f32::NAN; width * ROWS];
+        for (feature, cuts) in cuts.iter().enumerate().filter(|(_, cuts)| !cuts.all.is_empty()) {
+            for row in (0..ROWS).filter(|row| (row + feature) % 11 != 0) {
+                let cut = cuts.all[(row * 7919 + feature * 31) % cuts.all.len()];
+                values[feature * ROWS + row] = match (row + feature) % 3 {
+                    0 => cut,
+                    1 => cut.next_down(),
+                    _ => cut.next_up(),
+                };
+            }
+        }
+        let outputs = trees.iter().map(|tree| tree.group as usize + 1).max().unwrap_or(1);
+        let (mut found, mut expected) = (vec![0.0; outputs * ROWS], vec![0.0; outputs * ROWS]);
+        self.add(width, ROWS, &values, &mut found);
+        let flat: Vec<Flat> = trees.iter().map(Flat::new).collect();
+        walk(&flat, width, ROWS, &values, &mut expected);
+        found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits())
+    }
+
     /// Adds every tree's leaves to `margins`, `[outputs, rows]`; `values` are `[width, rows]`.
     pub fn add(&self, width: usize, rows: usize, values: &[f32], margins: &mut [f32]) {
         match self {
@@ -60,63 +95,46 @@ impl Kernel {
             Kernel::Bytes(program, registers) => match registers {
                 #[cfg(target_arch = "x86_64")]
                 Registers::Avx512 => blocks(
-                    program,
-                    rows,
-                    values,
-                    margins,
+                    (program, rows, values, margins),
                     // SAFETY: `available` has found the features that both functions are compiled for.
                     |cuts, values, columns| unsafe { avx512::bin_bytes(cuts, values, columns) },
                     // SAFETY: as above.
                     |program, room| unsafe { avx512::evaluate_bytes(program, room) },
                 ),
-                _ => portable(program, *registers, rows, values, margins),
+                #[cfg(target_arch = "x86_64")]
+                Registers::Avx2 => blocks(
+                    (program, rows, values, margins),
+                    // SAFETY: `available` has found the features that both functions are compiled for.
+                    |cuts, values, columns| unsafe { avx2::bin_bytes(cuts, values, columns) },
+                    // SAFETY: as above.
+                    |program, room| unsafe { avx2::evaluate_bytes(program, room) },
+                ),
+                _ => blocks((program, rows, values, margins), binned::bin_column, binned::evaluate),
             },
             Kernel::Words(program, registers) => match registers {
                 #[cfg(target_arch = "x86_64")]
                 Registers::Avx512 => blocks(
-                    program,
-                    rows,
-                    values,
-                    margins,
+                    (program, rows, values, margins),
                     binned::bin_column,
                     // SAFETY: `available` has found the features that the function is compiled for.
                     |program, room| unsafe { avx512::evaluate_words(program, room) },
                 ),
-                _ => portable(program, *registers, rows, values, margins),
+                #[cfg(target_arch = "x86_64")]
+                Registers::Avx2 => blocks(
+                    (program, rows, values, margins),
+                    binned::bin_column,
+                    // SAFETY: `available` has found the features that the function is compiled for.
+                    |program, room| unsafe { avx2::evaluate_words(program, room) },
+                ),
+                _ => blocks((program, rows, values, margins), binned::bin_column, binned::evaluate),
             },
         }
     }
 }
 
-fn portable<L: Lane>(program: &Program<L>, registers: Registers, rows: usize, values: &[f32], margins: &mut [f32]) {
-    match registers {
-        #[cfg(target_arch = "x86_64")]
-        Registers::Avx2 => blocks(
-            program,
-            rows,
-            values,
-            margins,
-            binned::bin_column,
-            // SAFETY: `best` has found AVX2.
-            |program, room| unsafe { evaluate_avx2(program, room) },
-        ),
-        _ => blocks(program, rows, values, margins, binned::bin_column, binned::evaluate),
-    }
-}
-
-/// The portable evaluation, compiled for AVX2.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
-fn evaluate_avx2<L: Lane>(program: &Program<L>, room: &mut Room<L>) {
-    binned::evaluate(program, room);
-}
-
 /// Block by block: bin the columns, evaluate, add to the margins.
 fn blocks<L: Lane>(
-    program: &Program<L>,
-    rows: usize,
-    values: &[f32],
-    margins: &mut [f32],
+    (program, rows, values, margins): (&Program<L>, usize, &[f32], &mut [f32]),
     bin: impl Fn(&Cuts, &[f32], &mut [L]),
     evaluate: impl Fn(&Program<L>, &mut Room<L>),
 ) {
@@ -240,6 +258,7 @@ mod tests {
                     Kernel::Walk(..) => "walk",
                 };
                 assert_eq!(found, kind, "{splits} splits");
+                assert!(kernel.proves_itself(std::slice::from_ref(&tree), width), "{registers:?}");
                 let mut margins = vec![0.0; rows];
                 kernel.add(width, rows, &values, &mut margins);
                 assert_eq!(margins, expected, "{splits} splits, {registers:?}");

@@ -1,6 +1,8 @@
 //! Tree ensembles: one form to which every importer lowers, checked once, and a Candle operation that walks it.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod binned;
 mod kernel;
