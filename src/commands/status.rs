@@ -190,6 +190,9 @@ fn urgency(standing: &Standing) -> u8 {
     }
 }
 
+/// A year and a month, and how its days stand.
+type Month<'a> = ((i32, u32), Vec<(u32, &'a Standing)>);
+
 /// One line a month; months in which nothing was ever published are drawn together.
 fn calendar(found: &[Surveyed], terminal: bool) -> Vec<String> {
     let mut days: BTreeMap<NaiveDate, &Standing> = BTreeMap::new();
@@ -199,7 +202,7 @@ fn calendar(found: &[Surveyed], terminal: bool) -> Vec<String> {
             *day = &s.standing;
         }
     }
-    let mut months: Vec<((i32, u32), Vec<(u32, &Standing)>)> = Vec::new();
+    let mut months: Vec<Month<'_>> = Vec::new();
     for (date, standing) in days {
         let month = (date.year(), date.month());
         match months.last_mut().filter(|(last, _)| *last == month) {

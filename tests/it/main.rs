@@ -1,6 +1,6 @@
 //! The one integration-test binary. Tests drive the real program on real components: files, SQLite, and a Postgres
 //! that scripts/with-postgres.sh starts. Without that server the Postgres tests fail; they never pass silently.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_macros)]
 
 mod bad_input;
 mod calendar;

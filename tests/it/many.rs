@@ -32,11 +32,8 @@ fn each_day_can_be_scored_by_the_model_that_was_champion_then() {
     let models: Vec<_> =
         told["intervals"].as_array().unwrap().iter().map(|i| i["model"].as_str().unwrap().to_owned()).collect();
     // A day ends at 04:00 UTC of the next; version 2 was promoted on June 8, version 3 on June 15.
-    let expected = ["flight_delay@1"]
-        .repeat(1)
-        .into_iter()
-        .chain(["flight_delay@2"].repeat(7))
-        .chain(["flight_delay@3"].repeat(3));
+    let expected =
+        ["flight_delay@1"].into_iter().chain(["flight_delay@2"].repeat(7)).chain(["flight_delay@3"].repeat(3));
     assert_eq!(models, expected.collect::<Vec<_>>());
     // Judged by today's champion the older days are stale; judged by their own they are not.
     let actions = |model: &[&str]| {

@@ -1,10 +1,10 @@
 //! Which way trees are evaluated: binned in the widest registers that the processor has, or walked.
 
 use super::Tree;
-#[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512};
 use super::binned::{self, BLOCK, Cuts, Lane, Program, Room};
 use super::walk::{Flat, walk};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
 
 #[derive(Debug)]
 pub enum Kernel {

@@ -187,7 +187,7 @@ fn f57_no_value_that_is_not_a_number_becomes_a_score_unseen() {
                 let fields: Vec<_> =
                     good.schema().fields().iter().zip(&columns).map(|(f, c)| (f.name().clone(), c.clone())).collect();
                 let batch = RecordBatch::try_from_iter(fields).unwrap();
-                let passes = matches!(bad, None) && feature.null == daymill::score::contract::Policy::Pass
+                let passes = bad.is_none() && feature.null == daymill::score::contract::Policy::Pass
                     || bad.is_some_and(f64::is_nan) && feature.nan == daymill::score::contract::Policy::Pass;
                 match bundle.score(&batch) {
                     Err(error) => assert_eq!(error.class.exit_code(), 65, "{} = {bad:?}: {error}", feature.name),
@@ -284,7 +284,7 @@ fn f71_a_secret_stands_in_no_output_and_on_no_command_line() {
         scene.project = loud(std::mem::replace(&mut scene.project, Project::empty()));
         let with = url.replacen("postgres@", &format!("postgres:{SECRET}@"), 1);
         let with = if from.is_empty() { with } else { with.replacen(from, to, 1) };
-        scene.project.write("daymill.toml", format!("[connection.house]\nurl = \"${{env:PLANTED_URL}}\"\n[target.only]\nkind = \"postgres\"\nconnection = \"house\"\n"));
+        scene.project.write("daymill.toml", "[connection.house]\nurl = \"${env:PLANTED_URL}\"\n[target.only]\nkind = \"postgres\"\nconnection = \"house\"\n");
         for arguments in [
             &["run", "tally", "--date", "2020-03-01"][..],
             &["check", "tally"],
