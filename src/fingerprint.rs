@@ -54,6 +54,8 @@ pub enum Reason {
     Input {
         names: Vec<String>,
     },
+    /// The rows were published before their interval had ended.
+    Partial,
     /// The ledger was older than fingerprints when the rows were published.
     Unknown,
 }
@@ -73,6 +75,7 @@ impl fmt::Display for Reason {
                 let more = if names.len() > 2 { format!(" and {} more", names.len() - 2) } else { String::new() };
                 write!(f, "input changed: {}{more}", names[..names.len().min(2)].join(", "))
             }
+            Reason::Partial => write!(f, "published before it had ended"),
             Reason::Unknown => write!(f, "published by an older Daymill"),
         }
     }

@@ -83,6 +83,7 @@ impl Only {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub published: bool,
+    pub published_at: Option<DateTime<Utc>>,
     /// How the newest attempt ended.
     pub state: String,
     pub error: Option<String>,
@@ -92,9 +93,14 @@ pub struct Known {
 
 /// How an interval stands; `known` is nothing when the ledger has never heard of it.
 pub fn standing(interval: &Interval, known: Option<Known>, now: DateTime<Utc>) -> Standing {
-    let Some(known) = known else {
-        return if interval.end > now { Standing::Future } else { Standing::Missing };
-    };
+    let running = known.as_ref().is_some_and(|known| known.state == "running");
+    if interval.end > now && !running {
+        return Standing::Future;
+    }
+    let Some(mut known) = known else { return Standing::Missing };
+    if known.published_at.is_some_and(|at| at < interval.end) {
+        known.late.push(Reason::Partial);
+    }
     match known.state.as_str() {
         "running" => Standing::Running,
         "failed" | "interrupted" | "fenced" | "abandoned" => {
@@ -104,6 +110,7 @@ pub fn standing(interval: &Interval, known: Option<Known>, now: DateTime<Utc>) -
             });
             Standing::Failed { error }
         }
+        "skipped" if !known.published && !known.late.is_empty() => Standing::Late { reasons: known.late },
         "skipped" if !known.published => Standing::Skipped,
         _ if !known.published => Standing::Missing,
         _ if !known.stale.is_empty() => {

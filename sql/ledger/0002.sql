@@ -4,7 +4,9 @@ ALTER TABLE {intervals} ADD COLUMN fingerprint TEXT;
 ALTER TABLE {intervals} ADD COLUMN inputs TEXT;
 ALTER TABLE {intervals} ADD COLUMN millis BIGINT;
 ALTER TABLE {intervals} ADD COLUMN rows_read BIGINT;
-ALTER TABLE {tables} ADD COLUMN columns TEXT;
+-- Where its rows are, and their columns in the order in which they were hashed.
+ALTER TABLE {intervals} ADD COLUMN table_name TEXT;
+ALTER TABLE {intervals} ADD COLUMN columns TEXT;
 
 -- A backfill as it was resolved; a retry replays exactly this.
 CREATE TABLE {batches} (
@@ -29,6 +31,8 @@ CREATE INDEX {events_index} ON {events} (job, n);
 CREATE TABLE {chain} (
     id BIGINT PRIMARY KEY,
     n BIGINT NOT NULL,
-    hash TEXT NOT NULL
+    hash TEXT NOT NULL,
+    -- The schema of the published tables: one ledger speaks of one.
+    home TEXT
 );
-INSERT INTO {chain} VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
+INSERT INTO {chain} (id, n, hash) VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');

@@ -38,6 +38,8 @@ pub enum Event {
         why: String,
     },
     Finished(Box<Finished>),
+    /// A worker has nothing left to do.
+    Left,
 }
 
 /// How one interval ended.
@@ -55,12 +57,23 @@ pub fn run(base: &Context, tasks: &[Task], jobs: usize, mut on: impl FnMut(Event
     let (next, gone) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let (sender, events) = mpsc::channel();
-        for worker in 0..jobs.clamp(1, tasks.len().max(1)) {
-            let (sender, next, gone) = (sender.clone(), &next, &gone);
+        let start = |worker: usize, sender: mpsc::Sender<Event>| {
+            let (next, gone) = (&next, &gone);
             scope.spawn(move || work(base, tasks, worker, (next, gone), &sender));
+        };
+        start(0, sender.clone());
+        // The first interval may make the table, for whose making the others would wait inside their transactions.
+        let mut waiting = Some(sender);
+        for event in events {
+            match (&event, waiting.take()) {
+                (Event::Finished(_), Some(sender)) => {
+                    (1..jobs.clamp(1, tasks.len().max(1))).for_each(|worker| start(worker, sender.clone()));
+                }
+                (Event::Left, _) => {}
+                (_, sender) => waiting = sender,
+            }
+            on(event);
         }
-        drop(sender);
-        events.into_iter().for_each(&mut on);
     });
 }
 
@@ -95,6 +108,7 @@ fn work(
         report.close(&result);
         let _ = events.send(Event::Finished(Box::new(Finished { worker, index, report, result })));
     }
+    let _ = events.send(Event::Left);
     // Sessions end before the runtime that they live on.
     if let Ok(runtime) = runtime {
         runtime.block_on(async {

@@ -19,6 +19,8 @@ use crate::pipeline::Context;
 use crate::schedule::{ByBounds, Estimate, Known, Only, Standing, estimate, standing};
 use crate::score::shelf;
 
+/// Sources that cannot be looked at are told, but not each of a year's.
+const MOST_WARNINGS: usize = 5;
 /// The version of a plan file's form.
 const SCHEMA_VERSION: u32 = 1;
 
@@ -161,7 +163,7 @@ pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>
         let row = known.remove(&(interval.start, interval.end));
         let rows = row.as_ref().and_then(|row| row.published.as_ref()).map(|p| p.rows);
         let known = match row {
-            Some(row) => Some(compare(context, look, &interval, &model, &mut sessions, row).await?),
+            Some(row) => Some(compare(context, look, &interval, &model, (&mut sessions, &mut survey.warnings), row).await?),
             None => None,
         };
         let published = known.as_ref().is_some_and(|k| k.published);
@@ -188,21 +190,25 @@ async fn compare(
     look: &Look<'_>,
     interval: &Interval,
     model: &Result<Option<(String, String)>>,
-    sessions: &mut extract::Sessions,
+    (sessions, warnings): (&mut extract::Sessions, &mut Vec<String>),
     row: IntervalRow,
 ) -> Result<Known> {
     let Context { project, job, shared, .. } = context;
     let mut known =
         Known { published: row.published.is_some(), state: row.state, error: row.error, ..Known::default() };
-    let Some(published) = row.published else { return Ok(known) };
-    let Ok(before) = serde_json::from_str::<Fingerprint>(&published.fingerprint) else {
-        known.stale.push(Reason::Unknown);
+    known.published_at = row.published.as_ref().and_then(|published| published.at.parse().ok());
+    let Ok(before) = serde_json::from_str::<Fingerprint>(&row.fingerprint) else {
+        known.stale.extend(known.published.then_some(Reason::Unknown));
         return Ok(known);
     };
-    let recorded: Vec<Source> = serde_json::from_str(&published.inputs).unwrap_or_default();
-    // A source that cannot be listed now is told by the run that would need it.
-    let sources = now::sources(project, job, interval, &recorded, (&shared.cache, sessions, look.deep)).await;
-    known.late.extend(sources.ok().and_then(|sources| changed(&recorded, &sources)));
+    let recorded: Vec<Source> = serde_json::from_str(&row.inputs).unwrap_or_default();
+    match now::sources(project, job, interval, &recorded, (&shared.cache, sessions, look.deep)).await {
+        Ok(sources) => known.late.extend(changed(&recorded, &sources)),
+        // A database that is away would be away for every interval.
+        Err(error) if look.deep && error.class != Class::Input => return Err(error),
+        Err(error) if warnings.len() < MOST_WARNINGS => warnings.push(format!("{}: {}", interval.label(), error.message)),
+        Err(_) => {}
+    }
     let identity = match model {
         Ok(model) => model.as_ref().map(|(_, identity)| identity.clone()),
         Err(_) => before.model.clone(),
@@ -228,7 +234,7 @@ impl Models {
         let root = &context.project.root;
         match (choice, reference.rsplit_once('@')) {
             (Choice::AsOf, Some((folder, alias))) if alias.parse::<i64>().is_err() => {
-                let version = shelf::promoted(&root.join(folder), alias, Some(interval.end))?;
+                let version = shelf::promoted(&root.join(folder), alias, interval.end)?;
                 let opened =
                     self.by_version.entry(version).or_insert_with(|| open(context, &format!("{folder}@{version}")));
                 opened.clone().map(Some)

@@ -70,27 +70,26 @@ pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
     let (batches, runs) = super::runtime()?.block_on(async {
         let Some(mut db) = ledger::open_to_read(&project, &target).await? else { return Ok((Vec::new(), Vec::new())) };
         let batches = batch::find(&mut db, &args.run).await?;
-        let wanted = history::Wanted { prefix: Some(&args.run), limit: 2, ..history::Wanted::default() };
-        let runs = history::runs(&mut db, &project, &target, wanted).await?;
+        let wanted = history::Wanted { prefix: Some(&args.run), limit: 10_000, ..history::Wanted::default() };
+        let mut runs = history::runs(&mut db, &project, &target, wanted).await?;
+        // The ids of a backfill and of its runs begin alike: those of its runs do not count beside its own.
+        if let [(id, _)] = batches.as_slice() {
+            runs.retain(|run| run.batch.as_deref() != Some(id));
+        }
+        let mut plans = batches;
+        if let ([], [run]) = (plans.as_slice(), runs.as_slice())
+            && let Some(id) = &run.batch
+        {
+            plans = batch::find(&mut db, id).await?;
+        }
         db.close().await;
-        Ok::<_, Error>((batches, runs))
+        Ok::<_, Error>((plans, runs))
     })?;
     let mut written = match (batches.as_slice(), runs.as_slice()) {
         ([(_, text)], []) => plan::parse(text.as_bytes())?,
-        ([], [run]) => {
-            let context = context(global, &run.job, Some(&target))?;
-            let time = |text: &str| {
-                text.parse().map_err(|e| Error::config(format!("the ledger holds the time {text:?}")).cause(e))
-            };
-            let interval = Interval {
-                start: time(&run.start)?,
-                end: time(&run.end)?,
-                zone: context.job.zone,
-                grain: context.job.grain,
-            };
-            let look = Look { choice: &Choice::Job, deep: false, now: Utc::now() };
-            runtime_plan(&context, vec![interval], &look, &[Takes::All])?.0
-        }
+        // One interval of a backfill: with the model that the backfill had pinned for it.
+        ([(_, text)], [run]) => one_of(plan::parse(text.as_bytes())?, run),
+        ([], [run]) => alone(global, run, &target)?,
         ([], []) => {
             return Err(Error::usage(format!("the ledger has no run and no backfill {:?}", args.run))
                 .hint("list them with: daymill runs"));
@@ -100,14 +99,42 @@ pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
                 .hint("give more of its id"));
         }
     };
+    let whole = runs.is_empty();
     let context = context(global, &written.job, Some(&target))?;
-    if let ([(id, _)], false) = (batches.as_slice(), args.all) {
+    if let ([(id, _)], true, false) = (batches.as_slice(), whole, args.all) {
         leave_done(&context, id, &mut written)?;
     }
     if global.output == Output::Human {
         output::note(&describe(&written, args.jobs));
     }
     run(global, &context, &written, args.jobs, "retry")
+}
+
+/// The part of a backfill's plan that one of its runs was.
+fn one_of(mut plan: Plan, run: &history::RunRow) -> Plan {
+    plan.intervals.retain(|item| interval::instant(item.start) == run.start && interval::instant(item.end) == run.end);
+    for item in &mut plan.intervals {
+        item.action = if item.action == Action::Keep { Action::Replace } else { item.action };
+    }
+    plan
+}
+
+/// The interval of a run on its own.
+fn alone(global: &Global, run: &history::RunRow, target: &str) -> Result<Plan> {
+    let context = context(global, &run.job, Some(target))?;
+    let time =
+        |text: &str| text.parse().map_err(|e| Error::config(format!("the ledger holds the time {text:?}")).cause(e));
+    let (zone, grain) = (context.job.zone, context.job.grain);
+    let interval = Interval { start: time(&run.start)?, end: time(&run.end)?, zone, grain };
+    let look = Look { choice: &Choice::Job, deep: false, now: Utc::now() };
+    let (plan, _) = runtime_plan(&context, vec![interval], &look, &[Takes::All])?;
+    let now = plan.intervals.first().and_then(|item| item.model.as_deref()).and_then(|m| m.rsplit('/').next());
+    if let (Some(before), Some(now)) = (&run.model, now)
+        && before != now
+    {
+        output::warn(&format!("the run scored with {before}; the job now names {now}, which scores this time"));
+    }
+    Ok(plan)
 }
 
 /// Of a backfill that ran before, only what has not succeeded since it began is left.
@@ -120,8 +147,7 @@ fn leave_done(context: &Context, id: &str, written: &mut Plan) -> Result<()> {
         db.close().await;
         // Run ids and backfill ids are made of the time, so one that is later is greater.
         let since = |row: &history::IntervalRow| {
-            row.state == "skipped"
-                || (row.state == "succeeded" && row.published.as_ref().is_some_and(|p| p.run_id.as_str() > id))
+            matches!(row.state.as_str(), "succeeded" | "skipped") && row.attempt.as_str() > id
         };
         Ok::<_, Error>(rows.iter().filter(|row| since(row)).map(|row| (row.start, row.end)).collect::<Vec<_>>())
     })?;

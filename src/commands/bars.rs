@@ -47,7 +47,7 @@ impl Bars {
                 bar.set_style(live(progress.clone()));
                 bar.set_message(self.labels[*index].clone());
             }
-            (Event::Started { .. }, None) => {}
+            (Event::Started { .. }, None) | (Event::Left, _) => {}
             (Event::Retried { index, why }, _) => self.say(|| output::warn(&format!("{}: {why}", self.labels[*index]))),
             (Event::Finished(end), _) => {
                 self.done += 1;

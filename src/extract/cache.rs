@@ -21,6 +21,8 @@ pub struct Known {
     pub stamp: Stamp,
     pub sha256: String,
     pub rows: u64,
+    /// Bytes of all columns when they are decompressed.
+    pub decoded: u64,
     pub columns: Described,
 }
 

@@ -142,8 +142,9 @@ pub fn scan(
 ) -> Result<Scan> {
     let mut inputs = Vec::with_capacity(listing.files.len());
     let mut frames = Vec::new();
-    for path in &listing.files {
-        let known = cache.file(path)?;
+    let known = listing.files.iter().map(|path| cache.file(path)).collect::<Result<Vec<_>>>()?;
+    let decoded: u64 = known.iter().map(|known| known.decoded).sum();
+    for (path, known) in listing.files.iter().zip(known) {
         let partition = hive(root, path, spec);
         let found = with_partition(known.columns.clone(), &partition);
         let wanted = agree(spec, &path.display().to_string(), &found)?;
@@ -158,7 +159,8 @@ pub fn scan(
             rows_digest: None,
             file: Some(known.stamp.clone()),
         });
-        frames.push(one(&known, (&spec.name, &wanted), &partition, cache)?);
+        let small = known.stamp.bytes() <= small::LIMIT && decoded <= small::TABLE_LIMIT;
+        frames.push(one((&known, small), (&spec.name, &wanted), &partition, cache)?);
     }
     if frames.is_empty() {
         return Err(Error::input(format!("table {}: there is no file to read", spec.name)));
@@ -200,7 +202,7 @@ fn with_partition(mut columns: Described, partition: &[(String, String, ColumnTy
 
 /// The wanted columns of one file: a small one decoded here and now, a large one scanned by the engine.
 fn one(
-    known: &Known,
+    (known, small): (&Known, bool),
     (table, wanted): (&str, &[(String, ColumnType)]),
     partition: &[(String, String, ColumnType)],
     cache: &Cache,
@@ -208,7 +210,7 @@ fn one(
     let path = known.stamp.path();
     let folder = |name: &str| partition.iter().find(|(key, ..)| key == name);
     let own: Vec<_> = wanted.iter().filter(|(name, _)| folder(name).is_none()).cloned().collect();
-    let frame = match known.stamp.bytes() <= small::LIMIT {
+    let frame = match small {
         true => cache.frame(table, known, || small::decode(path, known, &own))?.lazy(),
         false => large(path)?.select(
             own.iter().map(|(name, kind)| col(name.as_str()).strict_cast(canonical(*kind))).collect::<Vec<_>>(),
@@ -321,6 +323,7 @@ pub fn know(path: &Path) -> Result<Known> {
     Ok(Known {
         columns: columns(path, &footer)?,
         rows: footer.file_metadata().num_rows().max(0) as u64,
+        decoded: footer.row_groups().iter().map(|group| group.total_byte_size().max(0) as u64).sum(),
         sha256: crate::digest::file_hex(path)?,
         stamp,
     })

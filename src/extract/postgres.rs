@@ -75,7 +75,8 @@ pub async fn read<'a>(
     }
     // A session that failed is dropped; one that did not can read the next interval.
     if origin.cache.keeps() {
-        sqlx::query("COMMIT").execute(&mut connection).await.map_err(|e| classify::error(&e))?;
+        let commit = sqlx::query("COMMIT").execute(&mut connection);
+        backend.answered(commit).await.map_err(|e| classify::error(&e))?;
         sessions.insert(origin.name.to_owned(), (connection, backend));
     } else {
         let _ = connection.close().await;
@@ -90,23 +91,19 @@ async fn session(
     interval: &Interval,
 ) -> Result<(PgConnection, Backend)> {
     if let Some(mut kept) = sessions.remove(origin.name)
-        && begin_snapshot(&mut kept.0).await.is_ok()
+        && kept.1.clone().answered(begin_snapshot(&mut kept.0)).await.is_ok()
     {
         return Ok(kept);
     }
     let application = format!("daymill/{}/{}/extract", job.name, interval.label());
     let mut connection = crate::postgres::connect(origin.dsn, &application).await?;
     let backend = Backend::of(&mut connection, origin.dsn).await?;
-    begin_snapshot(&mut connection).await?;
+    begin_snapshot(&mut connection).await.map_err(|e| classify::error(&e))?;
     Ok((connection, backend))
 }
 
-async fn begin_snapshot(connection: &mut PgConnection) -> Result<()> {
-    sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        .execute(connection)
-        .await
-        .map_err(|e| classify::error(&e))?;
-    Ok(())
+async fn begin_snapshot(connection: &mut PgConnection) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(connection).await.map(|_| ())
 }
 
 /// The columns that a query gives, without running it: name, family (when there is one) and type.
@@ -194,7 +191,7 @@ async fn pump(
             Err(_) => {
                 progress.check()?;
                 if heard.elapsed() > SILENCE {
-                    if !backend.at_work().await {
+                    if backend.at_work().await != Some(true) {
                         let text = "the server fell silent in the middle of a table, and is not at work on it";
                         return Err(Error::new(Class::Unavailable, text).transient());
                     }

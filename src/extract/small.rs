@@ -20,6 +20,8 @@ use crate::project::job::ColumnType;
 
 /// A file larger than this is scanned by the engine, so that only the needed rows and columns are read.
 pub const LIMIT: u64 = 16 << 20;
+/// ... and so is every file of a table whose files decode to more than this together: memory must not follow the day.
+pub const TABLE_LIMIT: u64 = 256 << 20;
 const BATCH_ROWS: usize = 1 << 16;
 
 /// The named columns of a file as their canonical types.

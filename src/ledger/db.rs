@@ -48,6 +48,14 @@ impl Db {
         matches!(self, Db::Postgres { .. })
     }
 
+    /// Where tables are published; SQLite has one place.
+    pub fn schema(&self) -> Option<String> {
+        match self {
+            Db::Postgres { schema, .. } => Some(schema.name().to_owned()),
+            Db::Sqlite(_) => None,
+        }
+    }
+
     /// The quoted name of a table of the ledger.
     pub fn ledger_table(&self, name: &str) -> String {
         match self {

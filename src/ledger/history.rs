@@ -107,7 +107,12 @@ pub struct IntervalRow {
     pub published: Option<Published>,
     /// How the newest attempt ended: `succeeded`, `skipped`, `failed`, `interrupted`, `fenced`, `running`, `abandoned`.
     pub state: String,
+    /// The newest attempt.
+    pub attempt: String,
     pub error: Option<String>,
+    /// Of the last run that looked at the sources, as JSON; empty when the ledger was older than fingerprints.
+    pub fingerprint: String,
+    pub inputs: String,
 }
 
 #[derive(Clone, Debug)]
@@ -118,9 +123,9 @@ pub struct Published {
     pub content_hash: String,
     pub at: String,
     pub millis: u64,
-    /// As JSON; empty when the ledger was older than fingerprints.
-    pub fingerprint: String,
-    pub inputs: String,
+    pub table: String,
+    /// As JSON.
+    pub columns: String,
 }
 
 /// Every interval of a job that the ledger knows, in order.
@@ -129,7 +134,7 @@ pub async fn intervals(db: &mut Db, project: &Project, target: &str, job: &str) 
         .fetch(
             "SELECT i.interval_start, i.interval_end, i.label, i.run_id, CAST(i.rows_published AS TEXT), i.content_hash, \
              i.published_at, CAST(i.millis AS TEXT), i.fingerprint, i.inputs, CAST(i.rows_read AS TEXT), r.state, \
-             CASE WHEN r.state IN ('failed', 'interrupted', 'fenced') THEN r.report END \
+             CASE WHEN r.state IN ('failed', 'interrupted', 'fenced') THEN r.report END, r.run_id, i.table_name, i.columns \
              FROM {intervals} i LEFT JOIN {runs} r ON r.job = i.job AND r.interval_start = i.interval_start \
              AND r.interval_end = i.interval_end AND r.generation = i.generation \
              WHERE i.job = $1 ORDER BY i.interval_start",
@@ -166,10 +171,13 @@ pub async fn intervals(db: &mut Db, project: &Project, target: &str, job: &str) 
                 content_hash: text(5),
                 at: text(6),
                 millis: number(7),
-                fingerprint: text(8),
-                inputs: text(9),
+                table: text(14),
+                columns: text(15),
             }),
             state,
+            attempt: text(13),
+            fingerprint: text(8),
+            inputs: text(9),
             error: report.and_then(|r| Some(r["error"].as_str()?.to_owned())),
         });
     }

@@ -30,6 +30,7 @@ const MIGRATIONS: [&str; 2] = [include_str!("../../sql/ledger/0001.sql"), includ
 pub async fn open(project: &Project, target: &str, application: &str) -> Result<Db> {
     let mut db = connect(project, target, application, true).await?;
     migrate(&mut db).await?;
+    own(&mut db, target).await?;
     Ok(db)
 }
 
@@ -52,7 +53,9 @@ pub async fn open_to_read(project: &Project, target: &str) -> Result<Option<Db>>
             if db.is_postgres() {
                 db.script("SET default_transaction_read_only = on").await?;
             }
-            Ok(Some(db))
+            let home = home(&mut db).await?;
+            // A ledger that speaks of another schema says nothing about this target.
+            Ok(Some(db).filter(|db| home.is_none() || home == db.schema()))
         }
     }
 }
@@ -82,6 +85,27 @@ pub async fn connect(project: &Project, target: &str, application: &str, create:
             Ok(Db::Sqlite(
                 connection.map_err(|e| db::sqlite_error(&e).context(format!("cannot open {}", path.display())))?,
             ))
+        }
+    }
+}
+
+async fn home(db: &mut Db) -> Result<Option<String>> {
+    let rows = db.fetch("SELECT home FROM {chain}", &[]).await?;
+    Ok(rows.into_iter().next().and_then(|mut row| row[0].take()))
+}
+
+/// One ledger speaks of the tables of one schema: two targets in one database would take each other's days for done.
+async fn own(db: &mut Db, target: &str) -> Result<()> {
+    let Some(schema) = db.schema() else { return Ok(()) };
+    match home(db).await? {
+        Some(home) if home == schema => Ok(()),
+        Some(home) => Err(Error::config(format!(
+            "the ledger in this database speaks of the schema {home}, and target {target} publishes to {schema}"
+        ))
+        .hint("give each target a database of its own")),
+        None => {
+            db.execute("UPDATE {chain} SET home = $1 WHERE home IS NULL", &[schema.into()]).await?;
+            Ok(())
         }
     }
 }

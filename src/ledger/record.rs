@@ -35,6 +35,9 @@ pub struct End<'a> {
     /// What was read, as JSON.
     pub inputs: String,
     pub millis: u64,
+    /// Where the rows went, and their columns as JSON.
+    pub table: String,
+    pub columns: String,
 }
 
 impl Start<'_> {
@@ -121,12 +124,15 @@ async fn begin(db: &mut Db, start: &Start<'_>) -> Result<i64> {
 async fn refuse_overlap(db: &mut Db, start: &Start<'_>, interval: &[Value; 3]) -> Result<()> {
     let other = db
         .fetch(
-            "SELECT label FROM {intervals} WHERE job = $1 AND run_id IS NOT NULL AND interval_start < $3 AND interval_end > $2 \
-             AND NOT (interval_start = $2 AND interval_end = $3) LIMIT 1",
+            "SELECT label, interval_end FROM {intervals} WHERE job = $1 AND interval_start < $3 AND run_id IS NOT NULL \
+             AND NOT (interval_start = $2 AND interval_end = $3) ORDER BY interval_start DESC LIMIT 1",
             interval,
         )
         .await?;
-    match other.first().and_then(|row| row[0].as_deref()) {
+    // Published intervals do not overlap, so only the last that begins before this one's end can reach into it.
+    let start_text = instant(start.interval.start);
+    let reaches = other.first().filter(|row| row[1].as_deref().is_some_and(|end| end > start_text.as_str()));
+    match reaches.and_then(|row| row[0].as_deref()) {
         None => Ok(()),
         Some(label) => Err(Error::config(format!(
             "{} {} overlaps {label}, which this job has published before with another grain or time zone",
@@ -161,7 +167,7 @@ pub async fn succeed(db: &mut Db, start: &Start<'_>, end: &End<'_>) -> Result<()
     finish(db, start.run_id, end).await?;
     db.execute(
         "UPDATE {intervals} SET run_id = $4, rows_published = $5, content_hash = $6, published_at = $7, fingerprint = $8, \
-         inputs = $9, millis = $10, rows_read = $11 WHERE job = $1 AND interval_start = $2 AND interval_end = $3",
+         inputs = $9, millis = $10, rows_read = $11, table_name = $12, columns = $13 WHERE job = $1 AND interval_start = $2 AND interval_end = $3",
         &[
             &start.key()[..],
             &[
@@ -173,6 +179,8 @@ pub async fn succeed(db: &mut Db, start: &Start<'_>, end: &End<'_>) -> Result<()
                 end.inputs.clone().into(),
                 (end.millis as i64).into(),
                 (end.rows_read as i64).into(),
+                end.table.clone().into(),
+                end.columns.clone().into(),
             ],
         ]
         .concat(),
@@ -206,7 +214,17 @@ pub async fn end(db: &mut Db, start: &Start<'_>, end: &End<'_>, generation: i64)
         "event": end.state, "at": instant(Utc::now()), "job": start.job, "interval": interval_value(start.interval),
         "run": start.run_id, "generation": generation,
     });
-    let ended = match finish(db, start.run_id, end).await {
+    let finished = async {
+        finish(db, start.run_id, end).await?;
+        // A skip has looked at its sources too: rows that come later must show.
+        if !end.inputs.is_empty() {
+            let sql = "UPDATE {intervals} SET fingerprint = $4, inputs = $5 WHERE job = $1 AND interval_start = $2 AND interval_end = $3";
+            let seen = [end.fingerprint.clone().into(), end.inputs.clone().into()];
+            db.execute(sql, &[&start.key()[..], &seen].concat()).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    let ended = match finished.await {
         Ok(()) => chain::commit(db, start.job, Some(start.run_id), &body).await,
         Err(error) => Err(error),
     };

@@ -213,8 +213,9 @@ impl Load {
     }
 
     /// Publishes what was written, with its record, or nothing at all.
-    pub async fn commit(mut self, end: &End<'_>) -> Result<Committed> {
+    pub async fn commit(mut self, end: End<'_>) -> Result<Committed> {
         let table = self.table()?;
+        let end = &End { table: table.name.name().to_owned(), columns: table.own_columns(), ..end };
         let published = self.publish(&table, end).await;
         if let Err(error) = published {
             return Err(self.fail(error).await);
@@ -338,7 +339,7 @@ impl Load {
         let report = serde_json::json!({ "error": crate::project::secrets::redact(&error.to_string()), "class": error.class.name() }).to_string();
         // A session that was lost may live on at the server with its lock, which the next attempt needs.
         let lost = if error.transient { self.db.backend() } else { None };
-        self.end(state, &report).await;
+        self.end(End { state, report, ..End::default() }).await;
         if let Some(backend) = lost {
             backend.end().await;
         }
@@ -346,8 +347,7 @@ impl Load {
     }
 
     /// Rolls back and records a state other than success.
-    pub async fn end(self, state: &str, report: &str) {
-        let end = End { state, report: report.to_owned(), ..End::default() };
+    pub async fn end(self, end: End<'_>) {
         let farewell = async {
             let mut load = self;
             let _ = load.db.script("ROLLBACK").await;

@@ -14,10 +14,11 @@ use crate::ledger::db::sqlite_error;
 use crate::postgres::classify;
 use crate::postgres::decode::{EPOCH_DAYS, EPOCH_MICROS, tuples};
 
-/// The content hash of what stands in a table for the interval that starts at `start`.
-pub async fn interval(db: &mut Db, table: &str, start: DateTime<Utc>) -> Result<String> {
+/// The content hash of what stands in a table for the interval that starts at `start`; `columns` is what
+/// [`super::table::TableSchema::own_columns`] gave when the rows were published.
+pub async fn interval(db: &mut Db, table: &str, columns: &str, start: DateTime<Utc>) -> Result<String> {
     let table = Identifier::new(table)?;
-    let columns = columns(db, &table).await?;
+    let columns = parse(&table, columns)?;
     let list = columns.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(", ");
     let published = db.published(&table);
     let mut rows = RowSet::default();
@@ -38,16 +39,9 @@ pub async fn interval(db: &mut Db, table: &str, start: DateTime<Utc>) -> Result<
     Ok(rows.hex())
 }
 
-/// The table's own columns as they were when it was claimed.
-async fn columns(db: &mut Db, table: &Identifier) -> Result<Vec<(Identifier, SqlType)>> {
-    let name = if db.is_postgres() { table.name().to_owned() } else { table.name().to_lowercase() };
-    let rows = db.fetch("SELECT columns FROM {tables} WHERE table_name = $1", &[name.into()]).await?;
-    let text = rows.first().and_then(|row| row[0].clone()).ok_or_else(|| {
-        Error::config(format!("the ledger does not know the columns of {}", table.name()))
-            .hint("the next run of its job records them")
-    })?;
+fn parse(table: &Identifier, text: &str) -> Result<Vec<(Identifier, SqlType)>> {
     let wrong = || Error::config(format!("the ledger's columns of {} make no sense", table.name()));
-    let columns: Vec<(String, String)> = serde_json::from_str(&text).map_err(|_| wrong())?;
+    let columns: Vec<(String, String)> = serde_json::from_str(text).map_err(|_| wrong())?;
     columns.iter().map(|(name, kind)| Ok((Identifier::new(name)?, SqlType::named(kind).ok_or_else(wrong)?))).collect()
 }
 

@@ -138,22 +138,19 @@ impl TableSchema {
         self.claim(db, job).await
     }
 
-    /// Records that the table is this job's, and its own columns in order, by which it can be read back.
-    async fn claim(&self, db: &mut Db, job: &str) -> Result<()> {
+    /// Its own columns in the order in which rows are hashed, as JSON; by these they can be read back.
+    pub fn own_columns(&self) -> String {
         let columns: Vec<(&str, &str)> = self.columns.iter().map(|(name, kind)| (name.name(), kind.name())).collect();
-        let columns = serde_json::to_string(&columns).unwrap_or_default();
+        serde_json::to_string(&columns).unwrap_or_default()
+    }
+
+    /// Records that the table is this job's.
+    async fn claim(&self, db: &mut Db, job: &str) -> Result<()> {
         let name: Value = owned_name(db, &self.name).into();
-        let found = db.fetch("SELECT columns FROM {tables} WHERE table_name = $1", std::slice::from_ref(&name)).await?;
-        match found.first() {
-            Some(row) if row[0].as_deref() == Some(&columns) => {}
-            Some(_) => {
-                let sql = "UPDATE {tables} SET columns = $2 WHERE table_name = $1 AND job = $3";
-                db.execute(sql, &[name, columns.into(), job.into()]).await?;
-            }
-            None => {
-                let sql = "INSERT INTO {tables} (table_name, job, columns) VALUES ($1, $2, $3) ON CONFLICT (table_name) DO NOTHING";
-                db.execute(sql, &[name, job.into(), columns.into()]).await?;
-            }
+        let found = db.fetch("SELECT job FROM {tables} WHERE table_name = $1", std::slice::from_ref(&name)).await?;
+        if found.is_empty() {
+            let sql = "INSERT INTO {tables} (table_name, job) VALUES ($1, $2) ON CONFLICT (table_name) DO NOTHING";
+            db.execute(sql, &[name, job.into()]).await?;
         }
         // Another job may have claimed the table since this run looked.
         require_owner(db, &self.name, job).await

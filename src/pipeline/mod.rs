@@ -179,6 +179,7 @@ pub async fn begin_load(
             load => {
                 let load = load?;
                 report.generation = Some(load.generation());
+                report.stage("lock", started.elapsed().as_secs_f64());
                 faults::at("after-lock");
                 return Ok(load);
             }
@@ -422,7 +423,8 @@ pub async fn finish_load(
                 report
                     .warnings
                     .push(format!("{} has no rows; what was published before is untouched", interval.label()));
-                load.end("skipped", &report.value().to_string()).await;
+                let end = ending(context, report, "skipped", 0, "");
+                load.end(End { report: report.value().to_string(), ..end }).await;
                 return Ok(None);
             }
             OnEmpty::Error => {
@@ -436,26 +438,40 @@ pub async fn finish_load(
     }
     progress.enter(Stage::Commit);
     let at = Instant::now();
-    let (content_hash, text) = (totals.rows.hex(), |value: serde_json::Result<String>| value.unwrap_or_default());
-    let sources: Vec<Source> = report.inputs.iter().map(|input| input.source(&context.project.root)).collect();
-    let end = End {
-        state: "succeeded",
-        rows: totals.published,
-        rows_read: report.rows.extracted,
-        content_hash: &content_hash,
-        report: report.as_succeeded(),
-        fingerprint: report.fingerprint.as_ref().map(|f| text(serde_json::to_string(f))).unwrap_or_default(),
-        inputs: text(serde_json::to_string(&sources)),
-        millis: report.elapsed().as_millis() as u64,
-    };
+    let content_hash = totals.rows.hex();
+    let end = ending(context, report, "succeeded", totals.published, &content_hash);
     let unavailable = |e: Error| match e.class {
         Class::Unavailable => e.context(format!("target {}", context.target)),
         _ => e,
     };
-    let committed = load.commit(&end).await.map_err(unavailable)?;
+    let committed = load.commit(end).await.map_err(unavailable)?;
     report.ledger_head = committed.head.map(|head| head.to_string());
     report.stage("commit", at.elapsed().as_secs_f64());
     Ok(committed.db)
+}
+
+/// What the ledger is told at the end of a run that read its sources.
+fn ending<'a>(
+    context: &Context,
+    report: &RunReport,
+    state: &'a str,
+    rows: u64,
+    content_hash: &'a str,
+) -> End<'a> {
+    let text = |value: serde_json::Result<String>| value.unwrap_or_default();
+    let read = report.inputs.iter().map(|input| input.source(&context.project.root));
+    let sources: Vec<Source> = report.sources.clone().unwrap_or_else(|| read.collect());
+    End {
+        state,
+        rows,
+        rows_read: report.rows.extracted,
+        content_hash,
+        report: report.as_succeeded(),
+        fingerprint: report.fingerprint.as_ref().map(|f| text(serde_json::to_string(f))).unwrap_or_default(),
+        inputs: text(serde_json::to_string(&sources)),
+        millis: report.elapsed().as_millis() as u64,
+        ..End::default()
+    }
 }
 
 /// A plan that failed may have failed because a file is damaged, which the engine does not say.

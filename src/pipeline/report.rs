@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::extract::Input;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, Source};
 use crate::interval::{Interval, instant};
 use crate::project::secrets::redact_json;
 use crate::score::bundle::{Bundle, OracleResult};
@@ -55,6 +55,9 @@ pub struct RunReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger_head: Option<String>,
     pub inputs: Vec<Input>,
+    /// What was read, when an earlier stage read it.
+    #[serde(skip)]
+    pub sources: Option<Vec<Source>>,
     pub warnings: Vec<String>,
     pub peak_memory_mb: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,6 +162,7 @@ impl RunReport {
             fingerprint: None,
             ledger_head: None,
             inputs: Vec::new(),
+            sources: None,
             warnings: Vec::new(),
             peak_memory_mb: 0,
             error: None,

@@ -19,6 +19,7 @@ use super::report::{ModelReport, RunReport, Sketch};
 use super::{Context, Totals, explain, finish_load, judge, observe, open_bundle, record_inputs};
 use crate::error::{Error, Result};
 use crate::extract::{self, Extraction, parquet as source};
+use crate::fingerprint::{Fingerprint, Source};
 use crate::frames;
 use crate::interval::instant;
 use crate::load::table::{self, TableSchema};
@@ -33,6 +34,23 @@ const INTERVAL: &str = "daymill.interval";
 const MODEL: &str = "daymill.model";
 /// The names of the score columns, one to a line.
 const SCORES: &str = "daymill.scores";
+
+/// What was read, as JSON: handed on from stage to stage, so that the load can record it.
+const SOURCES: &str = "daymill.sources";
+/// What tells the model from any other.
+const IDENTITY: &str = "daymill.identity";
+
+type Marks = Vec<(String, String)>;
+
+/// The sources that earlier stages read, as a mark of the next file.
+fn sources_mark(marks: &Marks) -> Vec<Source> {
+    let all = marks.iter().filter(|(key, _)| key == SOURCES);
+    all.flat_map(|(_, text)| serde_json::from_str::<Vec<Source>>(text).unwrap_or_default()).collect()
+}
+
+fn as_mark(sources: &[Source]) -> (String, String) {
+    (SOURCES.into(), serde_json::to_string(sources).unwrap_or_default())
+}
 
 /// Where the stages of an interval leave their files.
 pub fn folder(context: &Context) -> PathBuf {
@@ -54,7 +72,9 @@ pub async fn extract(context: &Context, report: &mut RunReport, out: &Path) -> R
     let extraction = extract::extract(&context.project, &context.job, &context.interval, means).await?;
     record_inputs(report, &extraction);
     for (name, frame) in &extraction.tables {
-        let rows = write_frame(context, frame.clone(), &out.join(format!("{name}.parquet")))
+        let inputs = extraction.inputs.iter().filter(|input| input.table == *name);
+        let sources: Vec<Source> = inputs.map(|input| input.source(&context.project.root)).collect();
+        let rows = write_frame(context, frame.clone(), &out.join(format!("{name}.parquet")), as_mark(&sources))
             .map_err(|e| explain_write(e, context, &extraction))?;
         report.rows.published += rows;
     }
@@ -68,14 +88,16 @@ pub fn transform(context: &Context, report: &mut RunReport, input: &Path, out: &
     context.progress.enter(Stage::Score);
     let at = Instant::now();
     let mut extraction = Extraction::default();
+    let mut sources = Vec::new();
     for spec in &context.job.extract {
         let path = input.join(format!("{}.parquet", spec.name));
-        let (frame, _) = open(context, &path, "extract", report)?;
+        let (frame, marks) = open(context, &path, "extract", report)?;
+        sources.extend(sources_mark(&marks));
         extraction.tables.push((spec.name.clone(), frame));
     }
     extraction.inputs = report.inputs.clone();
     let frame = transform::plan(&context.job.transform, &extraction.tables, &context.interval)?;
-    let rows = write_frame(context, frame, out).map_err(|e| explain_write(e, context, &extraction))?;
+    let rows = write_frame(context, frame, out, as_mark(&sources)).map_err(|e| explain_write(e, context, &extraction))?;
     report.rows.transformed = rows;
     report.rows.published = rows;
     report.stage("transform", at.elapsed().as_secs_f64());
@@ -88,9 +110,11 @@ pub async fn score(context: &Context, report: &mut RunReport, input: &Path, out:
         Error::usage(format!("the job {} has no [score]", context.job.name))
             .hint("load its transform with: daymill load")
     })?;
-    let (frame, _) = open(context, input, "transform", report)?;
+    let (frame, found) = open(context, input, "transform", report)?;
     let planned = super::select(&context.job, Some(&bundle), frame)?;
     let mut marks = marks(context);
+    marks.push(as_mark(&sources_mark(&found)));
+    marks.push((IDENTITY.into(), bundle.identity()));
     marks.push((MODEL.into(), bundle.label()));
     marks.push((SCORES.into(), planned.layout.outputs.join("\n")));
     let work = Work {
@@ -209,6 +233,9 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
             Error::input(format!("{} was not left by a score stage", input.display())).hint("run: daymill score")
         );
     }
+    let sources = sources_mark(&marks);
+    report.fingerprint = Some(Fingerprint::new(&context.project.root, &context.job, mark(IDENTITY), &sources));
+    report.sources = Some(sources);
     let mut load = super::begin_load(context, &mut None, report, model.as_deref()).await?;
     let planned = super::select(&context.job, None, frame).and_then(|planned| {
         let table = TableSchema::new(&context.job.load.table, &planned.schema, &context.job.key)?;
@@ -300,10 +327,15 @@ fn explain_write(error: WriteError, context: &Context, extraction: &Extraction) 
 }
 
 /// Streams a plan into a Parquet file.
-fn write_frame(context: &Context, mut frame: LazyFrame, out: &Path) -> Result<u64, WriteError> {
+fn write_frame(
+    context: &Context,
+    mut frame: LazyFrame,
+    out: &Path,
+    sources: (String, String),
+) -> Result<u64, WriteError> {
     let schema = frame.collect_schema().map_err(WriteError::Plan)?;
     let empty = frames::to_batch(&polars::prelude::DataFrame::empty_with_schema(&schema)).map_err(WriteError::Other)?;
-    let writer = Writer::create(out, &empty.schema(), &marks(context)).map_err(WriteError::Other)?;
+    let writer = Writer::create(out, &empty.schema(), &[marks(context), vec![sources]].concat()).map_err(WriteError::Other)?;
     let state = Arc::new(std::sync::Mutex::new((writer, None::<Error>)));
     let (shared, progress) = (state.clone(), context.progress.clone());
     let streamed = transform::stream(frame, context.job.batch_rows, move |batch| {

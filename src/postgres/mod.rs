@@ -38,6 +38,7 @@ pub async fn connect(dsn: &Dsn, application: &str) -> Result<PgConnection> {
             ("idle_in_transaction_session_timeout", "0"),
             ("lock_timeout", "60s"),
             ("statement_timeout", "0"),
+            ("default_transaction_isolation", "read committed"),
         ])
         .disable_statement_logging();
     if dsn.host.starts_with('/') {

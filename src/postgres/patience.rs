@@ -1,7 +1,7 @@
 //! Waiting for a server's answer, but not for ever. A silent server may be at work, or its answer or our question may be
 //! lost. Only the server knows, so another session asks it what the first one is doing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection, Row};
 
@@ -12,6 +12,8 @@ use crate::project::connection::Dsn;
 
 /// After this much silence the server is asked.
 pub const SILENCE: Duration = Duration::from_secs(10);
+/// How long a silent server that cannot be asked is waited for.
+const UNASKED: Duration = Duration::from_secs(120);
 /// Between two looks; an answer that is on its way comes in between.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
 
@@ -38,35 +40,41 @@ impl Backend {
         answer: impl Future<Output = std::result::Result<T, sqlx::Error>>,
     ) -> std::result::Result<T, sqlx::Error> {
         let mut answer = std::pin::pin!(answer);
+        let started = Instant::now();
         loop {
             if let Ok(answer) = tokio::time::timeout(SILENCE, &mut answer).await {
                 return answer;
             }
-            if self.at_work().await {
-                continue;
+            match self.at_work().await {
+                Some(true) => continue,
+                // A server that cannot be asked may still be at work, but not for ever.
+                None if started.elapsed() < UNASKED => continue,
+                _ => {}
             }
             if let Ok(answer) = tokio::time::timeout(SECOND_LOOK, &mut answer).await {
                 return answer;
             }
-            if !self.at_work().await {
+            if self.at_work().await != Some(true) {
                 let text = "the server fell silent and is not at work on what it was asked";
                 return Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text)));
             }
         }
     }
 
-    /// Whether the server is working for this session, rather than waiting for its client.
-    pub async fn at_work(&self) -> bool {
+    /// Whether the server is working for this session, rather than waiting for its client; nothing when it cannot be
+    /// asked.
+    pub async fn at_work(&self) -> Option<bool> {
         let sql = "SELECT state = 'active' AND coalesce(wait_event_type, '') <> 'Client' FROM pg_stat_activity \
                    WHERE pid = $1 AND backend_start::text = $2";
         let asked = async {
             let mut other = connect(&self.dsn, "daymill/ask").await.ok()?;
             let query = sqlx::query_scalar::<_, Option<bool>>(sql).bind(self.pid).bind(&self.started);
-            let found = query.fetch_optional(&mut other).await.ok()?.flatten();
+            // A session that is not there any more is not at work.
+            let found = query.fetch_optional(&mut other).await.ok()?.flatten().unwrap_or(false);
             let _ = other.close().await;
-            found
+            Some(found)
         };
-        tokio::time::timeout(SILENCE, asked).await.ok().flatten().unwrap_or(false)
+        tokio::time::timeout(SILENCE, asked).await.ok().flatten()
     }
 
     /// Ends the session on the server, so that its locks and its transaction go now. It may be gone already, or the

@@ -77,7 +77,7 @@ impl Bundle {
         let family = root.join(folder);
         let version = match version.parse::<i64>() {
             Ok(version) => version,
-            Err(_) => super::shelf::promoted(&family, version, None)?,
+            Err(_) => super::shelf::promoted(&family, version, chrono::Utc::now())?,
         };
         Bundle::open(&family.join(version.to_string()))
     }

@@ -88,8 +88,8 @@ fn promotion(table: &Table<'_>) -> Option<Promotion> {
     Some(Promotion { alias: alias?.value, version: version?.value as i64, at, note })
 }
 
-/// The version that an alias means at a time; at the newest time when none is given.
-pub fn promoted(family: &Path, alias: &str, at: Option<DateTime<Utc>>) -> Result<i64> {
+/// The version that an alias means at a time: that of the last promotion at or before it.
+pub fn promoted(family: &Path, alias: &str, at: DateTime<Utc>) -> Result<i64> {
     let all = promotions(family)?;
     let of_alias: Vec<&Promotion> = all.iter().filter(|p| p.alias == alias).collect();
     if of_alias.is_empty() {
@@ -100,12 +100,12 @@ pub fn promoted(family: &Path, alias: &str, at: Option<DateTime<Utc>>) -> Result
             meant(alias, names.iter().copied()).unwrap_or_else(|| format!("the aliases are: {}", names.join(", ")));
         return Err(Error::input(format!("{} has no alias {alias:?}", family.join(PROMOTIONS).display())).hint(hint));
     }
-    let standing = of_alias.iter().rev().find(|p| at.is_none_or(|at| p.at < at));
+    let standing = of_alias.iter().rev().find(|p| p.at <= at);
     standing.map(|p| p.version).ok_or_else(|| {
         Error::input(format!(
             "no version of {} was {alias} before {}: the first was promoted at {}",
             family.display(),
-            at.map(instant).unwrap_or_default(),
+            instant(at),
             instant(of_alias[0].at)
         ))
     })
@@ -158,12 +158,12 @@ mod tests {
             let note = Some("a \"quoted\" note".into());
             promote(folder.path(), &Promotion { alias: "champion".into(), version, at: at(time), note }).unwrap();
         }
-        let champion = |time: Option<&str>| promoted(folder.path(), "champion", time.map(at));
-        assert_eq!(champion(None).unwrap(), 2);
-        assert_eq!(champion(Some("2013-06-09T04:00:00Z")).unwrap(), 1);
-        assert_eq!(champion(Some("2013-06-10T04:00:00Z")).unwrap(), 2);
-        assert!(champion(Some("2013-05-01T00:00:00Z")).is_err());
-        assert!(promoted(folder.path(), "champoin", None).unwrap_err().hint.unwrap().contains("champion"));
+        let champion = |time: &str| promoted(folder.path(), "champion", at(time));
+        assert_eq!(champion("2013-06-09T23:59:59Z").unwrap(), 1);
+        assert_eq!(champion("2013-06-10T00:00:00Z").unwrap(), 2);
+        assert_eq!(champion("2030-01-01T00:00:00Z").unwrap(), 2);
+        assert!(champion("2013-05-01T00:00:00Z").is_err());
+        assert!(promoted(folder.path(), "champoin", Utc::now()).unwrap_err().hint.unwrap().contains("champion"));
         let early = Promotion { alias: "champion".into(), version: 3, at: at("2013-06-05T00:00:00Z"), note: None };
         assert!(promote(folder.path(), &early).is_err());
         assert_eq!(promotions(folder.path()).unwrap().len(), 2);

@@ -57,9 +57,14 @@ struct Ensemble {
 impl Trees {
     /// Checks that every walk ends in a leaf: children in range, each node reached once, features that exist,
     /// thresholds that compare.
-    pub fn new(trees: Vec<Tree>, base: Vec<f32>, width: usize, link: Link) -> Result<Trees> {
-        for (index, tree) in trees.iter().enumerate() {
-            check(tree, width, base.len()).map_err(|what| Error::input(format!("tree {index}: {what}")))?;
+    pub fn new(mut trees: Vec<Tree>, base: Vec<f32>, width: usize, link: Link) -> Result<Trees> {
+        for (index, tree) in trees.iter_mut().enumerate() {
+            let seen =
+                check(tree, width, base.len()).map_err(|what| Error::input(format!("tree {index}: {what}")))?;
+            // Nodes that no walk reaches were not checked, and nothing may be learned from them.
+            for (node, _) in tree.nodes.iter_mut().zip(seen).filter(|(_, seen)| !seen) {
+                *node = Node { feature: 0, value: 0.0, left: LEAF, right: LEAF, default_left: false };
+            }
         }
         let kernel = Kernel::new(&trees, width);
         Ok(Trees { ensemble: std::sync::Arc::new(Ensemble { kernel, base, width }), link })
@@ -80,7 +85,8 @@ impl Trees {
     }
 }
 
-fn check(tree: &Tree, width: usize, groups: usize) -> Result<(), String> {
+/// Which nodes some walk reaches.
+fn check(tree: &Tree, width: usize, groups: usize) -> Result<Vec<bool>, String> {
     if tree.nodes.is_empty() {
         return Err("it has no nodes".into());
     }
@@ -113,7 +119,7 @@ fn check(tree: &Tree, width: usize, groups: usize) -> Result<(), String> {
             open.push(child as usize);
         }
     }
-    Ok(())
+    Ok(seen)
 }
 
 /// `[width, rows]` -> margins `[outputs, rows]`, summed in the order of the trees.
