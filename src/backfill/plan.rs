@@ -163,7 +163,9 @@ pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>
         let row = known.remove(&(interval.start, interval.end));
         let rows = row.as_ref().and_then(|row| row.published.as_ref()).map(|p| p.rows);
         let known = match row {
-            Some(row) => Some(compare(context, look, &interval, &model, (&mut sessions, &mut survey.warnings), row).await?),
+            Some(row) => {
+                Some(compare(context, look, &interval, &model, (&mut sessions, &mut survey.warnings), row).await?)
+            }
             None => None,
         };
         let published = known.as_ref().is_some_and(|k| k.published);
@@ -206,7 +208,9 @@ async fn compare(
         Ok(sources) => known.late.extend(changed(&recorded, &sources)),
         // A database that is away would be away for every interval.
         Err(error) if look.deep && error.class != Class::Input => return Err(error),
-        Err(error) if warnings.len() < MOST_WARNINGS => warnings.push(format!("{}: {}", interval.label(), error.message)),
+        Err(error) if warnings.len() < MOST_WARNINGS => {
+            warnings.push(format!("{}: {}", interval.label(), error.message))
+        }
         Err(_) => {}
     }
     let identity = match model {

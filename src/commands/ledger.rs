@@ -21,7 +21,8 @@ pub fn ledger(global: &Global, command: &Ledger) -> Result<u8> {
             Ledger::Head => head(global, &mut db).await,
             Ledger::Verify { rows, head } => {
                 // One snapshot: runs that go on meanwhile must not look like tampering.
-                db.script(if db.is_postgres() { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" }).await?;
+                db.script(if db.is_postgres() { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" })
+                    .await?;
                 check(global, &mut db, (&project, &target), rows.as_deref(), head.as_deref()).await
             }
         };

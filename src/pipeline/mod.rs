@@ -451,13 +451,7 @@ pub async fn finish_load(
 }
 
 /// What the ledger is told at the end of a run that read its sources.
-fn ending<'a>(
-    context: &Context,
-    report: &RunReport,
-    state: &'a str,
-    rows: u64,
-    content_hash: &'a str,
-) -> End<'a> {
+fn ending<'a>(context: &Context, report: &RunReport, state: &'a str, rows: u64, content_hash: &'a str) -> End<'a> {
     let text = |value: serde_json::Result<String>| value.unwrap_or_default();
     let read = report.inputs.iter().map(|input| input.source(&context.project.root));
     let sources: Vec<Source> = report.sources.clone().unwrap_or_else(|| read.collect());

@@ -97,7 +97,8 @@ pub fn transform(context: &Context, report: &mut RunReport, input: &Path, out: &
     }
     extraction.inputs = report.inputs.clone();
     let frame = transform::plan(&context.job.transform, &extraction.tables, &context.interval)?;
-    let rows = write_frame(context, frame, out, as_mark(&sources)).map_err(|e| explain_write(e, context, &extraction))?;
+    let rows =
+        write_frame(context, frame, out, as_mark(&sources)).map_err(|e| explain_write(e, context, &extraction))?;
     report.rows.transformed = rows;
     report.rows.published = rows;
     report.stage("transform", at.elapsed().as_secs_f64());
@@ -335,7 +336,8 @@ fn write_frame(
 ) -> Result<u64, WriteError> {
     let schema = frame.collect_schema().map_err(WriteError::Plan)?;
     let empty = frames::to_batch(&polars::prelude::DataFrame::empty_with_schema(&schema)).map_err(WriteError::Other)?;
-    let writer = Writer::create(out, &empty.schema(), &[marks(context), vec![sources]].concat()).map_err(WriteError::Other)?;
+    let writer =
+        Writer::create(out, &empty.schema(), &[marks(context), vec![sources]].concat()).map_err(WriteError::Other)?;
     let state = Arc::new(std::sync::Mutex::new((writer, None::<Error>)));
     let (shared, progress) = (state.clone(), context.progress.clone());
     let streamed = transform::stream(frame, context.job.batch_rows, move |batch| {

@@ -137,3 +137,41 @@ fn a_ledger_of_the_first_version_is_brought_up_to_date() {
     assert_eq!(plan["intervals"][0]["reason"], "published by an older Daymill");
     assert_eq!(plan["intervals"][1]["action"], "keep");
 }
+
+#[test]
+fn stages_leave_what_a_run_leaves_for_a_later_look() {
+    let project = Project::flights();
+    for stage in ["extract", "transform", "score", "load"] {
+        project.daymill(&[stage, "flight_delay", "--date", "2013-06-08"]).expect(0);
+    }
+    let plan =
+        ["plan", "flight_delay", "--from", "2013-06-08", "--to", "2013-06-08", "--only", "stale", "--output", "json"];
+    assert_eq!(project.daymill(&plan).expect(0).json()["intervals"][0]["action"], "keep");
+    project.edit("sql/flight_delay/features.sql", "SELECT", "SELECT -- changed\n");
+    assert_eq!(project.daymill(&plan).expect(0).json()["intervals"][0]["reason"], "SQL changed");
+}
+
+#[test]
+fn a_retry_keeps_the_model_that_was_pinned() {
+    let project = Project::flights();
+    project.edit("jobs/flight_delay.toml", "outputs = [\"p_late\"]", "outputs = [\"p_late\"]\nmax_bad_fraction = 1.0");
+    let range = ["--from", "2013-06-04", "--to", "2013-06-05", "--model", "as-of", "--output", "json"];
+    let told = project.daymill(&[&["backfill", "flight_delay"][..], &range].concat()).expect(0).json();
+    let run = told["intervals"][1]["run_id"].as_str().unwrap();
+    let again = project.daymill(&["retry", run, "--output", "json"]).expect(0).json();
+    assert_eq!(again["intervals"][0]["model"], "flight_delay@1");
+    assert_eq!(again["intervals"][0]["content_hash"], told["intervals"][1]["content_hash"]);
+    // A run of its own has no plan: what the job names now scores, and that is said.
+    let alone = project.daymill(&["run", "flight_delay", "--date", "2013-06-06", "--output", "json"]).expect(0).json();
+    project.edit("jobs/flight_delay.toml", "@champion", "@2");
+    project.daymill(&["retry", alone["run_id"].as_str().unwrap()]).expect(0).says("the job now names flight_delay@2");
+}
+
+#[test]
+fn a_promotion_of_tomorrow_means_nothing_today() {
+    let project = Project::flights();
+    project.own_fixtures();
+    project.daymill(&["models", "promote", "fixtures/models/flight_delay@2", "--at", "2999-01-01T00:00:00Z"]).expect(0);
+    project.daymill(&["run", "flight_delay", "--date", "2013-06-08"]).expect(0);
+    assert_eq!(project.run_json()["model"]["version"], 3);
+}

@@ -59,8 +59,7 @@ impl Trees {
     /// thresholds that compare.
     pub fn new(mut trees: Vec<Tree>, base: Vec<f32>, width: usize, link: Link) -> Result<Trees> {
         for (index, tree) in trees.iter_mut().enumerate() {
-            let seen =
-                check(tree, width, base.len()).map_err(|what| Error::input(format!("tree {index}: {what}")))?;
+            let seen = check(tree, width, base.len()).map_err(|what| Error::input(format!("tree {index}: {what}")))?;
             // Nodes that no walk reaches were not checked, and nothing may be learned from them.
             for (node, _) in tree.nodes.iter_mut().zip(seen).filter(|(_, seen)| !seen) {
                 *node = Node { feature: 0, value: 0.0, left: LEAF, right: LEAF, default_left: false };

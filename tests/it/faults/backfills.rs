@@ -211,3 +211,54 @@ fn ranges_are_checked_before_anything_runs() {
     scene.project.edit("jobs/tally.toml", "\"UTC\"", "\"America/New_York\"");
     scene.project.daymill(&["run", "tally", "--date", "2020-03-02"]).expect(78).says("overlaps");
 }
+
+#[test]
+fn a_verification_beside_running_work_sees_one_snapshot() {
+    for scene in both(40) {
+        let child = scene.project.start("", &["backfill", "tally", "--jobs", "2"]);
+        until("a first day", || !hashes(&scene).is_empty());
+        while hashes(&scene).len() < 40 {
+            scene.project.daymill(&["ledger", "verify", "--rows", "tally"]).expect(0);
+        }
+        finish(child).expect(0);
+    }
+}
+
+#[test]
+fn a_day_that_was_published_before_it_ended_is_not_done() {
+    for scene in both(1) {
+        let today = chrono::Utc::now().date_naive().to_string();
+        scene.data(&today, 5);
+        scene.project.edit("jobs/tally.toml", &format!("ends = \"{}\"\n", date(0)), "");
+        scene.project.daymill(&["run", "tally", "--date", &today]).expect(2).says("has not ended");
+        scene.project.daymill(&["run", "tally", "--date", &today, "--allow-partial"]).expect(0);
+        let plan = |only: &str| {
+            let arguments = ["plan", "tally", "--from", &today, "--to", &today, "--only", only, "--output", "json"];
+            scene.project.daymill(&arguments).expect(0).json()["intervals"][0].clone()
+        };
+        assert_eq!(
+            (plan("all")["action"].as_str(), plan("all")["standing"].as_str()),
+            (Some("leave"), Some("not over yet"))
+        );
+        // The same day seen from tomorrow: what was published then is not the day.
+        let moved = "interval_start = '2020-02-01T00:00:00Z', interval_end = '2020-02-02T00:00:00Z'";
+        scene.execute(&format!("UPDATE LEDGER_runs SET {moved}"));
+        scene.execute(&format!("UPDATE LEDGER_intervals SET {moved}, published_at = '2020-02-01T12:00:00Z'"));
+        let arguments =
+            ["plan", "tally", "--from", "2020-02-01", "--to", "2020-02-01", "--only", "stale", "--output", "json"];
+        let seen = scene.project.daymill(&arguments).expect(0).json()["intervals"][0].clone();
+        assert!(seen["reason"].as_str().unwrap().contains("published before it had ended"), "{seen}");
+    }
+}
+
+#[test]
+fn two_schemas_of_one_database_do_not_share_a_ledger() {
+    let scene = Scene::bare(Some(Database::new()), 1);
+    scene.database.as_ref().unwrap().execute("CREATE SCHEMA other");
+    let text = std::fs::read_to_string(scene.project.path("daymill.toml")).unwrap();
+    scene.project.write("daymill.toml", format!("default_target = \"only\"\n{text}[target.second]\nkind = \"postgres\"\nconnection = \"house\"\nschema = \"other\"\n"));
+    scene.project.daymill(&["backfill", "tally"]).expect(0);
+    scene.project.daymill(&["backfill", "tally", "--target", "second"]).expect(78).says("a database of its own");
+    let status = scene.project.daymill(&["status", "tally", "--target", "second", "--output", "json"]).expect(0).json();
+    assert_eq!(status["counts"], serde_json::json!({"missing": 1}));
+}

@@ -344,7 +344,7 @@ fn f74_a_ledger_that_was_edited_names_the_first_bad_record() {
             scene.project.daymill(&["backfill", "tally"]).expect(0);
             let head = scene.project.daymill(&["ledger", "head"]).expect(0).stdout.trim().to_owned();
             scene.project.daymill(&["ledger", "verify", "--head", &head]).expect(0);
-            execute(&scene, damage);
+            scene.execute(damage);
             scene.project.daymill(&["ledger", "verify"]).expect(65).says(says);
         }
     }
@@ -352,9 +352,9 @@ fn f74_a_ledger_that_was_edited_names_the_first_bad_record() {
     let scene = Scene::bare(None, 3);
     scene.project.daymill(&["backfill", "tally"]).expect(0);
     let head = scene.project.daymill(&["ledger", "head"]).expect(0).stdout.trim().to_owned();
-    execute(&scene, "DELETE FROM LEDGER_events WHERE n > 4");
-    execute(&scene, "UPDATE LEDGER_chain SET n = 4, hash = (SELECT hash FROM LEDGER_events WHERE n = 4)");
-    execute(&scene, "DELETE FROM LEDGER_intervals WHERE label = '2020-03-03'");
+    scene.execute("DELETE FROM LEDGER_events WHERE n > 4");
+    scene.execute("UPDATE LEDGER_chain SET n = 4, hash = (SELECT hash FROM LEDGER_events WHERE n = 4)");
+    scene.execute("DELETE FROM LEDGER_intervals WHERE label = '2020-03-03'");
     scene.project.daymill(&["ledger", "verify"]).expect(0);
     scene
         .project
@@ -362,19 +362,6 @@ fn f74_a_ledger_that_was_edited_names_the_first_bad_record() {
         .expect(65)
         .says("before the head written down elsewhere");
     // Rows that were edited in the table itself.
-    execute(&scene, "UPDATE main.tally SET value = value + 1 WHERE id = 5");
+    scene.execute("UPDATE main.tally SET value = value + 1 WHERE id = 5");
     scene.project.daymill(&["ledger", "verify", "--rows", "tally"]).expect(65).says("are not those that run");
-}
-
-fn execute(scene: &Scene, sql: &str) {
-    match &scene.database {
-        Some(database) => database.execute(&sql.replace("LEDGER_", "daymill.")),
-        None => block_on(async {
-            use sqlx::Connection;
-            let url = format!("sqlite://{}", scene.project.path("house/warehouse.sqlite").display());
-            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-            let sql = sqlx::AssertSqlSafe(sql.replace("LEDGER_", "daymill_"));
-            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-        }),
-    }
 }

@@ -143,6 +143,20 @@ impl Scene {
         text[0].trim_matches(['(', ')']).parse().unwrap()
     }
 
+    /// Changes the warehouse behind the program's back.
+    pub fn execute(&self, sql: &str) {
+        match &self.database {
+            Some(database) => database.execute(&sql.replace("LEDGER_", "daymill.")),
+            None => block_on(async {
+                use sqlx::Connection;
+                let url = format!("sqlite://{}", self.project.path("house/warehouse.sqlite").display());
+                let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+                let sql = sqlx::AssertSqlSafe(sql.replace("LEDGER_", "daymill_"));
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+            }),
+        }
+    }
+
     /// The program under strace with one injected fault.
     pub fn traced(&self, inject: &str, arguments: &[&str]) -> Outcome {
         let plain = self.project.command(arguments);
