@@ -67,6 +67,7 @@ pub fn apply(global: &Global, args: &Apply) -> Result<u8> {
 
 pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
     let (project, target) = super::project(global)?;
+    super::id(&args.run)?;
     let (batches, runs) = super::runtime()?.block_on(async {
         let Some(mut db) = ledger::open_to_read(&project, &target).await? else { return Ok((Vec::new(), Vec::new())) };
         let batches = batch::find(&mut db, &args.run).await?;

@@ -61,6 +61,14 @@ fn root(global: &Global) -> Result<PathBuf> {
     Project::find(&start)
 }
 
+/// An id, or enough of its beginning to mean one.
+fn id(text: &str) -> Result<&str> {
+    match text.len() {
+        0..4 => Err(Error::usage(format!("{text:?} is too little of an id")).hint("list them with: daymill runs")),
+        _ => Ok(text),
+    }
+}
+
 /// The project and the name of its target.
 fn project(global: &Global) -> Result<(Project, String)> {
     let project = Project::open(&root(global)?)?;

@@ -98,6 +98,7 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
     let found = read(global, async |db, project, target| match run {
         "latest" => history::runs(db, project, target, Wanted { limit: 1, ..Wanted::default() }).await,
         prefix => {
+            super::id(prefix)?;
             let wanted = Wanted { prefix: Some(prefix), limit: 3, ..Wanted::default() };
             history::runs(db, project, target, wanted).await
         }

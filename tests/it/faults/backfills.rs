@@ -103,6 +103,7 @@ fn a_retry_replays_exactly_what_was_stored() {
         let one = scene.project.daymill(&["retry", run, "--output", "json"]).expect(0).json();
         assert_eq!(one["intervals"][0]["interval"], date(3));
         scene.project.daymill(&["retry", "nothing-like-it"]).expect(2);
+        scene.project.daymill(&["retry", ""]).expect(2).says("too little of an id");
     }
 }
 
