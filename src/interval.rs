@@ -359,6 +359,7 @@ mod tests {
         let at =
             |text: &str, grain| last_complete(parse_instant("--as-of", text, ny).unwrap(), grain, ny).unwrap().label();
         assert_eq!(at("2013-06-09T03:59:59Z", Grain::Day), "2013-06-07");
+        assert_eq!(at("2013-06-09T03:59:59.9Z", Grain::Day), "2013-06-07");
         assert_eq!(at("2013-06-09T04:00:00Z", Grain::Day), "2013-06-08");
         assert_eq!(at("2013-06-09T12:00:00Z", Grain::Day), "2013-06-08");
         assert_eq!(at("2013-06-09T12:30:00Z", Grain::Hour), "2013-06-09T07-04:00");
