@@ -47,7 +47,7 @@ fn class(state: &str) -> Class {
     }
 }
 
-/// The server does not answer any more, so nothing else can be asked of this session.
+/// The server does not answer any more, so nothing else can be asked on this connection.
 pub fn silent(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(cause) if cause.kind() == std::io::ErrorKind::TimedOut)
 }

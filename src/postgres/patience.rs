@@ -61,7 +61,7 @@ impl Backend {
         }
     }
 
-    /// Whether the server is working for this session, rather than waiting for its client; nothing when it cannot be
+    /// Whether the server is working for this connection, rather than waiting for its client; nothing when it cannot be
     /// asked.
     pub async fn at_work(&self) -> Option<bool> {
         let sql = "SELECT state = 'active' AND coalesce(wait_event_type, '') <> 'Client' FROM pg_stat_activity \
