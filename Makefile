@@ -21,13 +21,13 @@ demo: build ## Score a night of flights into SQLite and show the result
 	@echo "The scores are in the table flight_delay_scores of .daymill/warehouse.sqlite"
 
 test: ## Run all tests, those on Postgres included
-	DAYMILL_NEEDS_STRACE=1 scripts/with-postgres.sh cargo test --locked --features failpoints
+	DAYMILL_TEST_TOOLS=1 scripts/with-postgres.sh cargo test --locked --features failpoints
 
 faults: ## The whole catalogue of faults (an hour)
-	DAYMILL_NEEDS_STRACE=1 DAYMILL_FAULTS=full scripts/with-postgres.sh cargo test --locked --features failpoints --test it faults -- --nocapture
+	DAYMILL_TEST_TOOLS=1 DAYMILL_FAULTS=full scripts/with-postgres.sh cargo test --locked --features failpoints --test it faults -- --nocapture
 
 faults-long: ## 10,000 random kills (hours)
-	DAYMILL_NEEDS_STRACE=1 DAYMILL_FAULTS=long scripts/with-postgres.sh cargo test --locked --features failpoints --test it f03 -- --nocapture
+	DAYMILL_TEST_TOOLS=1 DAYMILL_FAULTS=long scripts/with-postgres.sh cargo test --locked --features failpoints --test it f03 -- --nocapture
 
 lint: ## rustfmt and clippy, warnings as errors
 	cargo fmt --check

@@ -32,12 +32,19 @@ if [ -z "$bin" ]; then
     exit 1
 fi
 
-# The tests that fail system calls on purpose need strace.
-if [ "${DAYMILL_NEEDS_STRACE:-}" = 1 ] && ! command -v strace >/dev/null; then
-    echo "with-postgres: no strace here; installing it with apt" >&2
-    if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
-    $sudo apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends strace >&2
+# What the tests of faults use beside the server: system calls that fail, false clocks, certificates, a pooler.
+if [ "${DAYMILL_TEST_TOOLS:-}" = 1 ]; then
+    missing=
+    for tool in strace faketime openssl pgbouncer; do
+        PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null || missing="$missing $tool"
+    done
+    if [ -n "$missing" ]; then
+        echo "with-postgres: installing$missing with apt" >&2
+        if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
+        $sudo apt-get update -qq >&2
+        # shellcheck disable=SC2086
+        DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >&2
+    fi
 fi
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/daymill-pg.XXXXXX")

@@ -30,6 +30,7 @@ pub mod error;
 pub mod faults;
 pub mod frames;
 pub mod identifier;
+pub mod memory;
 pub mod placeholders;
 pub mod progress;
 

@@ -7,13 +7,13 @@ use daymill::cli::Cli;
 use daymill::{caught, commands, output};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: daymill::memory::OrExit = daymill::memory::OrExit;
 
 fn main() -> ExitCode {
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
     // A panic is caught where it can be told as an error; the default message would go around the redaction.
-    std::panic::set_hook(Box::new(|_| {}));
+    std::panic::set_hook(Box::new(daymill::memory::end_without_threads));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

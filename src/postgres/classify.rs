@@ -24,9 +24,9 @@ pub fn error(error: &sqlx::Error) -> Error {
             }
             found
         }
-        sqlx::Error::Tls(cause) => Error::config("the TLS handshake failed")
-            .cause(cause)
-            .hint("check the certificate, root_certificate and tls = \"verify-full\" of the connection"),
+        sqlx::Error::Tls(cause) => tls(cause),
+        // A certificate that is refused comes as bad data inside an error of reading.
+        sqlx::Error::Io(cause) if cause.kind() == std::io::ErrorKind::InvalidData => tls(cause),
         sqlx::Error::Configuration(cause) => Error::config("the connection cannot be configured").cause(cause),
         sqlx::Error::Io(cause) => Error::new(Class::Unavailable, "the connection failed").cause(cause).transient(),
         sqlx::Error::Protocol(cause) => Error::new(Class::Unavailable, "the connection broke").cause(cause).transient(),
@@ -37,6 +37,12 @@ pub fn error(error: &sqlx::Error) -> Error {
     }
 }
 
+fn tls(cause: impl std::fmt::Display) -> Error {
+    Error::config("the TLS handshake failed")
+        .cause(cause)
+        .hint("check the server's certificate, and root_certificate and tls of the connection")
+}
+
 fn class(state: &str) -> Class {
     match &state[..state.len().min(2)] {
         "22" | "23" => Class::Data,
@@ -45,6 +51,11 @@ fn class(state: &str) -> Class {
         "08" | "40" | "55" | "57" => Class::Unavailable,
         _ => Class::Config,
     }
+}
+
+/// Whatever answered does not take the settings that a session starts with, as a server does.
+pub fn refuses_settings(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.message().contains("unsupported startup parameter"))
 }
 
 /// The server does not answer any more, so nothing else can be asked on this connection.

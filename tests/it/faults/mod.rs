@@ -6,11 +6,14 @@ mod cuts;
 mod disks;
 mod hostile;
 mod kills;
+mod limits;
 mod proxy;
 mod races;
 mod sabotage;
 pub mod scene;
 mod surroundings;
+mod tls;
+mod values;
 
 /// Whether the whole catalogue was asked for.
 pub fn full() -> bool {

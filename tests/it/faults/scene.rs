@@ -275,15 +275,35 @@ pub fn copy_surroundings(from: &Command, to: &mut Command) {
 pub struct Server {
     folder: PathBuf,
     port: u16,
+    /// The size of a file system that only the server sees.
+    small: Option<&'static str>,
 }
 
 impl Server {
     pub fn start() -> Server {
+        Server::with(None)
+    }
+
+    /// A server with a file system of this size at [`Server::small_space`].
+    pub fn with_small_space(size: &'static str) -> Server {
+        Server::with(Some(size))
+    }
+
+    pub fn small_space(&self) -> PathBuf {
+        self.folder.join("small")
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
+    fn with(small: Option<&'static str>) -> Server {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = std::env::temp_dir().join(format!("daymill-own-{}", uuid::Uuid::now_v7().simple()));
         std::fs::create_dir(&folder).unwrap();
-        let server = Server { folder, port };
-        assert!(Command::new("chown").arg("postgres").arg(&server.folder).status().is_ok());
+        let server = Server { folder, port, small };
+        std::fs::create_dir(server.small_space()).unwrap();
+        assert!(Command::new("chown").args(["-R", "postgres"]).arg(&server.folder).status().is_ok());
         server
             .tool("initdb", &["-D", "DATA", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
         server.up();
@@ -309,11 +329,19 @@ impl Server {
         let data = self.folder.join("data").display().to_string();
         let tool = PathBuf::from(folder).join(name);
         let root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
-        let mut command = if root { Command::new("runuser") } else { Command::new(&tool) };
+        let mut command = Command::new(if root { "runuser" } else { "env" });
         if root {
-            command.args(["-u", "postgres", "--"]).arg(&tool);
+            command.args(["-u", "postgres", "--"]);
         }
-        command.args(arguments.iter().map(|a| if *a == "DATA" { data.as_str() } else { a })).current_dir("/");
+        if let Some(size) = self.small.filter(|_| arguments.contains(&"start")) {
+            let script =
+                format!("mount -t tmpfs -o size={size} none '{}' && exec \"$0\" \"$@\"", self.small_space().display());
+            command.args(["unshare", "-Um", "--map-current-user", "--keep-caps", "sh", "-c", &script]);
+        }
+        command
+            .arg(&tool)
+            .args(arguments.iter().map(|a| if *a == "DATA" { data.as_str() } else { a }))
+            .current_dir("/");
         let output = command.stdout(std::process::Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }

@@ -92,6 +92,106 @@ fn f29_a_grant_that_is_revoked_during_the_run_is_78() {
     scene.check(Some(&ended), Rows::Old).unwrap();
 }
 
+/// A PgBouncer in front of a server, as the user postgres when this is root.
+struct Pooler {
+    child: std::process::Child,
+    _folder: tempfile::TempDir,
+    url: String,
+}
+
+impl Pooler {
+    fn start(database: &Database, settings: &str) -> Pooler {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (head, name) = database.url.rsplit_once('/').unwrap();
+        let server = head.rsplit_once(':').unwrap().1;
+        let text = format!(
+            "[databases]\n* = host=127.0.0.1 port={server} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             auth_type = any\nunix_socket_dir =\nlogfile = \n{settings}\n"
+        );
+        let path = folder.path().join("pgbouncer.ini");
+        std::fs::write(&path, text).unwrap();
+        assert!(
+            std::process::Command::new("chmod").arg("-R").arg("a+rX").arg(folder.path()).status().unwrap().success()
+        );
+        let root = std::process::Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+        let mut command = std::process::Command::new(if root { "runuser" } else { "env" });
+        if root {
+            command.args(["-u", "postgres", "--"]);
+        }
+        command.args(["sh", "-c", "PATH=$PATH:/usr/sbin exec pgbouncer -q \"$0\""]).arg(&path);
+        let child = command.current_dir("/").stderr(std::process::Stdio::null()).spawn().unwrap();
+        until("pgbouncer (scripts/with-postgres.sh installs it)", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Pooler { child, _folder: folder, url: format!("postgres://postgres@127.0.0.1:{port}/{name}") }
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        signal(&self.child, "TERM");
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn f30_a_pooler_that_does_not_keep_the_session_is_refused_by_name() {
+    let scene = Scene::postgres();
+    let database = scene.database.as_ref().unwrap();
+    for settings in [
+        "pool_mode = transaction",
+        "pool_mode = transaction\nignore_startup_parameters = options",
+        "pool_mode = statement\nignore_startup_parameters = options",
+        "pool_mode = session\nignore_startup_parameters = options",
+    ] {
+        let pooler = Pooler::start(database, settings);
+        for arguments in [&RUN[..], &["status"], &["backfill", "tally"]] {
+            let ended =
+                outcome(scene.project.command(arguments).env("DAYMILL_TALLY_URL", &pooler.url).output().unwrap());
+            ended.expect(78).says("pooler").says("connect to the server itself");
+        }
+        // The pooler keeps sessions of the server; they are not ours.
+        drop(pooler);
+        scene.data_agrees(Rows::Old).unwrap();
+    }
+    scene.check(None, Rows::Old).unwrap();
+}
+
+#[test]
+fn f38_a_clock_that_is_wrong_or_races_changes_no_order() {
+    for scene in [Scene::sqlite(), Scene::postgres()] {
+        let runs_before = scene.count("(SELECT count(*) FROM LEDGER_runs)");
+        // Decades ahead, then behind all that, then five thousand times too fast.
+        let clocks = ["@2038-01-19 03:13:58", "@2020-03-03 00:00:01", "+0 x5000"];
+        for clock in clocks {
+            scene.formula("v * 5.0");
+            let plain = scene.project.command(&RUN);
+            let mut command = std::process::Command::new("faketime");
+            command.args(["--exclude-monotonic", "-f", clock]).arg(plain.get_program()).args(plain.get_args());
+            copy_surroundings(&plain, &mut command);
+            let ended = command.output().expect("faketime is not here: scripts/with-postgres.sh installs it");
+            outcome(ended).expect(0);
+            scene.formula("v * 3.0");
+            scene.project.daymill(&RUN).expect(0);
+            scene.data_agrees(Rows::New).unwrap();
+        }
+        assert_eq!(scene.count("(SELECT count(*) FROM LEDGER_runs)"), runs_before + 6);
+        let plan = scene.project.daymill(&["plan", "tally", "--only", "stale"]).expect(0).stdout;
+        assert!(plan.lines().any(|line| line.starts_with("keep") && line.contains(DAY)), "{plan}");
+        // A clock before the day says that the day is not over.
+        let plain = scene.project.command(&RUN);
+        let mut command = std::process::Command::new("faketime");
+        command
+            .args(["--exclude-monotonic", "-f", "@2020-03-02 23:00:00"])
+            .arg(plain.get_program())
+            .args(plain.get_args());
+        copy_surroundings(&plain, &mut command);
+        outcome(command.output().unwrap()).expect(2).says("not over");
+        scene.check(None, Rows::New).unwrap();
+    }
+}
+
 #[test]
 fn f40_time_zones_and_languages_of_the_machine_do_not_matter() {
     for scene in [Scene::sqlite(), Scene::postgres()] {
