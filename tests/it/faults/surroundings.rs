@@ -187,7 +187,7 @@ fn f38_a_clock_that_is_wrong_or_races_changes_no_order() {
             .arg(plain.get_program())
             .args(plain.get_args());
         copy_surroundings(&plain, &mut command);
-        outcome(command.output().unwrap()).expect(2).says("not over");
+        outcome(command.output().unwrap()).expect(2).says("has not ended");
         scene.check(None, Rows::New).unwrap();
     }
 }
