@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
 use super::dense::Dense;
-use super::{Link, Model, trees};
+use super::foreign::{Foreign, Format};
+use super::{Link, Model};
 use crate::digest;
 use crate::error::{Class, Error, Result};
 use crate::project::reader::{Source, Table};
@@ -42,6 +43,9 @@ pub struct OracleResult {
     pub tolerance: f64,
 }
 
+/// What `kind` may be.
+const KINDS: [&str; 5] = ["linear", "mlp", "xgboost", "lightgbm", "catboost"];
+
 /// model.toml as written.
 struct Signature {
     name: String,
@@ -50,6 +54,8 @@ struct Signature {
     file: String,
     sha256: String,
     link: Option<Link>,
+    /// Boosting rounds to use; all when nothing is said.
+    iterations: Option<usize>,
     oracle_file: String,
     oracle_sha256: String,
     tolerance: f64,
@@ -190,14 +196,8 @@ impl Bundle {
 fn verified(path: &Path, sha256: &str) -> Result<Vec<u8>> {
     let bytes = std::fs::read(path)
         .map_err(|e| Error::new(Class::Input, format!("cannot read {}", path.display())).cause(e))?;
-    if let Some(kind) = pickled(&bytes, path) {
-        return Err(Error::input(format!(
-            "{} is {kind}, which can run any code when it is opened; Daymill never opens one",
-            path.display()
-        ))
-        .hint(
-            "export the weights: safetensors for linear models and networks, save_model(\"model.ubj\") for XGBoost",
-        ));
+    if let Some(error) = pickled(&bytes, path) {
+        return Err(error);
     }
     let found = digest::hex(&bytes);
     if found != sha256 {
@@ -207,15 +207,20 @@ fn verified(path: &Path, sha256: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Pickles, and the archives that hold them.
-fn pickled(bytes: &[u8], path: &Path) -> Option<&'static str> {
+/// Pickles, and the archives that hold them, are refused.
+pub fn pickled(bytes: &[u8], path: &Path) -> Option<Error> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    match bytes {
-        [0x80, 2..=5, ..] => Some("a Python pickle"),
-        [b'P', b'K', 3, 4, ..] => Some("a zip archive, as PyTorch writes pickles"),
-        _ if matches!(extension, "pkl" | "pickle" | "joblib" | "pt" | "pth") => Some("named as a Python pickle"),
-        _ => None,
-    }
+    let kind = match bytes {
+        [0x80, 2..=5, ..] => "a Python pickle",
+        [b'P', b'K', 3, 4, ..] => "a zip archive, as PyTorch writes pickles",
+        _ if matches!(extension, "pkl" | "pickle" | "joblib" | "pt" | "pth") => "named as a Python pickle",
+        _ => return None,
+    };
+    let what = format!("{} is {kind}, which can run any code when it is opened; Daymill never opens one", path.display());
+    Some(Error::input(what).hint(
+        "export the weights: safetensors for linear models and networks, save_model(\"model.ubj\") for XGBoost, \
+         save_model(\"model.txt\") for LightGBM",
+    ))
 }
 
 fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Result<Model> {
@@ -227,8 +232,10 @@ fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Res
     match signature.kind.as_str() {
         "linear" => Ok(Model::Dense(Dense::read(weights, false, link()?)?)),
         "mlp" => Ok(Model::Dense(Dense::read(weights, true, link()?)?)),
-        _ => {
-            let (trees, names) = trees::xgboost::read(weights)?;
+        kind => {
+            let format = Format::of_kind(kind).ok_or_else(|| Error::defect(format!("no reader for the kind {kind:?}")))?;
+            let Foreign { model, facts } = format.read(weights, signature.iterations)?;
+            let names = facts.names;
             let expected: Vec<&str> = contract.features.iter().map(|f| f.name.as_str()).collect();
             if !names.is_empty() && names != expected {
                 let first = names.iter().map(String::as_str).zip(expected.iter().copied()).find(|(a, b)| a != b);
@@ -239,7 +246,7 @@ fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Res
                 return Err(Error::input(format!("the model was trained with {what}"))
                     .hint("put the [[feature]] tables in the order of the model's own feature_names"));
             }
-            Ok(Model::Trees(trees))
+            Ok(model)
         }
     }
 }
@@ -252,15 +259,22 @@ fn signature(table: &Table<'_>) -> Option<Signature> {
     }
     table.string("description");
     let kind = match table.has("kind") {
-        true => table.word("kind", &[("linear", "linear"), ("mlp", "mlp"), ("xgboost", "xgboost")]),
+        true => table.word("kind", &KINDS.map(|kind| (kind, kind))),
         false => {
-            table.fault(0, "kind is missing: \"linear\", \"mlp\" or \"xgboost\"");
+            table.fault(0, format!("kind is missing: one of {}", KINDS.join(", ")));
             None
         }
     };
     let (file, sha256) = (table.required_string("file"), table.required_string("sha256"));
     let link =
         table.word("link", &[("identity", Link::Identity), ("sigmoid", Link::Sigmoid), ("softmax", Link::Softmax)]);
+    let iterations = table.integer("iterations").and_then(|at| {
+        let count = usize::try_from(at.value).ok().filter(|count| *count > 0);
+        if count.is_none() {
+            table.fault(at.line, "iterations must be 1 or more");
+        }
+        count
+    });
     let features: Vec<_> = table.tables("feature").iter().map(feature).collect();
     if features.is_empty() {
         table.fault(0, "[[feature]] is missing: the model's inputs, in order");
@@ -305,6 +319,7 @@ fn signature(table: &Table<'_>) -> Option<Signature> {
         file: file?.value,
         sha256: sha256?.value,
         link: link.map(|at| at.value),
+        iterations,
         oracle_file: oracle_file?.value,
         oracle_sha256: oracle_sha256?.value,
         tolerance,

@@ -25,15 +25,34 @@ pub struct Dense {
     link: Link,
     width: usize,
     outputs: usize,
+    /// A missing input counts as zero, as in XGBoost's linear models; otherwise there must be none.
+    missing_is_zero: bool,
 }
 
 impl Dense {
+    /// One layer: weights `[outputs, width]`, one bias for each output.
+    pub fn linear(weights: Vec<f32>, bias: Vec<f32>, width: usize, link: Link, missing_is_zero: bool) -> Result<Dense> {
+        if weights.iter().chain(&bias).any(|value| !value.is_finite()) {
+            return Err(Error::input("a weight is not finite"));
+        }
+        let outputs = bias.len();
+        let tensor = |values: Vec<f32>, shape: (usize, usize)| {
+            Tensor::from_vec(values, shape, &Device::Cpu).map_err(|e| Error::input("the weights do not fit").cause(e))
+        };
+        let layer = (tensor(weights, (outputs, width))?, tensor(bias, (outputs, 1))?);
+        Ok(Dense { standardize: None, layers: vec![layer], link, width, outputs, missing_is_zero })
+    }
+
+    pub fn takes_missing(&self) -> bool {
+        self.missing_is_zero
+    }
+
     pub fn width(&self) -> usize {
         self.width
     }
 
     pub fn outputs(&self) -> usize {
-        self.outputs
+        self.link.outputs(self.outputs)
     }
 
     /// Reads the tensors. Names, shapes, types and values are all checked: safetensors itself accepts NaN weights and
@@ -91,7 +110,7 @@ impl Dense {
         if link == Link::Softmax && outputs < 2 {
             return Err(Error::input("a softmax needs at least two outputs"));
         }
-        Ok(Dense { standardize, layers, link, width, outputs })
+        Ok(Dense { standardize, layers, link, width, outputs, missing_is_zero: false })
     }
 
     pub fn score(&self, features: &Features) -> candle_core::Result<Vec<Vec<f32>>> {
@@ -102,6 +121,9 @@ impl Dense {
             let mut tile = vec![0.0f32; self.width * TILE];
             for (padded, column) in tile.chunks_exact_mut(TILE).zip(features.values.chunks_exact(rows)) {
                 padded[..n].copy_from_slice(&column[start..start + n]);
+                if self.missing_is_zero {
+                    padded.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
+                }
             }
             let result = self.tile(&Tensor::from_vec(tile, (self.width, TILE), &Device::Cpu)?)?;
             for (output, values) in outputs.iter_mut().zip(result.to_vec2::<f32>()?) {

@@ -4,6 +4,7 @@
 pub mod bundle;
 pub mod contract;
 pub mod dense;
+pub mod foreign;
 pub mod shelf;
 pub mod trees;
 
@@ -11,6 +12,7 @@ use arrow::array::RecordBatch;
 use candle_core::Tensor;
 
 pub use bundle::Bundle;
+use bundle::pickled;
 
 use crate::error::{Error, Result};
 use contract::Features;
@@ -30,6 +32,21 @@ pub enum Link {
     Sigmoid,
     Softmax,
     Exp,
+    /// 1 above zero, else 0.
+    Step,
+    /// The number of the largest margin, as the only output.
+    ArgMax,
+    /// `ln(1 + exp(x))`
+    Softplus,
+    /// `x * |x|`
+    SignedSquare,
+}
+
+impl Link {
+    /// Outputs that so many margins give.
+    pub fn outputs(self, margins: usize) -> usize {
+        if self == Link::ArgMax { 1 } else { margins }
+    }
 }
 
 impl Model {
@@ -50,7 +67,10 @@ impl Model {
 
     /// NaN is an input with a meaning: missing.
     pub fn takes_missing(&self) -> bool {
-        matches!(self, Model::Trees(_))
+        match self {
+            Model::Dense(dense) => dense.takes_missing(),
+            Model::Trees(_) => true,
+        }
     }
 
     fn score(&self, features: &Features) -> candle_core::Result<Vec<Vec<f32>>> {
@@ -98,6 +118,10 @@ fn apply_link(margins: &Tensor, link: Link) -> candle_core::Result<Tensor> {
         Link::Identity => Ok(margins.clone()),
         Link::Exp => margins.exp(),
         Link::Sigmoid => (margins.neg()?.exp()? + 1.0)?.recip(),
+        Link::Step => margins.gt(&margins.zeros_like()?)?.to_dtype(margins.dtype()),
+        Link::ArgMax => margins.argmax_keepdim(0)?.to_dtype(margins.dtype()),
+        Link::Softplus => (margins.exp()? + 1.0)?.log(),
+        Link::SignedSquare => margins * margins.abs()?,
         Link::Softmax => {
             let shifted = margins.broadcast_sub(&margins.max_keepdim(0)?)?.exp()?;
             shifted.broadcast_div(&shifted.sum_keepdim(0)?)

@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::binned::{BLOCK, Cuts, Program, Room, SLOTS, TreeProgram};
+use super::Sum;
+use super::binned::{BLOCK, Cuts, Program, Room, SLOTS, add_leaves};
 
 /// Registers of a block in byte lanes, and in lanes of two bytes.
 const BYTES: usize = BLOCK / 32;
@@ -37,7 +38,7 @@ pub fn bin_bytes(cuts: &Cuts, values: &[f32], columns: &mut [u8]) {
 }
 
 #[target_feature(enable = "avx2,popcnt")]
-pub fn evaluate_bytes(program: &Program<u8>, room: &mut Room<u8>) {
+pub fn evaluate_bytes<V: Sum>(program: &Program<u8, V>, room: &mut Room<u8, V>) {
     let mut slots = [[_mm256_setzero_si256(); BYTES]; SLOTS];
     for tree in &program.trees {
         for op in &tree.ops {
@@ -74,7 +75,7 @@ pub fn evaluate_bytes(program: &Program<u8>, room: &mut Room<u8>) {
 }
 
 #[target_feature(enable = "avx2,popcnt")]
-pub fn evaluate_words(program: &Program<u16>, room: &mut Room<u16>) {
+pub fn evaluate_words<V: Sum>(program: &Program<u16, V>, room: &mut Room<u16, V>) {
     let mut slots = [[_mm256_setzero_si256(); WORDS]; SLOTS];
     for tree in &program.trees {
         for op in &tree.ops {
@@ -106,16 +107,5 @@ pub fn evaluate_words(program: &Program<u16>, room: &mut Room<u16>) {
             unsafe { _mm256_storeu_si256(answers.as_mut_ptr().add(16 * i).cast(), *register) };
         }
         add_leaves(tree, &answers, &mut room.sums);
-    }
-}
-
-/// Adds the leaves with these numbers to the sums of the tree's output. Loads one by one are as fast as a gather here.
-#[inline]
-#[target_feature(enable = "avx2,popcnt")]
-fn add_leaves<L: super::binned::Lane>(tree: &TreeProgram<L>, answers: &[L; BLOCK], sums: &mut [f32]) {
-    let sums = &mut sums[tree.group * BLOCK..][..BLOCK];
-    match tree.ops.is_empty() {
-        true => sums.iter_mut().for_each(|sum| *sum += tree.leaves[0]),
-        false => sums.iter_mut().zip(answers).for_each(|(sum, leaf)| *sum += tree.leaves[leaf.index()]),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::binned::{BLOCK, Cuts, Program, Room, SLOTS, TreeProgram};
+use super::Sum;
+use super::binned::{BLOCK, Cuts, Program, Room, SLOTS, add_leaves};
 
 /// Registers of a block in byte lanes, and in lanes of two bytes.
 const BYTES: usize = BLOCK / 64;
@@ -31,7 +32,7 @@ pub fn bin_bytes(cuts: &Cuts, values: &[f32], columns: &mut [u8]) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,popcnt")]
-pub fn evaluate_bytes(program: &Program<u8>, room: &mut Room<u8>) {
+pub fn evaluate_bytes<V: Sum>(program: &Program<u8, V>, room: &mut Room<u8, V>) {
     let mut slots = [[_mm512_setzero_si512(); BYTES]; SLOTS];
     for tree in &program.trees {
         for op in &tree.ops {
@@ -57,27 +58,34 @@ pub fn evaluate_bytes(program: &Program<u8>, room: &mut Room<u8>) {
                 _ => split!(i, left, right),
             }
         }
-        let sums = &mut room.sums[tree.group * BLOCK..][..BLOCK];
-        if tree.ops.is_empty() {
-            sums.iter_mut().for_each(|sum| *sum += tree.leaves[0]);
-            continue;
-        }
-        for (i, answers) in slots[0].iter().enumerate() {
-            let quarters = [
-                _mm512_extracti32x4_epi32::<0>(*answers),
-                _mm512_extracti32x4_epi32::<1>(*answers),
-                _mm512_extracti32x4_epi32::<2>(*answers),
-                _mm512_extracti32x4_epi32::<3>(*answers),
-            ];
-            for (quarter, sums) in quarters.into_iter().zip(sums[64 * i..][..64].chunks_exact_mut(16)) {
-                add_leaves(tree, _mm512_cvtepu8_epi32(quarter), sums);
+        for (group, leaves) in &tree.outputs {
+            let (Some(leaves), false) = (V::singles(leaves), tree.ops.is_empty()) else { continue };
+            let Some(sums) = V::singles_mut(&mut room.sums[group * BLOCK..][..BLOCK]) else { continue };
+            for (i, answers) in slots[0].iter().enumerate() {
+                let quarters = [
+                    _mm512_extracti32x4_epi32::<0>(*answers),
+                    _mm512_extracti32x4_epi32::<1>(*answers),
+                    _mm512_extracti32x4_epi32::<2>(*answers),
+                    _mm512_extracti32x4_epi32::<3>(*answers),
+                ];
+                for (quarter, sums) in quarters.into_iter().zip(sums[64 * i..][..64].chunks_exact_mut(16)) {
+                    add_singles(leaves, tree.small, _mm512_cvtepu8_epi32(quarter), sums);
+                }
             }
+        }
+        if !V::IS_SINGLE || tree.ops.is_empty() {
+            let mut answers = [0u8; BLOCK];
+            for (i, register) in slots[0].iter().enumerate() {
+                // SAFETY: there are BLOCK bytes, and i stays below BLOCK / 64.
+                unsafe { _mm512_storeu_si512(answers.as_mut_ptr().add(64 * i).cast(), *register) };
+            }
+            add_leaves(tree, &answers, &mut room.sums);
         }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,popcnt")]
-pub fn evaluate_words(program: &Program<u16>, room: &mut Room<u16>) {
+pub fn evaluate_words<V: Sum>(program: &Program<u16, V>, room: &mut Room<u16, V>) {
     let mut slots = [[_mm512_setzero_si512(); WORDS]; SLOTS];
     for tree in &program.trees {
         for op in &tree.ops {
@@ -104,16 +112,23 @@ pub fn evaluate_words(program: &Program<u16>, room: &mut Room<u16>) {
                 _ => split!(i, left, right),
             }
         }
-        let sums = &mut room.sums[tree.group * BLOCK..][..BLOCK];
-        if tree.ops.is_empty() {
-            sums.iter_mut().for_each(|sum| *sum += tree.leaves[0]);
-            continue;
-        }
-        for (i, answers) in slots[0].iter().enumerate() {
-            let halves = [_mm512_extracti64x4_epi64::<0>(*answers), _mm512_extracti64x4_epi64::<1>(*answers)];
-            for (half, sums) in halves.into_iter().zip(sums[32 * i..][..32].chunks_exact_mut(16)) {
-                add_leaves(tree, _mm512_cvtepu16_epi32(half), sums);
+        for (group, leaves) in &tree.outputs {
+            let (Some(leaves), false) = (V::singles(leaves), tree.ops.is_empty()) else { continue };
+            let Some(sums) = V::singles_mut(&mut room.sums[group * BLOCK..][..BLOCK]) else { continue };
+            for (i, answers) in slots[0].iter().enumerate() {
+                let halves = [_mm512_extracti64x4_epi64::<0>(*answers), _mm512_extracti64x4_epi64::<1>(*answers)];
+                for (half, sums) in halves.into_iter().zip(sums[32 * i..][..32].chunks_exact_mut(16)) {
+                    add_singles(leaves, tree.small, _mm512_cvtepu16_epi32(half), sums);
+                }
             }
+        }
+        if !V::IS_SINGLE || tree.ops.is_empty() {
+            let mut answers = [0u16; BLOCK];
+            for (i, register) in slots[0].iter().enumerate() {
+                // SAFETY: there are BLOCK lanes of two bytes, and i stays below BLOCK / 32.
+                unsafe { _mm512_storeu_si512(answers.as_mut_ptr().add(32 * i).cast(), *register) };
+            }
+            add_leaves(tree, &answers, &mut room.sums);
         }
     }
 }
@@ -121,9 +136,9 @@ pub fn evaluate_words(program: &Program<u16>, room: &mut Room<u16>) {
 /// Adds the leaves with these numbers to 16 sums.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,popcnt")]
-fn add_leaves<L>(tree: &TreeProgram<L>, numbers: __m512i, sums: &mut [f32]) {
-    let leaves = tree.leaves.as_ptr();
-    let values = if tree.small {
+fn add_singles(leaves: &[f32], small: bool, numbers: __m512i, sums: &mut [f32]) {
+    let leaves = leaves.as_ptr();
+    let values = if small {
         // SAFETY: leaves are padded to at least 64.
         let [a, b, c, d] = unsafe {
             [

@@ -2,9 +2,12 @@
 //! becomes the number of thresholds that are not greater (its bin), and `x < t` becomes `bin < rank(t)`: nothing is
 //! approximated. A tree is evaluated from its leaves up, every node for a whole block of rows, without a jump: a node
 //! takes one of its two children's answers, lane by lane. A missing value costs nothing: each column exists twice, with
-//! missing as the greatest bin (right) and as the least (left), and a node reads the copy that it wants.
+//! missing as the greatest bin (right) and as the least (left), and a node reads the copy that it wants. A split on a set
+//! of values reads a column of zeros and ones that is made of the bins once per block.
 
-use super::{LEAF, Node, Tree};
+use std::collections::HashMap;
+
+use super::{Node, Set, Sum, Test, Tree};
 
 /// Rows that are evaluated together.
 pub const BLOCK: usize = 256;
@@ -99,34 +102,88 @@ pub struct Op<L> {
 }
 
 #[derive(Debug)]
-pub struct TreeProgram<L> {
+pub struct TreeProgram<L, V> {
     pub ops: Vec<Op<L>>,
-    /// Leaf values, padded to at least [`SMALL_TREE`].
-    pub leaves: Vec<f32>,
+    /// Each output that the tree adds to, with the leaves' values, padded to at least [`SMALL_TREE`].
+    pub outputs: Vec<(usize, Vec<V>)>,
     pub small: bool,
-    pub group: usize,
+}
+
+/// A column made of another's bins: 0 where the value is in a set, else 1. A split on the set is then `column < 1`.
+#[derive(Debug)]
+pub struct SetColumn<L> {
+    pub feature: usize,
+    /// The answer for each bin, and last for a missing value.
+    answers: Vec<L>,
 }
 
 #[derive(Debug)]
-pub struct Program<L> {
+pub struct Program<L, V> {
     pub cuts: Vec<Cuts>,
-    pub trees: Vec<TreeProgram<L>>,
+    pub sets: Vec<SetColumn<L>>,
+    pub trees: Vec<TreeProgram<L, V>>,
 }
 
-impl<L: Lane> Program<L> {
+/// The number of each set among the columns made of sets, by feature, where a missing value goes, and the set.
+type SetNumbers<'a> = HashMap<(u32, bool, &'a Set), usize>;
+
+impl<L: Lane, V: Sum> Program<L, V> {
     /// `None` when a feature has too many thresholds or a tree too many leaves for these lanes. The trees have been
     /// checked: every walk ends.
-    pub fn new(trees: &[Tree], width: usize) -> Option<Program<L>> {
+    pub fn new(trees: &[Tree], width: usize) -> Option<Program<L, V>> {
+        let splits = || trees.iter().flat_map(|tree| &tree.nodes).filter_map(Node::split);
         let mut cuts = vec![Vec::new(); width];
-        for node in trees.iter().flat_map(|tree| &tree.nodes).filter(|node| node.left != LEAF) {
-            cuts[node.feature as usize].push(node.value);
+        let mut numbers = SetNumbers::new();
+        for split in splits() {
+            match &split.test {
+                Test::Below(threshold) => cuts[split.feature as usize].push(*threshold),
+                Test::In(set) => {
+                    cuts[split.feature as usize].extend(set.ends());
+                    let next = numbers.len();
+                    numbers.entry((split.feature, split.default_left, set)).or_insert(next);
+                }
+            }
         }
         let cuts: Vec<Cuts> = cuts.into_iter().map(Cuts::new).collect();
         if cuts.iter().any(|cuts| cuts.all.len() > L::MOST_CUTS) {
             return None;
         }
-        let trees = trees.iter().map(|tree| program(tree, &cuts)).collect::<Option<Vec<_>>>()?;
-        Some(Program { cuts, trees })
+        let mut sets: Vec<(usize, SetColumn<L>)> = numbers
+            .iter()
+            .map(|((feature, default_left, set), number)| (*number, set_column(*feature, *default_left, set, &cuts)))
+            .collect();
+        sets.sort_by_key(|(number, _)| *number);
+        let sets = sets.into_iter().map(|(_, column)| column).collect();
+        let trees = trees.iter().map(|tree| program(tree, &cuts, &numbers)).collect::<Option<Vec<_>>>()?;
+        Some(Program { cuts, sets, trees })
+    }
+}
+
+fn set_column<L: Lane>(feature: u32, default_left: bool, set: &Set, cuts: &[Cuts]) -> SetColumn<L> {
+    let feature = feature as usize;
+    let answer = |inside: bool| L::of(usize::from(!inside));
+    let all = &cuts[feature].all;
+    // A bin begins at its threshold; the first one lies below all of them.
+    let mut answers = vec![answer(set.holds(f32::NEG_INFINITY))];
+    answers.extend(all.iter().map(|cut| answer(set.holds(*cut))));
+    if L::MOST_CUTS < TWO_COMPARES {
+        // Among padded thresholds an infinite value finds a bin beyond the last.
+        let last = answer(set.holds(f32::INFINITY));
+        answers.resize(L::MOST_CUTS + 1, last);
+    }
+    answers.push(answer(default_left));
+    SetColumn { feature, answers }
+}
+
+/// Fills the columns made of sets, once the columns of features are there.
+pub fn fill_sets<L: Lane, V>(program: &Program<L, V>, columns: &mut [L]) {
+    let (features, made) = columns.split_at_mut(2 * program.cuts.len() * BLOCK);
+    for (set, out) in program.sets.iter().zip(made.chunks_exact_mut(BLOCK)) {
+        let bins = &features[2 * set.feature * BLOCK..][..BLOCK];
+        let last = set.answers.len() - 1;
+        for (out, bin) in out.iter_mut().zip(bins) {
+            *out = set.answers[bin.index().min(last)];
+        }
     }
 }
 
@@ -136,16 +193,14 @@ fn strahler(tree: &Tree) -> Vec<u8> {
     let mut open = vec![0usize];
     while let Some(at) = open.pop() {
         order.push(at);
-        let node = tree.nodes[at];
-        if node.left != LEAF {
-            open.extend([node.left as usize, node.right as usize]);
+        if let Node::Split(split) = &tree.nodes[at] {
+            open.extend([split.left as usize, split.right as usize]);
         }
     }
     let mut numbers = vec![0u8; tree.nodes.len()];
     for at in order.into_iter().rev() {
-        let node = tree.nodes[at];
-        if node.left != LEAF {
-            let (left, right) = (numbers[node.left as usize], numbers[node.right as usize]);
+        if let Node::Split(split) = &tree.nodes[at] {
+            let (left, right) = (numbers[split.left as usize], numbers[split.right as usize]);
             numbers[at] = if left == right { left + 1 } else { left.max(right) };
         }
     }
@@ -158,57 +213,66 @@ enum Step {
 }
 
 /// The splits in an order in which every child comes before its parent, the heavier child first.
-fn program<L: Lane>(tree: &Tree, cuts: &[Cuts]) -> Option<TreeProgram<L>> {
+fn program<L: Lane, V: Sum>(tree: &Tree, cuts: &[Cuts], sets: &SetNumbers<'_>) -> Option<TreeProgram<L, V>> {
     let weights = strahler(tree);
-    let is_leaf = |node: &Node| node.left == LEAF;
     let mut answers = vec![0usize; tree.nodes.len()];
     let (mut ops, mut leaves) = (Vec::new(), Vec::new());
     let mut steps = vec![Step::Visit(0, 0)];
     while let Some(step) = steps.pop() {
-        match step {
-            Step::Visit(at, _) if is_leaf(&tree.nodes[at]) => {
+        let (Step::Visit(at, slot) | Step::Emit(at, slot)) = step;
+        let split = match &tree.nodes[at] {
+            Node::Leaf(number) => {
                 answers[at] = leaves.len();
-                leaves.push(tree.nodes[at].value);
+                leaves.push(*number as usize);
+                continue;
             }
-            Step::Visit(at, slot) => {
-                let (left, right) = (tree.nodes[at].left as usize, tree.nodes[at].right as usize);
-                let (first, second) = if weights[left] >= weights[right] { (left, right) } else { (right, left) };
-                let waits = u8::from(!is_leaf(&tree.nodes[first]));
-                steps.extend([Step::Emit(at, slot), Step::Visit(second, slot + waits), Step::Visit(first, slot)]);
-            }
-            Step::Emit(at, slot) => {
-                let node = &tree.nodes[at];
-                let (left, right) = (node.left as usize, node.right as usize);
-                answers[at] = usize::from(slot);
-                let leaf = |child: usize| u8::from(is_leaf(&tree.nodes[child]));
-                ops.push(Op {
-                    column: node.feature * 2 + u32::from(node.default_left),
-                    threshold: L::of(cuts[node.feature as usize].bin(node.value)),
-                    left: L::of(answers[left]),
-                    right: L::of(answers[right]),
-                    out: slot,
-                    leaves: leaf(left) | (leaf(right) << 1),
-                });
-            }
+            Node::Split(split) => split,
+        };
+        let (left, right) = (split.left as usize, split.right as usize);
+        let leaf = |child: usize| matches!(tree.nodes[child], Node::Leaf(_));
+        if let Step::Visit(..) = step {
+            let (first, second) = if weights[left] >= weights[right] { (left, right) } else { (right, left) };
+            let waits = u8::from(!leaf(first));
+            steps.extend([Step::Emit(at, slot), Step::Visit(second, slot + waits), Step::Visit(first, slot)]);
+            continue;
         }
+        answers[at] = usize::from(slot);
+        let (column, threshold) = match &split.test {
+            Test::Below(value) => {
+                (split.feature * 2 + u32::from(split.default_left), cuts[split.feature as usize].bin(*value))
+            }
+            Test::In(set) => ((2 * cuts.len() + sets[&(split.feature, split.default_left, set)]) as u32, 1),
+        };
+        ops.push(Op {
+            column,
+            threshold: L::of(threshold),
+            left: L::of(answers[left]),
+            right: L::of(answers[right]),
+            out: slot,
+            leaves: u8::from(leaf(left)) | (u8::from(leaf(right)) << 1),
+        });
     }
     if leaves.len() > L::MOST_LEAVES || usize::from(weights[0]) >= SLOTS {
         return None;
     }
-    let small = leaves.len() <= SMALL_TREE;
-    leaves.resize(leaves.len().max(SMALL_TREE), 0.0);
-    Some(TreeProgram { ops, leaves, small, group: tree.group as usize })
+    let padding = SMALL_TREE.saturating_sub(leaves.len());
+    let values = |of: &super::Leaves| {
+        let picked = leaves.iter().map(|number| V::of(of.values[*number]));
+        (of.group as usize, picked.chain(std::iter::repeat_n(V::default(), padding)).collect())
+    };
+    Some(TreeProgram { ops, outputs: tree.outputs.iter().map(values).collect(), small: leaves.len() <= SMALL_TREE })
 }
 
-/// Room for one block: two copies of every column, and the sums of every output.
-pub struct Room<L> {
+/// Room for one block: two copies of every column, the columns made of sets, and the sums of every output.
+pub struct Room<L, V> {
     pub columns: Vec<L>,
-    pub sums: Vec<f32>,
+    pub sums: Vec<V>,
 }
 
-impl<L: Lane> Room<L> {
-    pub fn new(width: usize, outputs: usize) -> Room<L> {
-        Room { columns: vec![L::default(); 2 * width * BLOCK], sums: vec![0.0; outputs * BLOCK] }
+impl<L: Lane, V: Sum> Room<L, V> {
+    pub fn new(program: &Program<L, V>, outputs: usize) -> Room<L, V> {
+        let columns = 2 * program.cuts.len() + program.sets.len();
+        Room { columns: vec![L::default(); columns * BLOCK], sums: vec![V::default(); outputs * BLOCK] }
     }
 }
 
@@ -222,9 +286,21 @@ pub fn bin_column<L: Lane>(cuts: &Cuts, values: &[f32], columns: &mut [L]) {
     }
 }
 
+/// Adds the leaves with these numbers to the sums of the tree's outputs. Loads one by one are as fast as a gather.
+#[inline(always)]
+pub fn add_leaves<L: Lane, V: Sum>(tree: &TreeProgram<L, V>, answers: &[L; BLOCK], sums: &mut [V]) {
+    for (group, leaves) in &tree.outputs {
+        let sums = &mut sums[group * BLOCK..][..BLOCK];
+        match tree.ops.is_empty() {
+            true => sums.iter_mut().for_each(|sum| *sum += leaves[0]),
+            false => sums.iter_mut().zip(answers).for_each(|(sum, leaf)| *sum += leaves[leaf.index()]),
+        }
+    }
+}
+
 /// Adds every tree's leaves to the sums of a block, as any processor can.
 #[inline(always)]
-pub fn evaluate<L: Lane>(program: &Program<L>, room: &mut Room<L>) {
+pub fn evaluate<L: Lane, V: Sum>(program: &Program<L, V>, room: &mut Room<L, V>) {
     let mut slots = [[L::default(); BLOCK]; SLOTS];
     for tree in &program.trees {
         for op in &tree.ops {
@@ -236,10 +312,6 @@ pub fn evaluate<L: Lane>(program: &Program<L>, room: &mut Room<L>) {
                 out[i] = if column[i] < op.threshold { left[i] } else { right[i] };
             }
         }
-        let sums = &mut room.sums[tree.group * BLOCK..][..BLOCK];
-        match tree.ops.is_empty() {
-            true => sums.iter_mut().for_each(|sum| *sum += tree.leaves[0]),
-            false => sums.iter_mut().zip(&slots[0]).for_each(|(sum, leaf)| *sum += tree.leaves[leaf.index()]),
-        }
+        add_leaves(tree, &slots[0], &mut room.sums);
     }
 }

@@ -1,18 +1,18 @@
 //! Which way trees are evaluated: binned in the widest registers that the processor has, or walked.
 
-use super::Tree;
 use super::binned::{self, BLOCK, Cuts, Lane, Program, Room};
 use super::walk::{Flat, walk};
+use super::{Sum, Tree};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 
 #[derive(Debug)]
-pub enum Kernel {
+pub enum Kernel<V> {
     /// Every feature has at most 254 thresholds and every tree at most 256 leaves.
-    Bytes(Program<u8>, Registers),
+    Bytes(Program<u8, V>, Registers),
     /// ... 65,534 and 65,536.
-    Words(Program<u16>, Registers),
-    Walk(Vec<Flat>),
+    Words(Program<u16, V>, Registers),
+    Walk(Vec<Flat<V>>),
 }
 
 /// What the processor has.
@@ -38,8 +38,8 @@ impl Registers {
     }
 }
 
-impl Kernel {
-    pub fn new(trees: &[Tree], width: usize) -> Kernel {
+impl<V: Sum> Kernel<V> {
+    pub fn new(trees: &[Tree], width: usize) -> Kernel<V> {
         let mut registers = Registers::best();
         loop {
             let kernel = Kernel::with(trees, width, registers);
@@ -50,13 +50,22 @@ impl Kernel {
         }
     }
 
-    fn with(trees: &[Tree], width: usize, registers: Registers) -> Kernel {
+    fn with(trees: &[Tree], width: usize, registers: Registers) -> Kernel<V> {
         if let Some(program) = Program::new(trees, width) {
             return Kernel::Bytes(program, registers);
         }
         match Program::new(trees, width) {
             Some(program) => Kernel::Words(program, registers),
             None => Kernel::Walk(trees.iter().map(Flat::new).collect()),
+        }
+    }
+
+    /// Its lanes and its registers.
+    pub fn name(&self) -> String {
+        match self {
+            Kernel::Bytes(_, registers) => format!("bytes, {registers:?}"),
+            Kernel::Words(_, registers) => format!("words, {registers:?}"),
+            Kernel::Walk(_) => "walk".into(),
         }
     }
 
@@ -73,23 +82,25 @@ impl Kernel {
         for (feature, cuts) in cuts.iter().enumerate().filter(|(_, cuts)| !cuts.all.is_empty()) {
             for row in (0..ROWS).filter(|row| (row + feature) % 11 != 0) {
                 let cut = cuts.all[(row * 7919 + feature * 31) % cuts.all.len()];
-                values[feature * ROWS + row] = match (row + feature) % 3 {
-                    0 => cut,
-                    1 => cut.next_down(),
+                values[feature * ROWS + row] = match (row + feature) % 7 {
+                    0 => f32::INFINITY,
+                    1 => f32::NEG_INFINITY,
+                    2 | 3 => cut,
+                    4 => cut.next_down(),
                     _ => cut.next_up(),
                 };
             }
         }
-        let outputs = trees.iter().map(|tree| tree.group as usize + 1).max().unwrap_or(1);
-        let (mut found, mut expected) = (vec![0.0; outputs * ROWS], vec![0.0; outputs * ROWS]);
+        let outputs = trees.iter().flat_map(|tree| &tree.outputs).map(|o| o.group as usize + 1).max().unwrap_or(1);
+        let (mut found, mut expected) = (vec![V::default(); outputs * ROWS], vec![V::default(); outputs * ROWS]);
         self.add(width, ROWS, &values, &mut found);
-        let flat: Vec<Flat> = trees.iter().map(Flat::new).collect();
+        let flat: Vec<Flat<V>> = trees.iter().map(Flat::new).collect();
         walk(&flat, width, ROWS, &values, &mut expected);
-        found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits())
+        found.iter().zip(&expected).all(|(a, b)| a.bits() == b.bits())
     }
 
     /// Adds every tree's leaves to `margins`, `[outputs, rows]`; `values` are `[width, rows]`.
-    pub fn add(&self, width: usize, rows: usize, values: &[f32], margins: &mut [f32]) {
+    pub fn add(&self, width: usize, rows: usize, values: &[f32], margins: &mut [V]) {
         match self {
             Kernel::Walk(trees) => walk(trees, width, rows, values, margins),
             Kernel::Bytes(program, registers) => match registers {
@@ -133,19 +144,20 @@ impl Kernel {
 }
 
 /// Block by block: bin the columns, evaluate, add to the margins.
-fn blocks<L: Lane>(
-    (program, rows, values, margins): (&Program<L>, usize, &[f32], &mut [f32]),
+fn blocks<L: Lane, V: Sum>(
+    (program, rows, values, margins): (&Program<L, V>, usize, &[f32], &mut [V]),
     bin: impl Fn(&Cuts, &[f32], &mut [L]),
-    evaluate: impl Fn(&Program<L>, &mut Room<L>),
+    evaluate: impl Fn(&Program<L, V>, &mut Room<L, V>),
 ) {
     let outputs = margins.len() / rows.max(1);
-    let mut room = Room::new(program.cuts.len(), outputs);
+    let mut room = Room::new(program, outputs);
     for first in (0..rows).step_by(BLOCK) {
         let n = BLOCK.min(rows - first);
         for (feature, cuts) in program.cuts.iter().enumerate().filter(|(_, cuts)| !cuts.all.is_empty()) {
             let column = &mut room.columns[2 * feature * BLOCK..][..2 * BLOCK];
             bin(cuts, &values[feature * rows + first..][..n], column);
         }
+        binned::fill_sets(program, &mut room.columns);
         // The sums go on from the margins, so that every row is summed in one order, whatever its block.
         for output in 0..outputs {
             room.sums[output * BLOCK..][..n].copy_from_slice(&margins[output * rows + first..][..n]);
@@ -159,7 +171,7 @@ fn blocks<L: Lane>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LEAF, Node};
+    use super::super::{Leaves, Node, Set, Split, Test};
     use super::*;
 
     struct Random(u64);
@@ -173,40 +185,59 @@ mod tests {
         }
     }
 
-    /// The walk as its definition says it, a row and a tree at a time.
-    fn plain(tree: &Tree, row: &[f32]) -> f32 {
-        let mut node = tree.nodes[0];
-        while node.left != LEAF {
-            let value = row[node.feature as usize];
-            let left = if value.is_nan() { node.default_left } else { value < node.value };
-            node = tree.nodes[if left { node.left } else { node.right } as usize];
+    /// The number of the leaf as the definition says it, a row and a tree at a time.
+    fn plain(tree: &Tree, row: &[f32]) -> usize {
+        let mut at = 0usize;
+        loop {
+            let split = match &tree.nodes[at] {
+                Node::Leaf(number) => return *number as usize,
+                Node::Split(split) => split,
+            };
+            let value = row[split.feature as usize];
+            let passes = match &split.test {
+                Test::Below(threshold) => value < *threshold,
+                Test::In(set) => set.ends().chunks(2).any(|range| range[0] <= value && value < range[1]),
+            };
+            let left = if value.is_nan() { split.default_left } else { passes };
+            at = if left { split.left } else { split.right } as usize;
         }
-        node.value
     }
 
-    fn end(value: f32) -> Node {
-        Node { feature: 0, value, left: LEAF, right: LEAF, default_left: false }
+    /// What a random tree is made of.
+    #[derive(Clone, Copy)]
+    struct Shape {
+        splits: usize,
+        /// Different thresholds.
+        thresholds: usize,
+        chain: bool,
+        /// One split in so many asks a set; 0 for none.
+        sets: usize,
     }
 
-    /// A random tree of `splits` splits whose leaves are their own numbers; thresholds from a few values up to many.
-    fn random_tree(random: &mut Random, width: usize, splits: usize, thresholds: usize, chain: bool) -> Tree {
-        let mut nodes = vec![end(0.0)];
+    /// A random tree whose leaves are worth their own numbers.
+    fn random_tree(random: &mut Random, width: usize, shape: Shape) -> Tree {
+        let mut nodes = vec![Node::Leaf(0)];
         let mut leaves = vec![0usize];
-        for _ in 0..splits {
-            let pick = if chain { leaves.len() - 1 } else { random.below(leaves.len()) };
+        for _ in 0..shape.splits {
+            let pick = if shape.chain { leaves.len() - 1 } else { random.below(leaves.len()) };
             let at = leaves.swap_remove(pick);
             let next = nodes.len() as u32;
-            nodes[at] = Node {
-                feature: random.below(width) as u32,
-                value: random.below(thresholds) as f32 / 2.0 - 1.0,
-                left: next,
-                right: next + 1,
-                default_left: random.below(2) == 0,
+            let mut threshold = || random.below(shape.thresholds) as f32 / 2.0 - 1.0;
+            let test = match shape.sets {
+                1.. if next.is_multiple_of(shape.sets as u32) => {
+                    let ranges = (0..5).map(|_| threshold()).map(|start| (start, start + 0.5)).collect();
+                    Test::In(Set::of(ranges).unwrap())
+                }
+                _ => Test::Below(threshold()),
             };
+            let feature = random.below(width) as u32;
+            let default_left = random.below(2) == 0;
+            nodes[at] = Node::Split(Split { feature, test, default_left, left: next, right: next + 1 });
             leaves.extend([nodes.len(), nodes.len() + 1]);
-            nodes.extend([end(next as f32), end(next as f32 + 1.0)]);
+            nodes.extend([Node::Leaf(next), Node::Leaf(next + 1)]);
         }
-        Tree { nodes, group: 0 }
+        let values = (0..nodes.len()).map(|number| number as f64).collect();
+        Tree { nodes, outputs: vec![Leaves { group: 0, values }] }
     }
 
     fn value(random: &mut Random, thresholds: usize) -> f32 {
@@ -230,72 +261,87 @@ mod tests {
     #[test]
     fn every_kernel_ends_in_the_leaf_of_the_plain_walk() {
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
-        for (splits, thresholds, chain, kind) in [
-            (0, 4, false, "bytes"),
-            (1, 4, false, "bytes"),
-            (7, 8, false, "bytes"),
-            (63, 8, false, "bytes"),
-            (64, 254, false, "bytes"),
-            (255, 254, false, "bytes"),
-            (120, 60, true, "bytes"),
-            (256, 8, false, "words"),
-            (511, 4000, false, "words"),
-            (3000, 30_000, false, "words"),
-            (2000, 500, true, "words"),
-            (66_000, 100, false, "walk"),
+        for (splits, thresholds, chain, sets, kind) in [
+            (0, 4, false, 0, "bytes"),
+            (1, 4, false, 0, "bytes"),
+            (1, 4, false, 1, "bytes"),
+            (7, 8, false, 3, "bytes"),
+            (63, 8, false, 1, "bytes"),
+            (64, 254, false, 0, "bytes"),
+            (64, 100, false, 2, "bytes"),
+            (255, 254, false, 0, "bytes"),
+            (120, 60, true, 5, "bytes"),
+            (256, 8, false, 4, "words"),
+            (511, 4000, false, 0, "words"),
+            (511, 4000, false, 6, "words"),
+            (3000, 30_000, false, 0, "words"),
+            (2000, 500, true, 0, "words"),
+            (66_000, 100, false, 3, "walk"),
         ] {
             let (width, rows) = (6, 1 + random.below(700));
-            let tree = random_tree(&mut random, width, splits, thresholds, chain);
+            let tree = random_tree(&mut random, width, Shape { splits, thresholds, chain, sets });
             let values: Vec<f32> = (0..width * rows).map(|_| value(&mut random, thresholds)).collect();
-            let expected: Vec<f32> = (0..rows)
-                .map(|row| plain(&tree, &(0..width).map(|f| values[f * rows + row]).collect::<Vec<_>>()))
-                .collect();
+            let row = |row: usize| (0..width).map(|f| values[f * rows + row]).collect::<Vec<_>>();
+            let expected: Vec<usize> = (0..rows).map(|i| plain(&tree, &row(i))).collect();
             for registers in registers() {
-                let kernel = Kernel::with(std::slice::from_ref(&tree), width, registers);
-                let found = match &kernel {
-                    Kernel::Bytes(..) => "bytes",
-                    Kernel::Words(..) => "words",
-                    Kernel::Walk(..) => "walk",
-                };
-                assert_eq!(found, kind, "{splits} splits");
-                assert!(kernel.proves_itself(std::slice::from_ref(&tree), width), "{registers:?}");
+                let kernel = Kernel::<f64>::with(std::slice::from_ref(&tree), width, registers);
+                let what = format!("{splits} splits, {sets} sets, {registers:?}");
+                assert!(kernel.name().starts_with(kind), "{what}: {}", kernel.name());
+                assert!(kernel.proves_itself(std::slice::from_ref(&tree), width), "{what}");
                 let mut margins = vec![0.0; rows];
                 kernel.add(width, rows, &values, &mut margins);
-                assert_eq!(margins, expected, "{splits} splits, {registers:?}");
+                assert!(margins.iter().zip(&expected).all(|(found, leaf)| *found == *leaf as f64), "{what}");
+                let kernel = Kernel::<f32>::with(std::slice::from_ref(&tree), width, registers);
+                let mut margins = vec![0.0; rows];
+                kernel.add(width, rows, &values, &mut margins);
+                assert!(margins.iter().zip(&expected).all(|(found, leaf)| *found == *leaf as f32), "{what}");
             }
-            let mut walked = vec![0.0; rows];
-            walk(&[Flat::new(&tree)], width, rows, &values, &mut walked);
-            assert_eq!(walked, expected, "{splits} splits, walked");
+            let walked = super::super::walk::leaves(std::slice::from_ref(&tree), width, rows, &values);
+            assert!(walked[0].iter().zip(&expected).all(|(found, leaf)| *found as usize == *leaf), "{splits} walked");
         }
     }
 
     /// Sums are made in one order, so that they are equal to the last bit.
     #[test]
     fn every_kernel_sums_in_the_order_of_the_trees() {
+        sums_in_order::<f32>();
+        sums_in_order::<f64>();
+    }
+
+    fn sums_in_order<V: Sum>() {
         let mut random = Random(7);
         for splits in [1, 30, 300] {
             let (width, rows, groups) = (5usize, 700usize, 3usize);
             let trees: Vec<Tree> = (0..40)
                 .map(|i| {
-                    let mut tree = random_tree(&mut random, width, splits, 40, false);
-                    tree.nodes.iter_mut().filter(|n| n.left == LEAF).for_each(|n| n.value = (n.value * 0.37).sin());
-                    Tree { group: (i % groups) as u32, ..tree }
+                    let shape = Shape { splits, thresholds: 40, chain: false, sets: i % 7 };
+                    let mut tree = random_tree(&mut random, width, shape);
+                    let values: Vec<f64> =
+                        (0..tree.nodes.len()).map(|n| f64::from((n as f32 * 0.37 + i as f32).sin())).collect();
+                    // Some trees add to two outputs.
+                    tree.outputs = (0..1 + i % 2)
+                        .map(|more| Leaves { group: ((i + more) % groups) as u32, values: values.clone() })
+                        .collect();
+                    tree
                 })
                 .collect();
             let values: Vec<f32> = (0..width * rows).map(|_| value(&mut random, 40)).collect();
-            let mut expected: Vec<f32> = (0..groups).flat_map(|g| vec![0.25 + g as f32; rows]).collect();
+            let mut expected: Vec<V> = (0..groups).flat_map(|g| vec![V::of(0.25 + g as f64); rows]).collect();
             let start = expected.clone();
             for row in 0..rows {
                 let inputs: Vec<f32> = (0..width).map(|f| values[f * rows + row]).collect();
                 for tree in &trees {
-                    expected[tree.group as usize * rows + row] += plain(tree, &inputs);
+                    let leaf = plain(tree, &inputs);
+                    for output in &tree.outputs {
+                        expected[output.group as usize * rows + row] += V::of(output.values[leaf]);
+                    }
                 }
             }
-            let bits = |margins: &[f32]| margins.iter().map(|m| m.to_bits()).collect::<Vec<_>>();
+            let bits = |margins: &[V]| margins.iter().map(|m| m.bits()).collect::<Vec<_>>();
             for registers in registers() {
                 let mut margins = start.clone();
                 Kernel::with(&trees, width, registers).add(width, rows, &values, &mut margins);
-                assert_eq!(bits(&margins), bits(&expected), "{splits} splits, {registers:?}");
+                assert!(bits(&margins) == bits(&expected), "{splits} splits, {registers:?}");
             }
         }
     }

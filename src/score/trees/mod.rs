@@ -5,12 +5,14 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod binned;
+pub mod catboost;
 mod kernel;
+pub mod lightgbm;
 pub mod ubjson;
 mod walk;
 pub mod xgboost;
 
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 
 use kernel::Kernel;
 
@@ -18,69 +20,232 @@ use super::contract::Features;
 use super::{Link, apply_link};
 use crate::error::{Error, Result};
 
-/// A node of a tree. A value `x` goes left when `x < threshold`; a missing one goes where `default_left` says.
-#[derive(Clone, Copy, Debug)]
-pub struct Node {
-    pub feature: u32,
-    /// The threshold of a split; the value of a leaf.
-    pub value: f32,
-    /// Children; `left == LEAF` marks a leaf.
-    pub left: u32,
-    pub right: u32,
-    pub default_left: bool,
+/// A node of a tree.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// The number of the leaf, as the library that trained the model counts.
+    Leaf(u32),
+    Split(Split),
 }
 
-pub const LEAF: u32 = u32::MAX;
+impl Node {
+    pub fn split(&self) -> Option<&Split> {
+        if let Node::Split(split) = self { Some(split) } else { None }
+    }
+}
 
-/// Nodes in one array, the root first.
+/// A value that passes the test goes left; a missing one goes where `default_left` says.
+#[derive(Clone, Debug)]
+pub struct Split {
+    pub feature: u32,
+    pub test: Test,
+    pub default_left: bool,
+    pub left: u32,
+    pub right: u32,
+}
+
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// `x < threshold`.
+    Below(f32),
+    In(Set),
+}
+
+impl Test {
+    /// `x <= threshold`, for an `x` of 32 bits.
+    pub fn at_most(threshold: f64) -> Test {
+        let near = threshold as f32;
+        let below = if f64::from(near) > threshold { near.next_down() } else { near };
+        Test::Below(below.next_up())
+    }
+}
+
+/// A set of values: half-open ranges, as their ends in ascending order. NaN is in none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Set(std::sync::Arc<[f32]>);
+
+/// Ends are never NaN.
+impl Eq for Set {}
+
+impl std::hash::Hash for Set {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        // Both zeros are equal.
+        self.0.iter().for_each(|end| (end + 0.0).to_bits().hash(state));
+    }
+}
+
+impl Set {
+    /// The ranges `[a, b)`; those that touch or overlap are joined. `None` when an end is NaN.
+    pub fn of(mut ranges: Vec<(f32, f32)>) -> Option<Set> {
+        if ranges.iter().any(|(a, b)| a.is_nan() || b.is_nan()) {
+            return None;
+        }
+        ranges.retain(|(a, b)| a < b);
+        ranges.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut ends: Vec<f32> = Vec::new();
+        for (start, end) in ranges {
+            match ends.last_mut() {
+                Some(last) if *last >= start => *last = last.max(end),
+                _ => ends.extend([start, end]),
+            }
+        }
+        Some(Set(ends.into()))
+    }
+
+    pub fn ends(&self) -> &[f32] {
+        &self.0
+    }
+
+    pub fn holds(&self, value: f32) -> bool {
+        self.0.partition_point(|end| *end <= value) % 2 == 1
+    }
+}
+
+/// Nodes in one array, the root first, and what its leaves add to which output.
 #[derive(Clone, Debug)]
 pub struct Tree {
     pub nodes: Vec<Node>,
-    /// The output that its leaves are added to.
+    pub outputs: Vec<Leaves>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Leaves {
     pub group: u32,
+    /// By the number of the leaf.
+    pub values: Vec<f64>,
+}
+
+/// What leaves are summed in: XGBoost uses 32 bits, LightGBM 64.
+pub trait Sum: Copy + Default + std::ops::AddAssign + Send + Sync + std::fmt::Debug + 'static {
+    const IS_SINGLE: bool;
+    fn of(value: f64) -> Self;
+    fn bits(self) -> u64;
+    /// The same values, when they have 32 bits.
+    fn singles(values: &[Self]) -> Option<&[f32]>;
+    fn singles_mut(values: &mut [Self]) -> Option<&mut [f32]>;
+}
+
+impl Sum for f32 {
+    const IS_SINGLE: bool = true;
+    fn of(value: f64) -> f32 {
+        value as f32
+    }
+    fn bits(self) -> u64 {
+        self.to_bits().into()
+    }
+    fn singles(values: &[f32]) -> Option<&[f32]> {
+        Some(values)
+    }
+    fn singles_mut(values: &mut [f32]) -> Option<&mut [f32]> {
+        Some(values)
+    }
+}
+
+impl Sum for f64 {
+    const IS_SINGLE: bool = false;
+    fn of(value: f64) -> f64 {
+        value
+    }
+    fn bits(self) -> u64 {
+        self.to_bits()
+    }
+    fn singles(_: &[f64]) -> Option<&[f32]> {
+        None
+    }
+    fn singles_mut(_: &mut [f64]) -> Option<&mut [f32]> {
+        None
+    }
+}
+
+/// What an importer hands over.
+#[derive(Debug)]
+pub struct Parts {
+    pub trees: Vec<Tree>,
+    /// Base margin of each output.
+    pub base: Vec<f64>,
+    /// Features that the model takes.
+    pub width: usize,
+    /// Multiplies every sum before the link.
+    pub scale: f64,
+    pub link: Link,
+    /// Sums have 64 bits.
+    pub double: bool,
 }
 
 #[derive(Debug)]
 pub struct Trees {
     ensemble: std::sync::Arc<Ensemble>,
-    link: Link,
+    pub parts: Parts,
 }
 
 #[derive(Debug)]
 struct Ensemble {
-    kernel: Kernel,
-    /// Base margin of each output.
-    base: Vec<f32>,
+    kernel: Sums,
     width: usize,
+    outputs: usize,
+}
+
+/// The kernel and the base margins.
+#[derive(Debug)]
+enum Sums {
+    Single(Kernel<f32>, Vec<f32>),
+    Double(Kernel<f64>, Vec<f64>),
 }
 
 impl Trees {
     /// Checks that every walk ends in a leaf: children in range, each node reached once, features that exist,
-    /// thresholds that compare.
-    pub fn new(mut trees: Vec<Tree>, base: Vec<f32>, width: usize, link: Link) -> Result<Trees> {
-        for (index, tree) in trees.iter_mut().enumerate() {
-            let seen = check(tree, width, base.len()).map_err(|what| Error::input(format!("tree {index}: {what}")))?;
+    /// thresholds that compare, values for every leaf.
+    pub fn new(mut parts: Parts) -> Result<Trees> {
+        let (width, outputs) = (parts.width, parts.base.len());
+        for (index, tree) in parts.trees.iter_mut().enumerate() {
+            let seen = check(tree, width, outputs).map_err(|what| Error::input(format!("tree {index}: {what}")))?;
             // Nodes that no walk reaches were not checked, and nothing may be learned from them.
             for (node, _) in tree.nodes.iter_mut().zip(seen).filter(|(_, seen)| !seen) {
-                *node = Node { feature: 0, value: 0.0, left: LEAF, right: LEAF, default_left: false };
+                *node = Node::Leaf(0);
             }
         }
-        let kernel = Kernel::new(&trees, width);
-        Ok(Trees { ensemble: std::sync::Arc::new(Ensemble { kernel, base, width }), link })
+        if let Some(base) = parts.base.iter().find(|base| !base.is_finite()) {
+            return Err(Error::input(format!("the base margin is {base}")));
+        }
+        let kernel = match parts.double {
+            true => Sums::Double(Kernel::new(&parts.trees, width), parts.base.clone()),
+            false => {
+                Sums::Single(Kernel::new(&parts.trees, width), parts.base.iter().map(|base| *base as f32).collect())
+            }
+        };
+        Ok(Trees { ensemble: std::sync::Arc::new(Ensemble { kernel, width, outputs }), parts })
     }
 
     pub fn width(&self) -> usize {
-        self.ensemble.width
+        self.parts.width
     }
 
     pub fn outputs(&self) -> usize {
-        self.ensemble.base.len()
+        self.parts.link.outputs(self.parts.base.len())
+    }
+
+    /// Sums of leaves and base margins, scaled, before the link: `[groups, rows]`.
+    pub fn margins(&self, features: &Features) -> candle_core::Result<Tensor> {
+        let inputs = Tensor::from_slice(&features.values, (self.width(), features.rows), &Device::Cpu)?;
+        let sums = inputs.apply_op1_arc(std::sync::Arc::new(Box::new(Evaluate(self.ensemble.clone()))))?;
+        if self.parts.scale == 1.0 { Ok(sums) } else { sums * self.parts.scale }
     }
 
     pub fn score(&self, features: &Features) -> candle_core::Result<Vec<Vec<f32>>> {
-        let inputs = Tensor::from_slice(&features.values, (self.width(), features.rows), &Device::Cpu)?;
-        let margins = inputs.apply_op1_arc(std::sync::Arc::new(Box::new(Evaluate(self.ensemble.clone()))))?;
-        apply_link(&margins, self.link)?.to_vec2::<f32>()
+        apply_link(&self.margins(features)?, self.parts.link)?.to_dtype(DType::F32)?.to_vec2::<f32>()
+    }
+
+    /// The number of the leaf in which each row ends, tree by tree, by the plain walk.
+    pub fn leaves(&self, features: &Features) -> Vec<Vec<u32>> {
+        walk::leaves(&self.parts.trees, self.width(), features.rows, &features.values)
+    }
+
+    /// How trees are evaluated on this processor, in words.
+    pub fn kernel(&self) -> String {
+        match &self.ensemble.kernel {
+            Sums::Single(kernel, _) => kernel.name(),
+            Sums::Double(kernel, _) => format!("{}, summed in 64 bits", kernel.name()),
+        }
     }
 }
 
@@ -89,8 +254,8 @@ fn check(tree: &Tree, width: usize, groups: usize) -> Result<Vec<bool>, String> 
     if tree.nodes.is_empty() {
         return Err("it has no nodes".into());
     }
-    if tree.group as usize >= groups {
-        return Err(format!("it belongs to output {} of {groups}", tree.group));
+    if let Some(output) = tree.outputs.iter().find(|output| output.group as usize >= groups) {
+        return Err(format!("it belongs to output {} of {groups}", output.group));
     }
     let mut seen = vec![false; tree.nodes.len()];
     let mut open = vec![0usize];
@@ -98,20 +263,26 @@ fn check(tree: &Tree, width: usize, groups: usize) -> Result<Vec<bool>, String> 
         if std::mem::replace(&mut seen[at], true) {
             return Err(format!("node {at} is reached twice"));
         }
-        let node = tree.nodes[at];
-        if node.left == LEAF {
-            if !node.value.is_finite() {
-                return Err(format!("leaf {at} is {}", node.value));
+        let split = match &tree.nodes[at] {
+            Node::Split(split) => split,
+            Node::Leaf(number) => {
+                for output in &tree.outputs {
+                    match output.values.get(*number as usize) {
+                        Some(value) if value.is_finite() => {}
+                        Some(value) => return Err(format!("leaf {at} is {value}")),
+                        None => return Err(format!("node {at} is leaf {number} of {}", output.values.len())),
+                    }
+                }
+                continue;
             }
-            continue;
-        }
-        if node.value.is_nan() {
+        };
+        if matches!(split.test, Test::Below(threshold) if threshold.is_nan()) {
             return Err(format!("the threshold of node {at} is NaN"));
         }
-        if node.feature as usize >= width {
-            return Err(format!("node {at} splits on feature {} of {width}", node.feature));
+        if split.feature as usize >= width {
+            return Err(format!("node {at} splits on feature {} of {width}", split.feature));
         }
-        for child in [node.left, node.right] {
+        for child in [split.left, split.right] {
             if child as usize >= tree.nodes.len() {
                 return Err(format!("node {at} has the child {child} of {}", tree.nodes.len()));
             }
@@ -121,7 +292,7 @@ fn check(tree: &Tree, width: usize, groups: usize) -> Result<Vec<bool>, String> 
     Ok(seen)
 }
 
-/// `[width, rows]` -> margins `[outputs, rows]`, summed in the order of the trees.
+/// `[width, rows]` -> margins `[groups, rows]`, summed in the order of the trees.
 struct Evaluate(std::sync::Arc<Ensemble>);
 
 impl CustomOp1 for Evaluate {
@@ -135,11 +306,19 @@ impl CustomOp1 for Evaluate {
             candle_core::bail!("the features of trees must be contiguous");
         };
         let values = &storage.as_slice::<f32>()?[start..end];
-        let ensemble = &self.0;
-        let mut margins: Vec<f32> = ensemble.base.iter().flat_map(|base| std::iter::repeat_n(*base, rows)).collect();
-        ensemble.kernel.add(ensemble.width, rows, values, &mut margins);
-        Ok((CpuStorage::F32(margins), Shape::from((ensemble.base.len(), rows))))
+        let Ensemble { kernel, width, outputs } = &*self.0;
+        let margins = match kernel {
+            Sums::Single(kernel, base) => CpuStorage::F32(sums(kernel, base, *width, rows, values)),
+            Sums::Double(kernel, base) => CpuStorage::F64(sums(kernel, base, *width, rows, values)),
+        };
+        Ok((margins, Shape::from((*outputs, rows))))
     }
+}
+
+fn sums<V: Sum>(kernel: &Kernel<V>, base: &[V], width: usize, rows: usize, values: &[f32]) -> Vec<V> {
+    let mut margins: Vec<V> = base.iter().flat_map(|base| std::iter::repeat_n(*base, rows)).collect();
+    kernel.add(width, rows, values, &mut margins);
+    margins
 }
 
 #[cfg(test)]
@@ -147,34 +326,60 @@ mod tests {
     use super::*;
 
     fn split(feature: u32, value: f32, left: u32, right: u32) -> Node {
-        Node { feature, value, left, right, default_left: false }
+        Node::Split(Split { feature, test: Test::Below(value), default_left: false, left, right })
     }
 
-    fn end(value: f32) -> Node {
-        Node { feature: 0, value, left: LEAF, right: LEAF, default_left: false }
+    fn parts(nodes: Vec<Node>, values: Vec<f64>) -> Parts {
+        let trees = vec![Tree { nodes, outputs: vec![Leaves { group: 0, values }] }];
+        Parts { trees, base: vec![10.0], width: 2, scale: 1.0, link: Link::Identity, double: false }
     }
 
     #[test]
     fn trees_that_would_not_end_are_refused() {
-        let refuse = |nodes: Vec<Node>| {
-            Trees::new(vec![Tree { nodes, group: 0 }], vec![0.0], 2, Link::Identity).unwrap_err().to_string()
-        };
+        let refuse = |nodes: Vec<Node>| Trees::new(parts(nodes, vec![0.0, 1.0])).unwrap_err().to_string();
+        let (a, b) = (Node::Leaf(0), Node::Leaf(1));
         assert!(refuse(vec![]).contains("no nodes"));
-        assert!(refuse(vec![split(0, 1.0, 0, 1), end(0.0)]).contains("twice"));
-        assert!(refuse(vec![split(0, 1.0, 1, 1), end(0.0)]).contains("twice"));
-        assert!(refuse(vec![split(0, 1.0, 1, 9), end(0.0)]).contains("child 9"));
-        assert!(refuse(vec![split(2, 1.0, 1, 2), end(0.0), end(1.0)]).contains("feature 2"));
-        assert!(refuse(vec![split(0, f32::NAN, 1, 2), end(0.0), end(1.0)]).contains("NaN"));
-        assert!(refuse(vec![end(f32::INFINITY)]).contains("leaf 0"));
+        assert!(refuse(vec![split(0, 1.0, 0, 1), a.clone()]).contains("twice"));
+        assert!(refuse(vec![split(0, 1.0, 1, 1), a.clone()]).contains("twice"));
+        assert!(refuse(vec![split(0, 1.0, 1, 9), a.clone()]).contains("child 9"));
+        assert!(refuse(vec![split(2, 1.0, 1, 2), a.clone(), b.clone()]).contains("feature 2"));
+        assert!(refuse(vec![split(0, f32::NAN, 1, 2), a, b]).contains("NaN"));
+        assert!(refuse(vec![Node::Leaf(7)]).contains("leaf 7 of 2"));
+        let infinite = Trees::new(parts(vec![Node::Leaf(0)], vec![f64::INFINITY])).unwrap_err().to_string();
+        assert!(infinite.contains("leaf 0 is inf"), "{infinite}");
     }
 
     #[test]
-    fn a_walk_goes_where_the_thresholds_say() {
+    fn a_walk_goes_where_the_tests_say() {
         let mut root = split(1, 0.5, 1, 2);
-        root.default_left = true;
-        let tree = Tree { nodes: vec![root, end(-1.0), split(0, 3.0, 3, 4), end(2.0), end(5.0)], group: 0 };
-        let trees = Trees::new(vec![tree], vec![10.0], 2, Link::Identity).unwrap();
+        if let Node::Split(root) = &mut root {
+            root.default_left = true;
+        }
+        let nodes = vec![root, Node::Leaf(0), split(0, 3.0, 3, 4), Node::Leaf(1), Node::Leaf(2)];
+        let trees = Trees::new(parts(nodes, vec![-1.0, 2.0, 5.0])).unwrap();
         let features = Features { rows: 4, values: vec![1.0, 2.9, 3.0, f32::NAN, 0.4, 0.5, 0.6, f32::NAN] };
         assert_eq!(trees.score(&features).unwrap(), vec![vec![9.0, 12.0, 15.0, 9.0]]);
+        assert_eq!(trees.leaves(&features), vec![vec![0, 1, 2, 0]]);
+    }
+
+    #[test]
+    fn at_most_is_exact_for_values_of_32_bits() {
+        for threshold in [0.0, -0.0, 0.1, 0.1f32.into(), 1e300, -1e300, f64::from(f32::MAX), 1e-45, 1e-300, -1e-300] {
+            let Test::Below(below) = Test::at_most(threshold) else { panic!() };
+            let near = threshold as f32;
+            for x in [near, near.next_up(), near.next_down(), 0.0, -0.0, f32::MAX, f32::MIN, f32::INFINITY, 1.0] {
+                assert_eq!(x < below, f64::from(x) <= threshold, "{x} <= {threshold}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_set_holds_what_its_ranges_say() {
+        let set = Set::of(vec![(3.0, 4.0), (f32::NEG_INFINITY, -2.0), (4.0, 5.0), (7.0, 7.0)]).unwrap();
+        assert_eq!(set.ends(), [f32::NEG_INFINITY, -2.0, 3.0, 5.0]);
+        for (value, held) in [(-3.0, true), (f32::NEG_INFINITY, true), (-2.0, false), (3.0, true), (4.9, true), (5.0, false), (7.0, false), (f32::NAN, false)] {
+            assert_eq!(set.holds(value), held, "{value}");
+        }
+        assert!(Set::of(vec![(f32::NAN, 1.0)]).is_none());
     }
 }

@@ -1,15 +1,20 @@
 //! XGBoost models, as saved by the library in JSON or UBJSON. Numbers in learner_model_param are strings; base_score
 //! stands after the link ("5E-1", or "[5E-1]" since 3.1); a split sends x < condition (f32) left and NaN where
-//! default_left says; a node whose left child is -1 is a leaf and its condition the value.
+//! default_left says; a node whose left child is -1 is a leaf and its condition the value. A split on categories sends
+//! those of its set right.
 
 use serde_json::Value;
 
-use super::{LEAF, Node, Tree, Trees};
+use super::{Leaves, Node, Parts, Set, Split, Test, Tree, Trees};
 use crate::error::{Error, Result};
-use crate::score::Link;
+use crate::score::foreign::{Facts, Foreign};
+use crate::score::{Link, Model, dense::Dense};
 
-/// Reads either form and lowers it. The names of the features come back when the model has them.
-pub fn read(bytes: &[u8]) -> Result<(Trees, Vec<String>)> {
+/// Category codes from here on are invalid to XGBoost, which sends them left.
+const MOST_CATEGORIES: f64 = 16_777_216.0;
+
+/// Reads either form and lowers it. `iterations` are the rounds to keep; all when nothing is said.
+pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     let document = match bytes.first() {
         Some(b'{') if matches!(bytes.get(1), Some(b'"' | b' ' | b'\n' | b'\r' | b'\t')) => {
             serde_json::from_slice(bytes).map_err(|e| Error::input("not whole JSON").cause(e))?
@@ -25,12 +30,30 @@ pub fn read(bytes: &[u8]) -> Result<(Trees, Vec<String>)> {
     let objective = text(get(get(learner, "objective")?, "name")?)?;
     let booster = get(learner, "gradient_booster")?;
     let width: usize = number(parameters, "num_feature")?;
+    if width > MOST_CATEGORIES as usize {
+        return Err(Error::input(format!("num_feature claims {width} features")));
+    }
     let groups = number::<usize>(parameters, "num_class").unwrap_or(0).max(1);
     if number::<usize>(parameters, "num_target").is_ok_and(|targets| targets > 1) {
         return Err(refuse("several targets"));
     }
-    let link = link(objective)?;
-    let base = base_margins(text(get(parameters, "base_score")?)?, groups, link)?;
+    let (link, before) = links(objective)?;
+    let base = base_margins(text(get(parameters, "base_score")?)?, groups, before)?;
+    let names = |key: &str| {
+        let list = learner.get(key).and_then(Value::as_array);
+        list.map(|names| names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect::<Vec<_>>())
+    };
+    let mut facts = Facts {
+        names: names("feature_names").unwrap_or_default(),
+        categorical: names("feature_types").unwrap_or_default().iter().map(|kind| kind == "c").collect(),
+        objective: objective.to_owned(),
+        best_iteration: learner
+            .get("attributes")
+            .and_then(|a| a.get("best_iteration"))
+            .and_then(Value::as_str)
+            .and_then(|text| text.parse().ok()),
+        ..Facts::default()
+    };
     let (model, weights) = match text(get(booster, "name")?)? {
         "gbtree" => (get(booster, "model")?, None),
         "dart" => {
@@ -39,45 +62,56 @@ pub fn read(bytes: &[u8]) -> Result<(Trees, Vec<String>)> {
             let weights = floats(drop.ok_or_else(|| missing("weight_drop"))?)?;
             (get(tree, "model")?, Some(weights))
         }
+        "gblinear" => return Ok(Foreign { model: linear(booster, width, &base, link)?, facts }),
         other => return Err(refuse(&format!("the booster {other:?}"))),
     };
+    facts.vocabularies = vocabularies(model, width);
     let info = floats(get(model, "tree_info")?)?;
     let list = get(model, "trees")?.as_array().ok_or_else(|| missing("trees"))?;
     if info.len() != list.len() || weights.as_ref().is_some_and(|w| w.len() != list.len()) {
         return Err(Error::input("tree_info or weight_drop does not fit the number of trees"));
     }
-    let mut trees = Vec::with_capacity(list.len());
-    for (index, (value, group)) in list.iter().zip(&info).enumerate() {
+    let rounds = rounds(model, list.len(), groups)?;
+    facts.iterations = rounds.len() - 1;
+    let kept = iterations.unwrap_or(facts.iterations);
+    let kept = *rounds.get(kept).ok_or_else(|| {
+        Error::input(format!("the model has {} iterations, and {kept} of them are asked for", facts.iterations))
+    })?;
+    let mut trees = Vec::with_capacity(kept);
+    for (index, (value, group)) in list.iter().zip(&info).take(kept).enumerate() {
         let weight = weights.as_ref().map_or(1.0, |w| w[index]);
         trees.push(tree(value, *group as u32, weight as f32).map_err(|e| e.context(format!("tree {index}")))?);
     }
-    let names = learner
-        .get("feature_names")
-        .and_then(Value::as_array)
-        .map(|names| names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect());
-    Ok((Trees::new(trees, base, width, link)?, names.unwrap_or_default()))
+    let parts = Parts { trees, base, width, scale: 1.0, link, double: false };
+    Ok(Foreign { model: Model::Trees(Trees::new(parts)?), facts })
 }
 
-fn link(objective: &str) -> Result<Link> {
+/// What base_score went through before it became a margin.
+#[derive(Clone, Copy, PartialEq)]
+enum Before {
+    Identity,
+    Sigmoid,
+    Exp,
+}
+
+fn links(objective: &str) -> Result<(Link, Before)> {
     Ok(match objective {
-        "binary:logistic" | "reg:logistic" => Link::Sigmoid,
-        "multi:softprob" => Link::Softmax,
-        "count:poisson" | "reg:gamma" | "reg:tweedie" => Link::Exp,
-        "binary:logitraw"
-        | "reg:squarederror"
-        | "reg:squaredlogerror"
-        | "reg:pseudohubererror"
-        | "reg:absoluteerror"
-        | "reg:linear"
-        | "rank:pairwise"
-        | "rank:ndcg"
-        | "rank:map" => Link::Identity,
+        "binary:logistic" | "reg:logistic" => (Link::Sigmoid, Before::Sigmoid),
+        "binary:logitraw" => (Link::Identity, Before::Sigmoid),
+        "binary:hinge" => (Link::Step, Before::Identity),
+        "multi:softprob" => (Link::Softmax, Before::Identity),
+        "multi:softmax" => (Link::ArgMax, Before::Identity),
+        "count:poisson" | "reg:gamma" | "reg:tweedie" | "survival:cox" | "survival:aft" => (Link::Exp, Before::Exp),
+        "reg:squarederror" | "reg:squaredlogerror" | "reg:pseudohubererror" | "reg:absoluteerror"
+        | "reg:quantileerror" | "reg:linear" | "rank:pairwise" | "rank:ndcg" | "rank:map" => {
+            (Link::Identity, Before::Identity)
+        }
         other => return Err(refuse(&format!("the objective {other:?}"))),
     })
 }
 
 /// base_score is an output; the trees are added to the margin it came from.
-fn base_margins(text: &str, groups: usize, link: Link) -> Result<Vec<f32>> {
+fn base_margins(text: &str, groups: usize, before: Before) -> Result<Vec<f64>> {
     let wrong = || Error::input(format!("base_score is {text:?}, which is no number and no list of {groups} numbers"));
     let parts = text.trim().trim_start_matches('[').trim_end_matches(']').split(',');
     let mut values = parts.map(|p| p.trim().parse::<f32>().map_err(|_| wrong())).collect::<Result<Vec<f32>>>()?;
@@ -87,13 +121,58 @@ fn base_margins(text: &str, groups: usize, link: Link) -> Result<Vec<f32>> {
     if values.len() != groups {
         return Err(wrong());
     }
-    let margin = |value: f32| match link {
-        Link::Sigmoid => -(1.0 / value - 1.0).ln(),
-        Link::Exp => value.ln(),
-        Link::Identity | Link::Softmax => value,
+    let margin = |value: f32| match before {
+        Before::Sigmoid => -(1.0 / value - 1.0).ln(),
+        Before::Exp => value.ln(),
+        Before::Identity => value,
     };
-    let margins: Vec<f32> = values.into_iter().map(margin).collect();
+    let margins: Vec<f64> = values.into_iter().map(|value| margin(value).into()).collect();
     if margins.iter().all(|m| m.is_finite()) { Ok(margins) } else { Err(wrong()) }
+}
+
+/// How many trees the first 0, 1, 2, ... iterations have.
+fn rounds(model: &Value, trees: usize, groups: usize) -> Result<Vec<usize>> {
+    if let Some(list) = model.get("iteration_indptr") {
+        let ends: Vec<usize> = floats(list)?.into_iter().map(|end| end as usize).collect();
+        let whole = ends.first() == Some(&0) && ends.last() == Some(&trees) && ends.is_sorted();
+        return if whole { Ok(ends) } else { Err(Error::input("iteration_indptr does not fit the number of trees")) };
+    }
+    let parameters = get(model, "gbtree_model_param")?;
+    let step = number::<usize>(parameters, "num_parallel_tree").unwrap_or(1).max(1).saturating_mul(groups);
+    if !trees.is_multiple_of(step) {
+        return Err(Error::input(format!("{trees} trees are no whole number of iterations of {step}")));
+    }
+    Ok((0..=trees).step_by(step).collect())
+}
+
+/// The words of each categorical feature, when the model was trained on a table that had them.
+fn vocabularies(model: &Value, width: usize) -> Vec<Option<Vec<String>>> {
+    let mut found = vec![None; width];
+    let encodings = model.get("cats").and_then(|cats| cats.get("enc")).and_then(Value::as_array);
+    for (slot, encoding) in found.iter_mut().zip(encodings.into_iter().flatten()) {
+        let list = |key: &str| encoding.get(key).and_then(|v| floats(v).ok());
+        let (Some(offsets), Some(values)) = (list("offsets"), list("values")) else { continue };
+        let bytes: Vec<u8> = values.iter().map(|value| *value as i64 as u8).collect();
+        let word = |pair: &[f64]| {
+            let word = bytes.get(pair[0] as usize..pair[1] as usize)?;
+            String::from_utf8(word.to_vec()).ok()
+        };
+        *slot = offsets.windows(2).map(word).collect::<Option<Vec<String>>>().filter(|words| !words.is_empty());
+    }
+    found
+}
+
+/// Weights feature by feature, the biases last. A missing value adds nothing.
+fn linear(booster: &Value, width: usize, base: &[f64], link: Link) -> Result<Model> {
+    let weights = floats(get(get(booster, "model")?, "weights")?)?;
+    let groups = base.len();
+    if weights.len() != (width + 1) * groups {
+        return Err(Error::input(format!("{} weights do not fit {width} features and {groups} outputs", weights.len())));
+    }
+    let weight = |group: usize, feature: usize| weights[feature * groups + group] as f32;
+    let rows = (0..groups).flat_map(|group| (0..width).map(move |feature| weight(group, feature)));
+    let bias = (0..groups).map(|group| weight(group, width) + base[group] as f32);
+    Ok(Model::Dense(Dense::linear(rows.collect(), bias.collect(), width, link, true)?))
 }
 
 fn tree(value: &Value, group: u32, weight: f32) -> Result<Tree> {
@@ -105,26 +184,59 @@ fn tree(value: &Value, group: u32, weight: f32) -> Result<Tree> {
     if [right.len(), feature.len(), condition.len(), default_left.len()].iter().any(|length| *length != n) {
         return Err(Error::input("the columns of its nodes differ in length"));
     }
-    if value.get("split_type").is_some_and(|kinds| floats(kinds).is_ok_and(|kinds| kinds.contains(&1.0))) {
-        return Err(refuse("categorical splits"));
-    }
+    let kinds = value.get("split_type").map(floats).transpose()?.unwrap_or_default();
+    let sets = if kinds.contains(&1.0) { categories(value, n)? } else { Vec::new() };
     let vector = value.get("tree_param").and_then(|p| p.get("size_leaf_vector")).and_then(Value::as_str);
     if vector.is_some_and(|size| !matches!(size, "0" | "1")) {
         return Err(refuse("vector leaves"));
     }
-    let child = |value: f64| if value < 0.0 { LEAF } else { value as u32 };
-    let nodes = (0..n).map(|i| {
-        let leaf = left[i] < 0.0;
-        let value = condition[i] as f32;
-        Node {
-            feature: feature[i] as u32,
-            value: if leaf { value * weight } else { value },
-            left: if leaf { LEAF } else { child(left[i]) },
-            right: child(right[i]),
-            default_left: default_left[i] != 0.0,
+    // Out of range becomes a child that is not there, which the check names.
+    let child = |value: f64| if value < 0.0 { u32::MAX } else { value as u32 };
+    let mut nodes = Vec::with_capacity(n);
+    for i in 0..n {
+        if left[i] < 0.0 {
+            nodes.push(Node::Leaf(i as u32));
+            continue;
         }
-    });
-    Ok(Tree { nodes: nodes.collect(), group })
+        let categorical = kinds.get(i) == Some(&1.0);
+        let mut split = Split {
+            feature: feature[i] as u32,
+            test: Test::Below(condition[i] as f32),
+            default_left: default_left[i] != 0.0,
+            left: child(left[i]),
+            right: child(right[i]),
+        };
+        if categorical {
+            // Those of the set go right: turned around, they pass.
+            let set = sets.get(i).cloned().flatten();
+            split.test = Test::In(set.ok_or_else(|| Error::input(format!("node {i} has no categories")))?);
+            (split.left, split.right) = (split.right, split.left);
+            split.default_left = !split.default_left;
+        }
+        nodes.push(Node::Split(split));
+    }
+    let values = condition.iter().map(|value| f64::from(*value as f32 * weight)).collect();
+    Ok(Tree { nodes, outputs: vec![Leaves { group, values }] })
+}
+
+/// The set of each node that splits on categories.
+fn categories(tree: &Value, nodes: usize) -> Result<Vec<Option<Set>>> {
+    let column = |key: &str| floats(get(tree, key)?);
+    let all = column("categories")?;
+    let (owners, starts, sizes) =
+        (column("categories_nodes")?, column("categories_segments")?, column("categories_sizes")?);
+    let mut sets = vec![None; nodes];
+    for ((owner, start), size) in owners.iter().zip(&starts).zip(&sizes) {
+        let wrong = || Error::input(format!("the categories of node {owner} are not there"));
+        let end = (*start as usize).checked_add(*size as usize).ok_or_else(wrong)?;
+        let codes = all.get(*start as usize..end).ok_or_else(wrong)?;
+        if codes.iter().any(|code| !(0.0..MOST_CATEGORIES).contains(code)) {
+            return Err(Error::input(format!("node {owner} has a category that is no code")));
+        }
+        let ranges = codes.iter().map(|code| (*code as f32, *code as f32 + 1.0)).collect();
+        *sets.get_mut(*owner as usize).ok_or_else(wrong)? = Set::of(ranges);
+    }
+    Ok(sets)
 }
 
 fn get<'a>(value: &'a Value, key: &str) -> Result<&'a Value> {

@@ -1,0 +1,99 @@
+//! Models as other libraries save them: which format a file has, and what can be learned from it besides the model.
+
+use super::trees::{catboost, lightgbm, xgboost};
+use super::{Model, pickled};
+use crate::error::{Error, Result};
+
+/// A model read from another library's file.
+#[derive(Debug)]
+pub struct Foreign {
+    pub model: Model,
+    pub facts: Facts,
+}
+
+/// What the file says beside the model. The lists follow the order of the features, and may be empty.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub names: Vec<String>,
+    pub categorical: Vec<bool>,
+    /// The words of a categorical feature, by code.
+    pub vocabularies: Vec<Option<Vec<String>>>,
+    /// The smallest and the largest value seen in training.
+    pub ranges: Vec<Option<(f64, f64)>>,
+    pub objective: String,
+    /// Boosting rounds, or trees of a forest.
+    pub iterations: usize,
+    /// The round after which training got worse, counted from 0.
+    pub best_iteration: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Xgboost,
+    Lightgbm,
+    Catboost,
+}
+
+impl Format {
+    /// By the word that model.toml has for it.
+    pub fn of_kind(kind: &str) -> Option<Format> {
+        [Format::Xgboost, Format::Lightgbm, Format::Catboost].into_iter().find(|format| format.kind() == kind)
+    }
+
+    pub fn kind(self) -> &'static str {
+        match self {
+            Format::Xgboost => "xgboost",
+            Format::Lightgbm => "lightgbm",
+            Format::Catboost => "catboost",
+        }
+    }
+
+    pub fn file_name(self, bytes: &[u8]) -> &'static str {
+        match self {
+            Format::Xgboost if bytes.get(1).is_some_and(|b| matches!(b, b'"' | b' ' | b'\n')) => "model.json",
+            Format::Xgboost => "model.ubj",
+            Format::Lightgbm => "model.txt",
+            Format::Catboost => "model.json",
+        }
+    }
+
+    /// By how the file begins.
+    pub fn guess(bytes: &[u8]) -> Result<Format> {
+        let has = |word: &str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
+        let refuse = |what: &str, hint: &str| Err(Error::input(what.to_owned()).hint(hint.to_owned()));
+        match bytes {
+            [b'{', ..] if has("\"oblivious_trees\"") => Ok(Format::Catboost),
+            [b'{', ..] if has("learner") => Ok(Format::Xgboost),
+            [b't', b'r', b'e', b'e', b'\n' | b'\r', ..] => Ok(Format::Lightgbm),
+            [b'b', b'i', b'n', b'f', ..] => refuse(
+                "XGBoost's old binary format, which the library itself no longer writes",
+                "load it in the version that wrote it and save_model(\"model.ubj\")",
+            ),
+            [b'C', b'B', b'M', ..] => {
+                refuse("CatBoost's binary format", "save it with save_model(\"model.json\", format=\"json\")")
+            }
+            _ => refuse(
+                "no model format that Daymill knows",
+                "XGBoost's save_model (.ubj or .json), LightGBM's save_model (.txt), CatBoost's JSON",
+            ),
+        }
+    }
+
+    /// Reads the model; `iterations` of it, or all.
+    pub fn read(self, bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
+        match self {
+            Format::Xgboost => xgboost::read(bytes, iterations),
+            Format::Lightgbm => lightgbm::read(bytes, iterations),
+            Format::Catboost => catboost::read(bytes, iterations),
+        }
+    }
+}
+
+/// A file that may be a model of any kind: pickles are refused by name.
+pub fn bytes_of(path: &std::path::Path) -> Result<Vec<u8>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::unreadable(path, &e))?;
+    match pickled(&bytes, path) {
+        Some(error) => Err(error),
+        None => Ok(bytes),
+    }
+}
