@@ -73,7 +73,8 @@ impl Model {
         }
     }
 
-    fn score(&self, features: &Features) -> candle_core::Result<Vec<Vec<f32>>> {
+    /// `[outputs][rows]`
+    pub fn score(&self, features: &Features) -> candle_core::Result<Vec<Vec<f32>>> {
         match self {
             Model::Dense(dense) => dense.score(features),
             Model::Trees(trees) => trees.score(features),

@@ -189,7 +189,7 @@ fn every_truncation_of_a_model_file_is_refused() {
         let step = (whole.len() / 150).max(1);
         for keep in (0..whole.len()).step_by(step) {
             let read = match version {
-                "3" => daymill::score::trees::xgboost::read(&whole[..keep]).map(|_| ()),
+                "3" => daymill::score::trees::xgboost::read(&whole[..keep], None).map(|_| ()),
                 _ => {
                     daymill::score::dense::Dense::read(&whole[..keep], false, daymill::score::Link::Sigmoid).map(|_| ())
                 }

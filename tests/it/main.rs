@@ -6,6 +6,7 @@ mod bad_input;
 mod calendar;
 mod exit_codes;
 mod faults;
+mod foreign;
 mod house;
 mod many;
 mod nightly;

@@ -97,7 +97,7 @@ enum Before {
 fn links(objective: &str) -> Result<(Link, Before)> {
     Ok(match objective {
         "binary:logistic" | "reg:logistic" => (Link::Sigmoid, Before::Sigmoid),
-        "binary:logitraw" => (Link::Identity, Before::Sigmoid),
+        "binary:logitraw" => (Link::Identity, Before::Identity),
         "binary:hinge" => (Link::Step, Before::Identity),
         "multi:softprob" => (Link::Softmax, Before::Identity),
         "multi:softmax" => (Link::ArgMax, Before::Identity),
@@ -162,7 +162,8 @@ fn vocabularies(model: &Value, width: usize) -> Vec<Option<Vec<String>>> {
     found
 }
 
-/// Weights feature by feature, the biases last. A missing value adds nothing.
+/// Weights feature by feature, the biases last. A missing value adds nothing. To every output XGBoost (3.2) adds the first
+/// base margin, whatever the others are.
 fn linear(booster: &Value, width: usize, base: &[f64], link: Link) -> Result<Model> {
     let weights = floats(get(get(booster, "model")?, "weights")?)?;
     let groups = base.len();
@@ -171,7 +172,7 @@ fn linear(booster: &Value, width: usize, base: &[f64], link: Link) -> Result<Mod
     }
     let weight = |group: usize, feature: usize| weights[feature * groups + group] as f32;
     let rows = (0..groups).flat_map(|group| (0..width).map(move |feature| weight(group, feature)));
-    let bias = (0..groups).map(|group| weight(group, width) + base[group] as f32);
+    let bias = (0..groups).map(|group| weight(group, width) + base[0] as f32);
     Ok(Model::Dense(Dense::linear(rows.collect(), bias.collect(), width, link, true)?))
 }
 
