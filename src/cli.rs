@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::score::import::Iterations;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[derive(Parser, Debug)]
@@ -361,6 +362,24 @@ pub enum Ledger {
 
 #[derive(Subcommand, Debug)]
 pub enum Models {
+    /// Make a bundle from a model file of XGBoost, LightGBM or CatBoost
+    Import(ImportModel),
+    /// Open a bundle as a run does, ask its oracle, and look for what goes wrong when models move
+    Verify {
+        /// A folder, or a name with a version, as models/flight_delay@3
+        model: String,
+        /// Rows with the library's own outputs, as Parquet
+        #[arg(long, value_name = "FILE", requires = "expected")]
+        inputs: Option<PathBuf>,
+        /// The columns of the inputs that hold those outputs
+        #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "inputs")]
+        expected: Vec<String>,
+    },
+    /// Print a bundle's signature, size, features by gain, and lineage
+    Show {
+        /// A folder, or a name with a version, as models/flight_delay@3
+        model: String,
+    },
     /// Let an alias mean a version from now on; the record of this is only appended to
     Promote {
         /// The bundle, as models/flight_delay@3
@@ -375,6 +394,44 @@ pub enum Models {
         #[arg(long, value_name = "TEXT")]
         note: Option<String>,
     },
+}
+
+#[derive(Args, Debug)]
+pub struct ImportModel {
+    /// What the library saved: XGBoost's .ubj or .json, LightGBM's .txt, CatBoost's .json
+    pub file: PathBuf,
+    /// The bundle's folder, as models/flight_delay/4; its names are those of the model and the version
+    #[arg(short, long = "out", value_name = "BUNDLE")]
+    pub out: PathBuf,
+    /// The model's name [default: the name of the folder above the bundle]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The version [default: the bundle's folder, when it is a number, else 1]
+    #[arg(long, value_name = "N")]
+    pub version: Option<i64>,
+    /// Boosting rounds: best (up to where training was best), all, or a number
+    #[arg(long, default_value = "best", value_name = "N", value_parser = iterations)]
+    pub iterations: Iterations,
+    /// Rows for the oracle, as Parquet; without them rows are drawn around the model's thresholds
+    #[arg(long, value_name = "FILE")]
+    pub inputs: Option<PathBuf>,
+    /// The columns of the inputs that hold the library's own outputs
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "inputs")]
+    pub expected: Vec<String>,
+    /// Names of the outputs [default: score, or score_0, score_1, ...]
+    #[arg(long = "output-names", value_name = "NAME", value_delimiter = ',')]
+    pub outputs: Vec<String>,
+}
+
+fn iterations(text: &str) -> Result<Iterations, String> {
+    match text {
+        "best" => Ok(Iterations::Best),
+        "all" => Ok(Iterations::All),
+        number => match number.parse() {
+            Ok(n @ 1..) => Ok(Iterations::Exactly(n)),
+            _ => Err("best, all, or a number from 1".into()),
+        },
+    }
 }
 
 /// `90s`, `10m`, `2h`; a bare number is seconds.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
 use super::dense::Dense;
-use super::foreign::{Foreign, Format};
+use super::foreign::{Facts, Foreign, Format};
 use super::{Link, Model};
 use crate::digest;
 use crate::error::{Class, Error, Result};
@@ -25,6 +25,12 @@ pub struct Bundle {
     pub name: String,
     pub version: i64,
     pub kind: String,
+    /// The name of the weights' file.
+    pub file: String,
+    /// Boosting rounds that are used; all when it is `None`.
+    pub iterations: Option<usize>,
+    /// What another library's file says beside the model.
+    pub facts: Option<Facts>,
     /// SHA-256 of the weights.
     pub sha256: String,
     /// SHA-256 of model.toml.
@@ -104,7 +110,7 @@ impl Bundle {
         };
         let weights = verified(&folder.join(&signature.file), &signature.sha256)?;
         let contract = Contract { features: signature.features.clone() };
-        let model = read_model(&signature, &weights, &contract)
+        let (model, facts) = read_model(&signature, &weights, &contract)
             .map_err(|e| e.context(folder.join(&signature.file).display()))?;
         if model.width() != contract.width() {
             return Err(Error::input(format!(
@@ -140,6 +146,9 @@ impl Bundle {
             name: signature.name.clone(),
             version: signature.version,
             kind: signature.kind.clone(),
+            file: signature.file.clone(),
+            iterations: signature.iterations,
+            facts,
             sha256: signature.sha256.clone(),
             signature_sha256,
             contract,
@@ -216,28 +225,30 @@ pub fn pickled(bytes: &[u8], path: &Path) -> Option<Error> {
         _ if matches!(extension, "pkl" | "pickle" | "joblib" | "pt" | "pth") => "named as a Python pickle",
         _ => return None,
     };
-    let what = format!("{} is {kind}, which can run any code when it is opened; Daymill never opens one", path.display());
+    let what =
+        format!("{} is {kind}, which can run any code when it is opened; Daymill never opens one", path.display());
     Some(Error::input(what).hint(
         "export the weights: safetensors for linear models and networks, save_model(\"model.ubj\") for XGBoost, \
          save_model(\"model.txt\") for LightGBM",
     ))
 }
 
-fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Result<Model> {
+fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Result<(Model, Option<Facts>)> {
     let link = || {
         signature
             .link
             .ok_or_else(|| Error::input("model.toml must say link = \"identity\", \"sigmoid\" or \"softmax\""))
     };
     match signature.kind.as_str() {
-        "linear" => Ok(Model::Dense(Dense::read(weights, false, link()?)?)),
-        "mlp" => Ok(Model::Dense(Dense::read(weights, true, link()?)?)),
+        "linear" => Ok((Model::Dense(Dense::read(weights, false, link()?)?), None)),
+        "mlp" => Ok((Model::Dense(Dense::read(weights, true, link()?)?), None)),
         kind => {
-            let format = Format::of_kind(kind).ok_or_else(|| Error::defect(format!("no reader for the kind {kind:?}")))?;
+            let format =
+                Format::of_kind(kind).ok_or_else(|| Error::defect(format!("no reader for the kind {kind:?}")))?;
             let Foreign { model, facts } = format.read(weights, signature.iterations)?;
-            let names = facts.names;
+            let names = &facts.names;
             let expected: Vec<&str> = contract.features.iter().map(|f| f.name.as_str()).collect();
-            if !names.is_empty() && names != expected {
+            if !names.is_empty() && *names != expected {
                 let first = names.iter().map(String::as_str).zip(expected.iter().copied()).find(|(a, b)| a != b);
                 let what = first.map_or_else(
                     || format!("{} features, not {}", names.len(), expected.len()),
@@ -246,7 +257,7 @@ fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Res
                 return Err(Error::input(format!("the model was trained with {what}"))
                     .hint("put the [[feature]] tables in the order of the model's own feature_names"));
             }
-            Ok(model)
+            Ok((model, Some(facts)))
         }
     }
 }

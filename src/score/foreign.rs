@@ -20,6 +20,8 @@ pub struct Facts {
     pub vocabularies: Vec<Option<Vec<String>>>,
     /// The smallest and the largest value seen in training.
     pub ranges: Vec<Option<(f64, f64)>>,
+    /// What the splits on each feature gained in training.
+    pub gains: Vec<f64>,
     pub objective: String,
     /// Boosting rounds, or trees of a forest.
     pub iterations: usize,
@@ -85,6 +87,15 @@ impl Format {
             Format::Xgboost => xgboost::read(bytes, iterations),
             Format::Lightgbm => lightgbm::read(bytes, iterations),
             Format::Catboost => catboost::read(bytes, iterations),
+        }
+    }
+}
+
+impl Facts {
+    /// Names that a library made up because it was given none.
+    pub fn forget_made_up_names(&mut self, prefix: &str) {
+        if self.names.iter().enumerate().all(|(at, name)| *name == format!("{prefix}{at}")) {
+            self.names.clear();
         }
     }
 }

@@ -5,7 +5,9 @@ pub mod bundle;
 pub mod contract;
 pub mod dense;
 pub mod foreign;
+pub mod import;
 pub mod shelf;
+pub mod traps;
 pub mod trees;
 
 use arrow::array::RecordBatch;

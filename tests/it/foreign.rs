@@ -30,9 +30,10 @@ fn golden(folder: &Path) -> RecordBatch {
 /// The columns whose names begin so, in the order of their numbers.
 fn columns(batch: &RecordBatch, prefix: &str) -> Vec<Vec<f64>> {
     let name = |i: usize| format!("{prefix}{i}");
-    (0..).map_while(|i| batch.column_by_name(&name(i))).map(|column| {
-        cast(column, &DataType::Float64).unwrap().as_primitive::<Float64Type>().values().to_vec()
-    }).collect()
+    (0..)
+        .map_while(|i| batch.column_by_name(&name(i)))
+        .map(|column| cast(column, &DataType::Float64).unwrap().as_primitive::<Float64Type>().values().to_vec())
+        .collect()
 }
 
 fn features(batch: &RecordBatch) -> Features {
@@ -98,7 +99,9 @@ fn every_model_gives_its_library_s_leaves_margins_and_outputs() {
         let outputs = foreign.model.score(&features).unwrap();
         let outputs: Vec<Vec<f64>> = outputs.iter().map(|o| o.iter().map(|v| f64::from(*v)).collect()).collect();
         let expected = columns(&batch, "out_");
-        compare(&format!("{name}: output"), &outputs, &expected, |column, row| 2e-6 * (1.0 + expected[column][row].abs()));
+        compare(&format!("{name}: output"), &outputs, &expected, |column, row| {
+            2e-6 * (1.0 + expected[column][row].abs())
+        });
     }
 }
 
@@ -110,4 +113,271 @@ fn the_words_of_categories_come_with_the_model() {
     let found = foreign.facts.vocabularies[5].as_ref().unwrap();
     assert_eq!(serde_json::json!(found), words["f5"]);
     assert_eq!(foreign.facts.categorical, [false, false, false, false, false, true]);
+}
+
+/// Replaces a text that must be there, once.
+fn swap(text: &str, from: &str, to: &str) -> Vec<u8> {
+    assert!(text.contains(from), "{from:?}");
+    text.replacen(from, to, 1).into_bytes()
+}
+
+/// The line `key=...` of the first tree, with another value.
+fn line(text: &str, key: &str, value: &str) -> Vec<u8> {
+    let tree = text.find("Tree=0").unwrap();
+    let at = tree + text[tree..].find(&format!("\n{key}=")).unwrap() + 1;
+    let end = at + text[at..].find('\n').unwrap();
+    format!("{}{key}={value}{}", &text[..at], &text[end..]).into_bytes()
+}
+
+/// A value of the first tree of an XGBoost or CatBoost model, changed.
+fn json(text: &str, pointer: &str, value: serde_json::Value) -> Vec<u8> {
+    let mut model: serde_json::Value = serde_json::from_str(text).unwrap();
+    *model.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = value;
+    serde_json::to_vec(&model).unwrap()
+}
+
+/// Every damage that is no chance: cycles, children and features out of range, thresholds that are NaN, claims of 10^9.
+fn damages() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    use serde_json::json as value;
+    let text = |name: &str| {
+        std::fs::read_to_string(model_file(&repository().join("fixtures/models/foreign").join(name))).unwrap()
+    };
+    let (xgboost, lightgbm) = (text("xgboost_json"), text("lightgbm_binary"));
+    let (words, catboost) = (text("lightgbm_words"), text("catboost_binary"));
+    let tree = |key: &str| format!("/learner/gradient_booster/model/trees/0/{key}");
+    let many = |n: usize| (0..n).map(|_| "1").collect::<Vec<_>>().join(" ");
+    let leaves = lightgbm.split("Tree=0").nth(1).unwrap().split("num_leaves=").nth(1).unwrap().lines().next().unwrap();
+    let splits = leaves.parse::<usize>().unwrap() - 1;
+    vec![
+        ("xgboost", "twice", json(&xgboost, &tree("left_children/0"), value!(0))),
+        ("xgboost", "twice", json(&xgboost, &tree("right_children/1"), value!(2))),
+        ("xgboost", "child", json(&xgboost, &tree("left_children/0"), value!(1_000_000_000))),
+        ("xgboost", "feature", json(&xgboost, &tree("split_indices/0"), value!(6))),
+        ("xgboost", "NaN", json(&xgboost, &tree("split_conditions/0"), value!(null))),
+        ("xgboost", "length", json(&xgboost, &tree("default_left"), value!([0]))),
+        ("xgboost", "claims", json(&xgboost, "/learner/learner_model_param/num_feature", value!("1000000000"))),
+        ("xgboost", "claims", json(&xgboost, "/learner/learner_model_param/num_class", value!("1000000000"))),
+        ("xgboost", "not a number", json(&xgboost, "/learner/learner_model_param/num_feature", value!("many"))),
+        ("xgboost", "base_score", json(&xgboost, "/learner/learner_model_param/base_score", value!("nan"))),
+        ("xgboost", "tree_info", json(&xgboost, "/learner/gradient_booster/model/tree_info", value!([0]))),
+        ("xgboost", "output", json(&xgboost, "/learner/gradient_booster/model/tree_info/0", value!(9))),
+        ("xgboost", "\"gbmystery\"", json(&xgboost, "/learner/gradient_booster/name", value!("gbmystery"))),
+        ("xgboost", "\"rank:own\"", json(&xgboost, "/learner/objective/name", value!("rank:own"))),
+        ("xgboost", "several targets", json(&xgboost, "/learner/learner_model_param/num_target", value!("2"))),
+        ("xgboost", "vector leaves", json(&xgboost, &tree("tree_param/size_leaf_vector"), value!("3"))),
+        ("lightgbm", "twice", line(&lightgbm, "left_child", &format!("0 {}", many(splits - 1)))),
+        ("lightgbm", "out of range", line(&lightgbm, "left_child", &format!("1000000000 {}", many(splits - 1)))),
+        ("lightgbm", "out of range", line(&lightgbm, "right_child", &format!("-1000000000 {}", many(splits - 1)))),
+        ("lightgbm", "feature", line(&lightgbm, "split_feature", &format!("7 {}", many(splits - 1)))),
+        ("lightgbm", "NaN", line(&lightgbm, "threshold", &format!("nan {}", many(splits - 1)))),
+        ("lightgbm", "num_leaves", line(&lightgbm, "num_leaves", "1000000000")),
+        ("lightgbm", "no such number", line(&lightgbm, "num_leaves", "-3")),
+        ("lightgbm", "no such number", line(&lightgbm, "threshold", "one")),
+        ("lightgbm", "length", line(&lightgbm, "threshold", "1.0")),
+        ("lightgbm", "missing values", line(&lightgbm, "decision_type", &format!("12 {}", many(splits - 1)))),
+        ("lightgbm", "linear trees", line(&lightgbm, "is_linear", "1")),
+        ("lightgbm", "feature_names", swap(&lightgbm, "max_feature_idx=5", "max_feature_idx=999999999")),
+        ("lightgbm", "iterations of", swap(&lightgbm, "num_tree_per_iteration=1", "num_tree_per_iteration=1000000000")),
+        ("lightgbm", "\"mystery\"", swap(&lightgbm, "objective=binary", "objective=mystery")),
+        ("lightgbm", "end of trees", swap(&lightgbm, "end of trees", "")),
+        ("lightgbm", "categories", line(&words, "cat_boundaries", "0 1000000000")),
+        ("catboost", "feature", json(&catboost, "/oblivious_trees/0/splits/0/float_feature_index", value!(6))),
+        ("catboost", "border", json(&catboost, "/oblivious_trees/0/splits/0/border", value!(null))),
+        ("catboost", "leaf_values", json(&catboost, "/oblivious_trees/0/leaf_values", value!([1.0]))),
+        ("catboost", "splits", json(&catboost, "/oblivious_trees/0/splits", value!(vec![value!({}); 60]))),
+        ("catboost", "scale_and_bias", json(&catboost, "/scale_and_bias", value!([0.0, [1.0]]))),
+        (
+            "catboost",
+            "OneHotFeature",
+            json(&catboost, "/oblivious_trees/0/splits/0/split_type", value!("OneHotFeature")),
+        ),
+    ]
+}
+
+#[test]
+fn models_that_cannot_be_are_66_with_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    for (kind, says, bytes) in damages() {
+        let format = Format::of_kind(kind).unwrap();
+        let error = format.read(&bytes, None).map(|_| ()).expect_err(says);
+        assert_eq!(error.class.exit_code(), 66, "{kind}: {error}");
+        let told = format!("{error} {:?} {:?}", error.causes, error.hint);
+        assert!(told.contains(says), "{kind}, {says}: {told}");
+        // ... and the program says which file it is.
+        let path = folder.path().join("damaged.model");
+        std::fs::write(&path, &bytes).unwrap();
+        let project = Project::empty();
+        let ended = project.daymill(&["models", "import", path.to_str().unwrap(), "-o", "m/1"]);
+        ended.expect(66).says("damaged.model").says(says);
+        assert!(!project.path("m").join("1").exists());
+    }
+}
+
+#[test]
+fn damaged_model_files_are_errors_and_never_crashes() {
+    use crate::faults::{Random, full, seed};
+    let mut random = Random(seed());
+    let (mut refused, mut all) = (0, 0);
+    for folder in folders() {
+        let good = std::fs::read(model_file(&folder)).unwrap();
+        let format = Format::guess(&good).unwrap();
+        let cuts =
+            (0..if full() { 400 } else { 30 }).map(|_| random.below(good.len() as u64) as usize).collect::<Vec<_>>();
+        let mut mutations: Vec<Vec<u8>> = cuts.iter().map(|n| good[..*n].to_vec()).collect();
+        mutations.extend((0..if full() { 2000 } else { 60 }).map(|_| {
+            let mut bytes = good.clone();
+            for _ in 0..1 + random.below(3) {
+                let at = random.below(good.len() as u64) as usize;
+                bytes[at] = random.next() as u8;
+            }
+            bytes
+        }));
+        for bytes in mutations {
+            all += 1;
+            if let Err(error) = format.read(&bytes, None) {
+                assert_eq!(error.class.exit_code(), 66, "{}: {error}", folder.display());
+                refused += 1;
+            }
+        }
+    }
+    eprintln!("{all} damaged models, {refused} refused, 0 crashes");
+    assert!(refused > all / 4);
+}
+
+#[test]
+fn a_bundle_is_made_shown_and_verified() {
+    let project = Project::empty();
+    let source = repository().join("fixtures/models/foreign");
+    for folder in folders() {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let (file, golden) = (model_file(&folder), folder.join("golden.parquet"));
+        let out = format!("models/{name}/2");
+        let outputs = columns(&self::golden(&folder), "out_").len();
+        let expected = (0..outputs).map(|i| format!("out_{i}")).collect::<Vec<_>>().join(",");
+        let mut import = vec!["models", "import", file.to_str().unwrap(), "-o", &out];
+        // Its categories are words to the bundle, and codes in the golden rows.
+        if name != "lightgbm_words" {
+            import.extend(["--inputs", golden.to_str().unwrap(), "--expected", &expected]);
+        }
+        if name == "xgboost_linear" || name == "xgboost_linear_classes" || !file.to_str().unwrap().contains("lightgbm")
+        {
+            // These files name no features; the columns of the rows beside the answers do.
+            import.retain(|word| !["--inputs", golden.to_str().unwrap(), "--expected", &expected].contains(word));
+        }
+        project.daymill(&import).expect(0);
+        project.daymill(&import).expect(2).says("exists already");
+        let shown = project.daymill(&["models", "show", &out]).expect(0).stdout;
+        assert!(shown.contains(&format!("{name}@2")), "{shown}");
+        let verified = project.daymill(&["models", "verify", &out, "--output", "json"]).expect(0).json();
+        assert_eq!(verified["oracle"]["rows"].as_u64(), Some(if import.contains(&"--inputs") { 96 } else { 256 }));
+    }
+    project.daymill(&["models", "import", source.to_str().unwrap(), "-o", "m/1"]).expect(66);
+}
+
+/// Rows as Parquet: the named columns, and what a library is said to have given for them.
+fn rows_file(path: &Path, names: &[String], values: &Features, expected: &[f32]) {
+    use arrow::array::{ArrayRef, Float32Array};
+    let column = |index: usize| -> ArrayRef {
+        let values = &values.values[index * values.rows..][..values.rows];
+        std::sync::Arc::new(values.iter().map(|v| (!v.is_nan()).then_some(*v)).collect::<Float32Array>())
+    };
+    let mut columns: Vec<(String, ArrayRef)> = names.iter().enumerate().map(|(i, n)| (n.clone(), column(i))).collect();
+    columns.push(("told".into(), std::sync::Arc::new(Float32Array::from(expected.to_vec()))));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn the_traps_of_moving_a_model_are_named() {
+    let project = Project::empty();
+    let folder = repository().join("fixtures/models/foreign/lightgbm_regression");
+    let bytes = std::fs::read(model_file(&folder)).unwrap();
+    let model = |iterations| Format::Lightgbm.read(&bytes, iterations).unwrap().model;
+    let features = features(&golden(&folder));
+    let names: Vec<String> = (0..6).map(|i| format!("f{i}")).collect();
+    let rows = features.rows;
+    let turned = |values: &Features| {
+        let columns = (0..6).rev().flat_map(|i| values.values[i * rows..][..rows].to_vec()).collect();
+        Features { rows, values: columns }
+    };
+    let filled =
+        Features { rows, values: features.values.iter().map(|v| if v.is_nan() { -1.0 } else { *v }).collect() };
+    let backwards: Vec<String> = names.iter().rev().cloned().collect();
+    let score = |model: &Model, features: &Features| model.score(features).unwrap().remove(0);
+    let right = score(&model(None), &features);
+    let shifted: Vec<f32> = right.iter().map(|v| v + 0.75).collect();
+    let noise: Vec<f32> = right.iter().enumerate().map(|(i, v)| v + (i % 3) as f32).collect();
+    let path = project.path("rows.parquet");
+    let file = model_file(&folder);
+    for (columns, values, expected, says) in [
+        (&names, &features, right.clone(), None),
+        (&backwards, &turned(&features), right.clone(), None),
+        (
+            &names,
+            &features,
+            score(&model(Some(3)), &features),
+            Some("best_iteration: the outputs are those of the first 3 "),
+        ),
+        (&names, &features, shifted, Some("base_score: every margin differs by 0.75")),
+        // The library was given the columns of the file, and took them in the order in which they stand.
+        (
+            &backwards,
+            &features,
+            score(&model(None), &features),
+            Some("column order: the outputs fit when the columns are taken in the order of the file"),
+        ),
+        (
+            &names,
+            &features,
+            score(&model(None), &filled),
+            Some("nullable columns: the outputs fit when a missing value is -1"),
+        ),
+        (&names, &features, noise, Some("none of the known traps")),
+    ] {
+        rows_file(&path, columns, values, &expected);
+        let _ = std::fs::remove_dir_all(project.path("m"));
+        let told = project.daymill(&[
+            "models",
+            "import",
+            file.to_str().unwrap(),
+            "-o",
+            "m/1",
+            "--inputs",
+            "rows.parquet",
+            "--expected",
+            "told",
+        ]);
+        match says {
+            None => drop(told.expect(0)),
+            Some(says) => {
+                told.expect(66).says(says);
+                project.daymill(&["models", "import", file.to_str().unwrap(), "-o", "m/1"]).expect(0);
+                project
+                    .daymill(&["models", "verify", "m/1", "--inputs", "rows.parquet", "--expected", "told"])
+                    .expect(66)
+                    .says(says);
+            }
+        }
+    }
+    // Probabilities and margins.
+    let binary = repository().join("fixtures/models/foreign/lightgbm_binary");
+    let (file, rows) = (model_file(&binary), binary.join("golden.parquet"));
+    let import = |column: &str| {
+        project.daymill(&[
+            "models",
+            "import",
+            file.to_str().unwrap(),
+            "-o",
+            "b/1",
+            "--inputs",
+            rows.to_str().unwrap(),
+            "--expected",
+            column,
+        ])
+    };
+    import("margin_0").expect(66).says("margins");
+    import("out_0").expect(0);
 }

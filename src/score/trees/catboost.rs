@@ -45,7 +45,8 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     }
     let objective = objective(&document);
     let link = link(&objective, groups)?;
-    let facts = Facts { names, objective, iterations: list.len(), ..Facts::default() };
+    let mut facts = Facts { names, objective, iterations: list.len(), ..Facts::default() };
+    facts.forget_made_up_names("");
     // The bias is added after the scale; the sums begin with it before.
     let base = bias.into_iter().map(|bias| bias / scale).collect();
     let parts = Parts { trees, base, width: features.len(), scale, link, double: true };
@@ -105,7 +106,8 @@ fn tree(value: &Value, groups: usize, missing_right: &[bool]) -> Result<Tree> {
         if kind != "FloatFeature" {
             return Err(refuse(&format!("splits of the type {kind:?}")));
         }
-        let feature = split.get("float_feature_index").and_then(Value::as_u64).ok_or_else(|| absent("float_feature_index"))?;
+        let feature =
+            split.get("float_feature_index").and_then(Value::as_u64).ok_or_else(|| absent("float_feature_index"))?;
         let border = split.get("border").and_then(Value::as_f64).ok_or_else(|| absent("border"))?;
         let right = missing_right.get(feature as usize).copied().unwrap_or(false);
         for at in (1u32 << depth) - 1..(2u32 << depth) - 1 {
@@ -139,7 +141,8 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn absent(key: &str) -> Error {
-    Error::input(format!("the model has no {key}")).hint("is it a model saved by CatBoost's save_model(format=\"json\")?")
+    Error::input(format!("the model has no {key}"))
+        .hint("is it a model saved by CatBoost's save_model(format=\"json\")?")
 }
 
 fn refuse(what: &str) -> Error {

@@ -36,10 +36,18 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     let groups = number::<usize>(&header, "num_tree_per_iteration")?;
     let objective = header.get("objective").copied().unwrap_or("regression");
     let (link, scale) = link(objective)?;
-    let mut trees = Vec::new();
+    let (mut trees, mut gains) = (Vec::new(), vec![0.0; width]);
     for (index, block) in blocks.split("Tree=").enumerate() {
         let group = u32::try_from(index % groups.max(1)).unwrap_or(u32::MAX);
-        trees.push(tree(&fields(block), group).map_err(|e| e.context(format!("tree {index}")))?);
+        let block = fields(block);
+        let tree = tree(&block, group).map_err(|e| e.context(format!("tree {index}")))?;
+        let of_tree: Vec<f64> = optional(&block, "split_gain").unwrap_or_default();
+        for (split, gain) in tree.nodes.iter().zip(of_tree).filter_map(|(node, gain)| Some((node.split()?, gain))) {
+            if let Some(sum) = gains.get_mut(split.feature as usize) {
+                *sum += gain;
+            }
+        }
+        trees.push(tree);
     }
     if groups == 0 || trees.len() % groups != 0 {
         return Err(Error::input(format!("{} trees are no whole number of iterations of {groups}", trees.len())));
@@ -53,15 +61,17 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     let average = head.lines().any(|line| line.trim() == "average_output");
     let scale = if average { scale / kept.max(1) as f64 } else { scale };
     let infos: Vec<&str> = header.get("feature_infos").map(|infos| infos.split(' ').collect()).unwrap_or_default();
-    let facts = Facts {
+    let mut facts = Facts {
         vocabularies: vocabularies(tail, &infos),
         categorical: infos.iter().map(|info| !info.starts_with('[') && *info != "none").collect(),
         ranges: infos.iter().map(|info| range(info)).collect(),
         names,
+        gains,
         objective: objective.to_owned(),
         iterations: rounds,
         best_iteration: None,
     };
+    facts.forget_made_up_names("Column_");
     let parts = Parts { trees, base: vec![0.0; groups], width, scale, link, double: true };
     Ok(Foreign { model: Model::Trees(Trees::new(parts)?), facts })
 }
@@ -131,11 +141,18 @@ impl Columns {
             boundaries: optional(block, "cat_boundaries")?,
             words: optional(block, "cat_threshold")?,
         };
-        let lengths =
-            [columns.feature.len(), columns.threshold.len(), columns.decision.len(), columns.left.len(), columns.right.len()];
+        let lengths = [
+            columns.feature.len(),
+            columns.threshold.len(),
+            columns.decision.len(),
+            columns.left.len(),
+            columns.right.len(),
+        ];
         match lengths.iter().all(|length| *length == splits) {
             true => Ok(columns),
-            false => Err(Error::input(format!("the columns of its nodes differ in length; {splits} are said to be there"))),
+            false => {
+                Err(Error::input(format!("the columns of its nodes differ in length; {splits} are said to be there")))
+            }
         }
     }
 
@@ -232,9 +249,8 @@ fn number<T: std::str::FromStr>(fields: &Fields<'_>, key: &str) -> Result<T> {
 }
 
 fn list<T: std::str::FromStr>(fields: &Fields<'_>, key: &str) -> Result<Vec<T>> {
-    let item = |text: &str| {
-        text.parse().map_err(|_| Error::input(format!("{key} holds {text:?}, which is no such number")))
-    };
+    let item =
+        |text: &str| text.parse().map_err(|_| Error::input(format!("{key} holds {text:?}, which is no such number")));
     get(fields, key)?.split_ascii_whitespace().map(item).collect()
 }
 

@@ -15,6 +15,7 @@ pub mod xgboost;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 
 use kernel::Kernel;
+pub use walk::depth;
 
 use super::contract::Features;
 use super::{Link, apply_link};
@@ -377,7 +378,16 @@ mod tests {
     fn a_set_holds_what_its_ranges_say() {
         let set = Set::of(vec![(3.0, 4.0), (f32::NEG_INFINITY, -2.0), (4.0, 5.0), (7.0, 7.0)]).unwrap();
         assert_eq!(set.ends(), [f32::NEG_INFINITY, -2.0, 3.0, 5.0]);
-        for (value, held) in [(-3.0, true), (f32::NEG_INFINITY, true), (-2.0, false), (3.0, true), (4.9, true), (5.0, false), (7.0, false), (f32::NAN, false)] {
+        for (value, held) in [
+            (-3.0, true),
+            (f32::NEG_INFINITY, true),
+            (-2.0, false),
+            (3.0, true),
+            (4.9, true),
+            (5.0, false),
+            (7.0, false),
+            (f32::NAN, false),
+        ] {
             assert_eq!(set.holds(value), held, "{value}");
         }
         assert!(Set::of(vec![(f32::NAN, 1.0)]).is_none());

@@ -12,6 +12,9 @@ use crate::score::{Link, Model, dense::Dense};
 
 /// Category codes from here on are invalid to XGBoost, which sends them left.
 const MOST_CATEGORIES: f64 = 16_777_216.0;
+/// No table is as wide, and no target has as many classes.
+const MOST_FEATURES: usize = 1 << 20;
+const MOST_OUTPUTS: usize = 1 << 16;
 
 /// Reads either form and lowers it. `iterations` are the rounds to keep; all when nothing is said.
 pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
@@ -30,10 +33,10 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     let objective = text(get(get(learner, "objective")?, "name")?)?;
     let booster = get(learner, "gradient_booster")?;
     let width: usize = number(parameters, "num_feature")?;
-    if width > MOST_CATEGORIES as usize {
-        return Err(Error::input(format!("num_feature claims {width} features")));
-    }
     let groups = number::<usize>(parameters, "num_class").unwrap_or(0).max(1);
+    if width > MOST_FEATURES || groups > MOST_OUTPUTS {
+        return Err(Error::input(format!("the model claims {width} features and {groups} classes")));
+    }
     if number::<usize>(parameters, "num_target").is_ok_and(|targets| targets > 1) {
         return Err(refuse("several targets"));
     }
@@ -78,9 +81,17 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
         Error::input(format!("the model has {} iterations, and {kept} of them are asked for", facts.iterations))
     })?;
     let mut trees = Vec::with_capacity(kept);
+    facts.gains = vec![0.0; width];
     for (index, (value, group)) in list.iter().zip(&info).take(kept).enumerate() {
         let weight = weights.as_ref().map_or(1.0, |w| w[index]);
-        trees.push(tree(value, *group as u32, weight as f32).map_err(|e| e.context(format!("tree {index}")))?);
+        let tree = tree(value, *group as u32, weight as f32).map_err(|e| e.context(format!("tree {index}")))?;
+        let gains = value.get("loss_changes").and_then(|list| floats(list).ok()).unwrap_or_default();
+        for (split, gain) in tree.nodes.iter().zip(gains).filter_map(|(node, gain)| Some((node.split()?, gain))) {
+            if let Some(sum) = facts.gains.get_mut(split.feature as usize) {
+                *sum += gain;
+            }
+        }
+        trees.push(tree);
     }
     let parts = Parts { trees, base, width, scale: 1.0, link, double: false };
     Ok(Foreign { model: Model::Trees(Trees::new(parts)?), facts })
@@ -102,10 +113,15 @@ fn links(objective: &str) -> Result<(Link, Before)> {
         "multi:softprob" => (Link::Softmax, Before::Identity),
         "multi:softmax" => (Link::ArgMax, Before::Identity),
         "count:poisson" | "reg:gamma" | "reg:tweedie" | "survival:cox" | "survival:aft" => (Link::Exp, Before::Exp),
-        "reg:squarederror" | "reg:squaredlogerror" | "reg:pseudohubererror" | "reg:absoluteerror"
-        | "reg:quantileerror" | "reg:linear" | "rank:pairwise" | "rank:ndcg" | "rank:map" => {
-            (Link::Identity, Before::Identity)
-        }
+        "reg:squarederror"
+        | "reg:squaredlogerror"
+        | "reg:pseudohubererror"
+        | "reg:absoluteerror"
+        | "reg:quantileerror"
+        | "reg:linear"
+        | "rank:pairwise"
+        | "rank:ndcg"
+        | "rank:map" => (Link::Identity, Before::Identity),
         other => return Err(refuse(&format!("the objective {other:?}"))),
     })
 }
@@ -168,7 +184,10 @@ fn linear(booster: &Value, width: usize, base: &[f64], link: Link) -> Result<Mod
     let weights = floats(get(get(booster, "model")?, "weights")?)?;
     let groups = base.len();
     if weights.len() != (width + 1) * groups {
-        return Err(Error::input(format!("{} weights do not fit {width} features and {groups} outputs", weights.len())));
+        return Err(Error::input(format!(
+            "{} weights do not fit {width} features and {groups} outputs",
+            weights.len()
+        )));
     }
     let weight = |group: usize, feature: usize| weights[feature * groups + group] as f32;
     let rows = (0..groups).flat_map(|group| (0..width).map(move |feature| weight(group, feature)));

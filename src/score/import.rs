@@ -1,0 +1,380 @@
+//! Making a bundle from another library's model file: its contract, an oracle, and a record of where it came from.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
+use super::foreign::{Facts, Foreign, Format, bytes_of};
+use super::trees::Test;
+use super::{Bundle, Link, Model, traps};
+use crate::digest;
+use crate::error::{Error, Result};
+
+/// Rows of an oracle.
+const ORACLE_ROWS: usize = 256;
+
+/// How many boosting rounds are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Iterations {
+    /// Up to the best one when training stopped early, else all.
+    Best,
+    All,
+    Exactly(usize),
+}
+
+/// What is asked for beside the model.
+#[derive(Debug)]
+pub struct Wishes {
+    pub name: String,
+    pub version: i64,
+    pub iterations: Iterations,
+    /// Rows that the model is asked about; drawn when there are none.
+    pub inputs: Option<PathBuf>,
+    /// Columns of the inputs with the library's own outputs.
+    pub expected: Vec<String>,
+    pub outputs: Vec<String>,
+}
+
+/// What was written, and what was decided on the way.
+#[derive(Debug)]
+pub struct Imported {
+    pub bundle: Bundle,
+    pub notes: Vec<String>,
+}
+
+/// Writes the bundle to `folder`, which must not exist; it appears whole or not at all.
+pub fn import(file: &Path, folder: &Path, wishes: &Wishes) -> Result<Imported> {
+    if folder.exists() {
+        return Err(Error::usage(format!("{} exists already", folder.display()))
+            .hint("a version never changes; choose the next number"));
+    }
+    let bytes = bytes_of(file)?;
+    let in_file = |e: Error| e.context(file.display());
+    let format = Format::guess(&bytes).map_err(in_file)?;
+    let mut notes = Vec::new();
+    let all = format.read(&bytes, None).map_err(in_file)?;
+    let iterations = iterations(&all.facts, wishes.iterations, &mut notes);
+    let Foreign { model, facts } = format.read(&bytes, iterations).map_err(in_file)?;
+    let sample = wishes.inputs.as_deref().map(sample).transpose()?;
+    let contract = contract(&model, &facts, sample.as_ref(), &wishes.expected, &mut notes)?;
+    let outputs = output_names(&model, &wishes.outputs)?;
+    let batch = match &sample {
+        Some(sample) => sample.slice(0, sample.num_rows().min(ORACLE_ROWS)),
+        None => draw(&model, &facts, &contract, u64::from_str_radix(&digest::hex(&bytes)[..15], 16).unwrap_or(1))?,
+    };
+    let (kept, features, _) = contract.apply(&batch)?;
+    if kept.num_rows() == 0 {
+        return Err(Error::data("no row of the inputs is left after the contract's policies"));
+    }
+    let found = model.score(&features).map_err(|e| Error::defect("Candle failed to score").cause(e))?;
+    let expected = match wishes.expected.is_empty() {
+        true => found.iter().map(|values| values.iter().map(|v| f64::from(*v)).collect()).collect(),
+        false => {
+            let expected = traps::expected(&kept, &wishes.expected, outputs.len())?;
+            traps::Question { bytes: &bytes, format, iterations, facts: &facts, model: &model, contract: &contract }
+                .compare(&kept, &found, &expected)?;
+            expected
+        }
+    };
+    let scale = expected.iter().flatten().fold(1.0f64, |most, value| most.max(value.abs()));
+    let oracle = oracle(&kept, &contract, &outputs, &expected)?;
+    let origin = match (&wishes.inputs, wishes.expected.is_empty()) {
+        (None, _) => "inputs drawn around the model's thresholds, outputs by daymill: the library was not asked".into(),
+        (Some(path), true) => format!("inputs from {}, outputs by daymill: the library was not asked", path.display()),
+        (Some(path), false) => format!("inputs and the library's own outputs from {}", path.display()),
+    };
+    let name = format.file_name(&bytes);
+    let head = Head { wishes, format, iterations, file: name, origin: &origin, source: file, facts: &facts };
+    let text = head.text(&bytes, &oracle, 2e-6 * scale, &outputs, &contract.features);
+    let bundle = write(folder, &[(name, &bytes), ("oracle.parquet", &oracle), ("model.toml", text.as_bytes())])?;
+    Ok(Imported { bundle, notes })
+}
+
+fn iterations(facts: &Facts, wish: Iterations, notes: &mut Vec<String>) -> Option<usize> {
+    let best = facts.best_iteration.map(|best| best + 1).filter(|best| *best < facts.iterations);
+    match (wish, best) {
+        (Iterations::Exactly(n), _) => Some(n),
+        (Iterations::Best, Some(best)) => {
+            notes.push(format!(
+                "training stopped early: {best} of {} iterations are used, as the library's scikit-learn classes do \
+                 (Booster.predict uses all: --iterations all)",
+                facts.iterations
+            ));
+            Some(best)
+        }
+        (Iterations::All, Some(best)) => {
+            notes.push(format!("all {} iterations are used; the best was {best}", facts.iterations));
+            None
+        }
+        _ => None,
+    }
+}
+
+/// The rows of a Parquet file.
+pub fn sample(path: &Path) -> Result<RecordBatch> {
+    let file = std::fs::File::open(path).map_err(|e| Error::unreadable(path, &e))?;
+    let damaged = |e: &dyn std::fmt::Display| Error::input(format!("{} is not whole Parquet", path.display())).cause(e);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| b.build()).map_err(|e| damaged(&e))?;
+    let schema = arrow::array::RecordBatchReader::schema(&reader);
+    let batches = reader.collect::<Result<Vec<RecordBatch>, _>>().map_err(|e| damaged(&e))?;
+    arrow::compute::concat_batches(&schema, &batches).map_err(|e| damaged(&e))
+}
+
+/// The features by name and kind. A model without names takes those of the sample's columns, in their order.
+fn contract(
+    model: &Model,
+    facts: &Facts,
+    sample: Option<&RecordBatch>,
+    expected: &[String],
+    notes: &mut Vec<String>,
+) -> Result<Contract> {
+    let width = model.width();
+    let columns: Vec<String> = sample.map_or_else(Vec::new, |sample| {
+        let names = sample.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+        names.into_iter().filter(|name| !expected.contains(name)).collect()
+    });
+    let names = match (facts.names.len() == width, columns.len() == width) {
+        (true, _) => facts.names.clone(),
+        (false, true) => {
+            notes.push(
+                "the model file has no feature names: they are those of the inputs' columns, in their order".into(),
+            );
+            columns
+        }
+        (false, false) if sample.is_some() => {
+            return Err(Error::input(format!(
+                "the model takes {width} features and names none, and the inputs have {} columns beside the expected ones",
+                columns.len()
+            )));
+        }
+        _ => {
+            notes.push("the model file has no feature names: they are f0, f1, ...; rename them in model.toml".into());
+            (0..width).map(|i| format!("f{i}")).collect()
+        }
+    };
+    let mut features = Vec::with_capacity(width);
+    for (index, name) in names.into_iter().enumerate() {
+        let column = sample.and_then(|sample| sample.column_by_name(&name));
+        let words = facts.vocabularies.get(index).cloned().flatten();
+        let kind = match words {
+            Some(words) => Kind::Category {
+                codes: words.into_iter().zip(0..).collect(),
+                encoding: Encoding::Code,
+                unknown: Unknown::Error,
+            },
+            None => {
+                if facts.categorical.get(index) == Some(&true) {
+                    notes.push(format!(
+                        "the feature {name:?} is categorical, and the file has no words for its codes: the column must hold \
+                         the very codes of training"
+                    ));
+                }
+                Kind::Number
+            }
+        };
+        let passes = |seen: &dyn Fn(&ArrayRef) -> bool| match (model.takes_missing(), column) {
+            (true, None) => Policy::Pass,
+            (true, Some(column)) if seen(column) => Policy::Pass,
+            _ => Policy::Error,
+        };
+        let null = passes(&|column| column.null_count() > 0);
+        let nan = if column.is_some() { passes(&has_nan) } else { Policy::Error };
+        features.push(Feature { name, kind, null, nan, infinity: Policy::Error });
+    }
+    Ok(Contract { features })
+}
+
+fn has_nan(column: &ArrayRef) -> bool {
+    column.data_type().is_floating()
+        && cast(column, &DataType::Float64)
+            .is_ok_and(|c| c.as_primitive::<Float64Type>().iter().flatten().any(f64::is_nan))
+}
+
+fn output_names(model: &Model, wished: &[String]) -> Result<Vec<String>> {
+    let outputs = model.outputs();
+    match (wished.len(), outputs) {
+        (0, 1) => Ok(vec!["score".into()]),
+        (0, _) => Ok((0..outputs).map(|i| format!("score_{i}")).collect()),
+        (n, _) if n == outputs => Ok(wished.to_vec()),
+        (n, _) => Err(Error::usage(format!("the model gives {outputs} outputs, and {n} are named"))),
+    }
+}
+
+/// Rows whose values lie on the model's thresholds and beside them, some of them missing.
+fn draw(model: &Model, facts: &Facts, contract: &Contract, seed: u64) -> Result<RecordBatch> {
+    let mut state = seed | 1;
+    let mut below = |n: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % n.max(1)
+    };
+    let mut cuts = vec![Vec::new(); model.width()];
+    if let Model::Trees(trees) = model {
+        for split in trees.parts.trees.iter().flat_map(|tree| &tree.nodes).filter_map(|node| node.split()) {
+            match &split.test {
+                Test::Below(threshold) => cuts[split.feature as usize].push(*threshold),
+                Test::In(set) => cuts[split.feature as usize].extend(set.ends()),
+            }
+        }
+    }
+    let mut fields = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for (index, feature) in contract.features.iter().enumerate() {
+        let missing = feature.null == Policy::Pass;
+        if let Kind::Category { codes, .. } = &feature.kind {
+            let mut words: Vec<&String> = codes.keys().collect();
+            words.sort_by_key(|word| codes[*word]);
+            let picked =
+                (0..ORACLE_ROWS).map(|_| (!missing || below(20) > 0).then(|| words[below(words.len())].as_str()));
+            columns.push(Arc::new(picked.collect::<StringArray>()));
+            fields.push(Field::new(&feature.name, DataType::Utf8, true));
+            continue;
+        }
+        let cuts: Vec<f32> = cuts[index].iter().copied().filter(|cut| cut.is_finite()).collect();
+        let codes_only = facts.categorical.get(index) == Some(&true);
+        let range = facts.ranges.get(index).copied().flatten().unwrap_or((-2.0, 2.0));
+        let picked = (0..ORACLE_ROWS).map(|_| {
+            if missing && below(20) == 0 {
+                return None;
+            }
+            let value = match cuts.as_slice() {
+                [] => (range.0 + (range.1 - range.0) * below(1 << 20) as f64 / f64::from(1 << 20)) as f32,
+                cuts => {
+                    let (a, b) = (cuts[below(cuts.len())], cuts[below(cuts.len())]);
+                    [a, a.next_down(), a.next_up(), a / 2.0 + b / 2.0][below(4)]
+                }
+            };
+            Some(if codes_only { value.floor().max(0.0) } else { value }).filter(|value| value.is_finite())
+        });
+        let picked: Vec<Option<f32>> = picked.collect();
+        let fill = if missing { None } else { Some(0.0) };
+        columns.push(Arc::new(picked.into_iter().map(|value| value.or(fill)).collect::<Float32Array>()));
+        fields.push(Field::new(&feature.name, DataType::Float32, true));
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        .map_err(|e| Error::input("two features of the model have one name").cause(e))
+}
+
+/// The features' columns and the outputs, as Parquet.
+fn oracle(batch: &RecordBatch, contract: &Contract, outputs: &[String], expected: &[Vec<f64>]) -> Result<Vec<u8>> {
+    let defect = |e: &dyn std::fmt::Display| Error::defect("the oracle cannot be written").cause(e);
+    let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+    for feature in &contract.features {
+        let column = batch.column_by_name(&feature.name);
+        let column = column.ok_or_else(|| Error::input(format!("the inputs have no column {:?}", feature.name)))?;
+        columns.push((feature.name.clone(), column.clone()));
+    }
+    for (name, values) in outputs.iter().zip(expected) {
+        columns.push((name.clone(), Arc::new(arrow::array::Float64Array::from(values.clone()))));
+    }
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, c)| (name, c, true)))
+        .map_err(|e| {
+            Error::input("a feature and an output have one name").cause(e).hint("name the outputs with --output")
+        })?;
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).map_err(|e| defect(&e))?;
+    writer.write(&batch).map_err(|e| defect(&e))?;
+    writer.close().map_err(|e| defect(&e))?;
+    Ok(bytes)
+}
+
+/// What stands in model.toml beside the features.
+struct Head<'a> {
+    wishes: &'a Wishes,
+    format: Format,
+    iterations: Option<usize>,
+    file: &'a str,
+    origin: &'a str,
+    source: &'a Path,
+    facts: &'a Facts,
+}
+
+impl Head<'_> {
+    fn text(&self, bytes: &[u8], oracle: &[u8], tolerance: f64, outputs: &[String], features: &[Feature]) -> String {
+        let mut text = format!(
+            "name = {}\nversion = {}\nkind = {}\nfile = {}\nsha256 = {}\n",
+            quoted(&self.wishes.name),
+            self.wishes.version,
+            quoted(self.format.kind()),
+            quoted(self.file),
+            quoted(&digest::hex(bytes))
+        );
+        if let Some(iterations) = self.iterations {
+            text += &format!("iterations = {iterations}\n");
+        }
+        text += &format!(
+            "\n[oracle]\nfile = \"oracle.parquet\"\nsha256 = {}\ntolerance = {tolerance:e}\n",
+            quoted(&digest::hex(oracle))
+        );
+        for output in outputs {
+            text += &format!("\n[[output]]\nname = {}\n", quoted(output));
+        }
+        for feature in features {
+            text +=
+                &format!("\n[[feature]]\nname = {}\ntype = {}\n", quoted(&feature.name), quoted(feature.type_name()));
+            if let Kind::Category { codes, .. } = &feature.kind {
+                let mut words: Vec<&String> = codes.keys().collect();
+                words.sort_by_key(|word| codes[*word]);
+                let words: Vec<String> = words.into_iter().map(|word| quoted(word)).collect();
+                text += &format!("encoding = \"code\"\nvocabulary = [{}]\n", words.join(", "));
+            }
+            for (key, policy) in [("null", feature.null), ("nan", feature.nan)] {
+                if policy == Policy::Pass {
+                    text += &format!("{key} = \"pass\"\n");
+                }
+            }
+        }
+        text += &format!(
+            "\n[lineage]\nimported_from = {}\nimported_by = \"daymill {}\"\nobjective = {}\niterations_trained = {}\noracle = {}\n",
+            quoted(&self.source.display().to_string()),
+            env!("CARGO_PKG_VERSION"),
+            quoted(&self.facts.objective),
+            self.facts.iterations,
+            quoted(self.origin)
+        );
+        text
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The files in a new folder, opened as a run opens it before it gets its name.
+fn write(folder: &Path, files: &[(&str, &[u8])]) -> Result<Bundle> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, "create", &e))?;
+    let room = tempfile::Builder::new()
+        .prefix(".import-")
+        .tempdir_in(parent)
+        .map_err(|e| Error::io(parent, "write to", &e))?;
+    let made = room.path().join("bundle");
+    std::fs::create_dir(&made).map_err(|e| Error::io(&made, "create", &e))?;
+    for (name, bytes) in files {
+        std::fs::write(made.join(name), bytes).map_err(|e| Error::io(&made.join(name), "write", &e))?;
+    }
+    Bundle::open(&made)?;
+    std::fs::rename(&made, folder).map_err(|e| Error::io(folder, "create", &e))?;
+    Bundle::open(folder)
+}
+
+/// What the function after the sums is called.
+pub fn link_name(link: Link) -> &'static str {
+    match link {
+        Link::Identity => "identity",
+        Link::Sigmoid => "sigmoid",
+        Link::Softmax => "softmax",
+        Link::Exp => "exp",
+        Link::Step => "step",
+        Link::ArgMax => "argmax",
+        Link::Softplus => "softplus",
+        Link::SignedSquare => "signed square",
+    }
+}
