@@ -41,6 +41,7 @@ fixtures: ## Make the fixtures and the model bundles again (needs python3)
 	python3 -m venv $(CARGO_TARGET_DIR)/fixtures-venv
 	$(CARGO_TARGET_DIR)/fixtures-venv/bin/pip install --quiet -r fixtures/requirements.txt
 	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_fixtures.py
+	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_foreign.py
 
 clean: ## Remove what runs left behind
 	rm -rf .daymill

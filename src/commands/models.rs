@@ -174,6 +174,9 @@ fn warnings(bundle: &Bundle) -> Vec<String> {
 
 /// Trees, their depth and leaves, or weights.
 fn size(bundle: &Bundle) -> String {
+    if let Model::Graph(graph) = &bundle.model {
+        return format!("a graph of {}", graph.description());
+    }
     let Model::Trees(trees) = &bundle.model else {
         return format!("{} outputs of a {} model", bundle.outputs.len(), bundle.kind);
     };

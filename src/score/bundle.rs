@@ -50,7 +50,7 @@ pub struct OracleResult {
 }
 
 /// What `kind` may be.
-const KINDS: [&str; 5] = ["linear", "mlp", "xgboost", "lightgbm", "catboost"];
+const KINDS: [&str; 6] = ["linear", "mlp", "xgboost", "lightgbm", "catboost", "onnx"];
 
 /// model.toml as written.
 struct Signature {

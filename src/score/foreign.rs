@@ -1,7 +1,7 @@
 //! Models as other libraries save them: which format a file has, and what can be learned from it besides the model.
 
 use super::trees::{catboost, lightgbm, xgboost};
-use super::{Model, pickled};
+use super::{Model, onnx, pickled};
 use crate::error::{Error, Result};
 
 /// A model read from another library's file.
@@ -20,6 +20,8 @@ pub struct Facts {
     pub vocabularies: Vec<Option<Vec<String>>>,
     /// The smallest and the largest value seen in training.
     pub ranges: Vec<Option<(f64, f64)>>,
+    /// Words outside the vocabularies have a meaning to the model.
+    pub unknown_words: bool,
     /// What the splits on each feature gained in training.
     pub gains: Vec<f64>,
     pub objective: String,
@@ -34,12 +36,13 @@ pub enum Format {
     Xgboost,
     Lightgbm,
     Catboost,
+    Onnx,
 }
 
 impl Format {
     /// By the word that model.toml has for it.
     pub fn of_kind(kind: &str) -> Option<Format> {
-        [Format::Xgboost, Format::Lightgbm, Format::Catboost].into_iter().find(|format| format.kind() == kind)
+        [Format::Xgboost, Format::Lightgbm, Format::Catboost, Format::Onnx].into_iter().find(|format| format.kind() == kind)
     }
 
     pub fn kind(self) -> &'static str {
@@ -47,6 +50,7 @@ impl Format {
             Format::Xgboost => "xgboost",
             Format::Lightgbm => "lightgbm",
             Format::Catboost => "catboost",
+            Format::Onnx => "onnx",
         }
     }
 
@@ -56,6 +60,7 @@ impl Format {
             Format::Xgboost => "model.ubj",
             Format::Lightgbm => "model.txt",
             Format::Catboost => "model.json",
+            Format::Onnx => "model.onnx",
         }
     }
 
@@ -71,12 +76,14 @@ impl Format {
                 "XGBoost's old binary format, which the library itself no longer writes",
                 "load it in the version that wrote it and save_model(\"model.ubj\")",
             ),
+            // The version of the format, then the producer or the operators.
+            [0x08, 1..=32, ..] => Ok(Format::Onnx),
             [b'C', b'B', b'M', ..] => {
                 refuse("CatBoost's binary format", "save it with save_model(\"model.json\", format=\"json\")")
             }
             _ => refuse(
                 "no model format that Daymill knows",
-                "XGBoost's save_model (.ubj or .json), LightGBM's save_model (.txt), CatBoost's JSON",
+                "XGBoost's save_model (.ubj or .json), LightGBM's save_model (.txt), CatBoost's JSON, ONNX",
             ),
         }
     }
@@ -87,6 +94,7 @@ impl Format {
             Format::Xgboost => xgboost::read(bytes, iterations),
             Format::Lightgbm => lightgbm::read(bytes, iterations),
             Format::Catboost => catboost::read(bytes, iterations),
+            Format::Onnx => onnx::read(bytes, iterations),
         }
     }
 }

@@ -166,7 +166,7 @@ fn contract(
             Some(words) => Kind::Category {
                 codes: words.into_iter().zip(0..).collect(),
                 encoding: Encoding::Code,
-                unknown: Unknown::Error,
+                unknown: if facts.unknown_words && model.takes_missing() { Unknown::Missing } else { Unknown::Error },
             },
             None => {
                 if facts.categorical.get(index) == Some(&true) {
@@ -323,6 +323,9 @@ impl Head<'_> {
                 let mut words: Vec<&String> = codes.keys().collect();
                 words.sort_by_key(|word| codes[*word]);
                 let words: Vec<String> = words.into_iter().map(|word| quoted(word)).collect();
+                if matches!(feature.kind, Kind::Category { unknown: Unknown::Missing, .. }) {
+                    text += "unknown = \"missing\"\n";
+                }
                 text += &format!("encoding = \"code\"\nvocabulary = [{}]\n", words.join(", "));
             }
             for (key, policy) in [("null", feature.null), ("nan", feature.nan)] {

@@ -6,6 +6,7 @@ pub mod contract;
 pub mod dense;
 pub mod foreign;
 pub mod import;
+pub mod onnx;
 pub mod shelf;
 pub mod traps;
 pub mod trees;
@@ -25,6 +26,7 @@ use contract::Features;
 pub enum Model {
     Dense(dense::Dense),
     Trees(trees::Trees),
+    Graph(onnx::Graph),
 }
 
 /// The function from margin to output.
@@ -56,6 +58,7 @@ impl Model {
         match self {
             Model::Dense(dense) => dense.outputs(),
             Model::Trees(trees) => trees.outputs(),
+            Model::Graph(graph) => graph.outputs(),
         }
     }
 
@@ -64,6 +67,7 @@ impl Model {
         match self {
             Model::Dense(dense) => dense.width(),
             Model::Trees(trees) => trees.width(),
+            Model::Graph(graph) => graph.width(),
         }
     }
 
@@ -72,6 +76,7 @@ impl Model {
         match self {
             Model::Dense(dense) => dense.takes_missing(),
             Model::Trees(_) => true,
+            Model::Graph(graph) => graph.takes_missing(),
         }
     }
 
@@ -80,6 +85,7 @@ impl Model {
         match self {
             Model::Dense(dense) => dense.score(features),
             Model::Trees(trees) => trees.score(features),
+            Model::Graph(graph) => graph.score(features),
         }
     }
 }

@@ -19,7 +19,7 @@ fn folders() -> Vec<PathBuf> {
 }
 
 fn model_file(folder: &Path) -> PathBuf {
-    ["model.ubj", "model.json", "model.txt"].iter().map(|name| folder.join(name)).find(|path| path.exists()).unwrap()
+    ["model.ubj", "model.json", "model.txt", "model.onnx"].iter().map(|name| folder.join(name)).find(|path| path.exists()).unwrap()
 }
 
 fn golden(folder: &Path) -> RecordBatch {
@@ -66,7 +66,7 @@ fn compare(what: &str, found: &[Vec<f64>], expected: &[Vec<f64>], allowed: impl 
 #[test]
 fn every_model_gives_its_library_s_leaves_margins_and_outputs() {
     let folders = folders();
-    assert!(folders.len() >= 40, "{} models", folders.len());
+    assert!(folders.len() >= 64, "{} models", folders.len());
     for folder in folders {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         let batch = golden(&folder);
@@ -194,10 +194,56 @@ fn damages() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ]
 }
 
+/// The same for ONNX, whose files are messages.
+fn damaged_graphs() -> Vec<(&'static str, Vec<u8>)> {
+    use daymill::score::onnx::proto::{Attribute, Graph, Model, Node, Tensor};
+    use prost::Message;
+    let path = |name: &str| model_file(&repository().join("fixtures/models/foreign").join(name));
+    let damage = |name: &str, change: &dyn Fn(&mut Graph)| {
+        let mut model = Model::decode(std::fs::read(path(name)).unwrap().as_slice()).unwrap();
+        change(model.graph.as_mut().unwrap());
+        // The version of the format, which is not among the fields that are read.
+        [&[0x08, 0x0a][..], &model.encode_to_vec()].concat()
+    };
+    fn of<'a>(node: &'a mut Node, name: &str) -> &'a mut Attribute {
+        node.attribute.iter_mut().find(|a| a.name == name).unwrap_or_else(|| panic!("{name}"))
+    }
+    let forest = |change: &dyn Fn(&mut Node)| damage("onnx_forest", &|graph| change(&mut graph.node[0]));
+    let newer = |change: &dyn Fn(&mut Node)| damage("onnx_version_5", &|graph| change(&mut graph.node[0]));
+    vec![
+        ("twice", forest(&|node| of(node, "nodes_truenodeids").ints[0] = 0)),
+        ("child 1000000000", forest(&|node| of(node, "nodes_falsenodeids").ints[0] = 1_000_000_000)),
+        ("feature", forest(&|node| of(node, "nodes_featureids").ints[0] = 1_000_000_000)),
+        ("feature", forest(&|node| of(node, "nodes_featureids").ints[0] = -1)),
+        ("NaN", forest(&|node| of(node, "nodes_values").floats[0] = f32::NAN)),
+        ("leaf", forest(&|node| of(node, "class_weights").floats[0] = f32::INFINITY)),
+        ("leaf", forest(&|node| of(node, "class_nodeids").ints[0] = 1_000_000_000)),
+        ("output", forest(&|node| of(node, "class_ids").ints[0] = 7)),
+        ("differ in length", forest(&|node| of(node, "nodes_modes").strings.truncate(3))),
+        ("stands twice", forest(&|node| of(node, "nodes_nodeids").ints[1] = 0)),
+        ("\"BRANCH_SIDEWAYS\"", forest(&|node| of(node, "nodes_modes").strings[0] = b"BRANCH_SIDEWAYS".to_vec())),
+        ("PROBIT", forest(&|node| of(node, "post_transform").s = b"PROBIT".to_vec())),
+        ("Teleport", forest(&|node| node.op_type = "Teleport".into())),
+        ("cannot be run", forest(&|node| node.input[0] = "nowhere".into())),
+        ("has the shape", damage("onnx_forest", &|graph| {
+            let kind = graph.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap();
+            kind.shape.as_mut().unwrap().dim[1].value = 1 << 40;
+        })),
+        ("claims too many", damage("onnx_kmeans", &|graph| graph.initializer[0].dims = vec![1 << 20, 1 << 20])),
+        ("holds", damage("onnx_kmeans", &|graph| graph.initializer[0].dims = vec![3, 3])),
+        ("cannot be run", damage("onnx_polynomial", &|graph| graph.initializer.retain(|t: &Tensor| t.dims.len() > 1))),
+        ("reached twice", newer(&|node| of(node, "nodes_truenodeids").ints[3] = 3)),
+        ("out of range", newer(&|node| of(node, "nodes_falsenodeids").ints[0] = 1_000_000_000)),
+        ("MEMBER", newer(&|node| of(node, "nodes_modes").t.as_mut().unwrap().int32_data[0] = 6)),
+        ("outputs", damage("onnx_forest_regressor", &|graph| of(&mut graph.node[0], "n_targets").i = 1_000_000_000)),
+    ]
+}
+
 #[test]
 fn models_that_cannot_be_are_66_with_the_place() {
     let folder = tempfile::tempdir().unwrap();
-    for (kind, says, bytes) in damages() {
+    let graphs = damaged_graphs().into_iter().map(|(says, bytes)| ("onnx", says, bytes));
+    for (kind, says, bytes) in damages().into_iter().chain(graphs) {
         let format = Format::of_kind(kind).unwrap();
         let error = format.read(&bytes, None).map(|_| ()).expect_err(says);
         assert_eq!(error.class.exit_code(), 66, "{kind}: {error}");

@@ -66,6 +66,7 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
         categorical: infos.iter().map(|info| !info.starts_with('[') && *info != "none").collect(),
         ranges: infos.iter().map(|info| range(info)).collect(),
         names,
+        unknown_words: false,
         gains,
         objective: objective.to_owned(),
         iterations: rounds,

@@ -227,7 +227,11 @@ impl Trees {
 
     /// Sums of leaves and base margins, scaled, before the link: `[groups, rows]`.
     pub fn margins(&self, features: &Features) -> candle_core::Result<Tensor> {
-        let inputs = Tensor::from_slice(&features.values, (self.width(), features.rows), &Device::Cpu)?;
+        self.sums(&Tensor::from_slice(&features.values, (self.width(), features.rows), &Device::Cpu)?)
+    }
+
+    /// The same of inputs `[width, rows]`.
+    pub fn sums(&self, inputs: &Tensor) -> candle_core::Result<Tensor> {
         let sums = inputs.apply_op1_arc(std::sync::Arc::new(Box::new(Evaluate(self.ensemble.clone()))))?;
         if self.parts.scale == 1.0 { Ok(sums) } else { sums * self.parts.scale }
     }

@@ -69,6 +69,20 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
         other => return Err(refuse(&format!("the booster {other:?}"))),
     };
     facts.vocabularies = vocabularies(model, width);
+    facts.gains = vec![0.0; width];
+    let trees = trees(model, weights, groups, iterations, &mut facts)?;
+    let parts = Parts { trees, base, width, scale: 1.0, link, double: false };
+    Ok(Foreign { model: Model::Trees(Trees::new(parts)?), facts })
+}
+
+/// The trees of the iterations that are kept.
+fn trees(
+    model: &Value,
+    weights: Option<Vec<f64>>,
+    groups: usize,
+    iterations: Option<usize>,
+    facts: &mut Facts,
+) -> Result<Vec<Tree>> {
     let info = floats(get(model, "tree_info")?)?;
     let list = get(model, "trees")?.as_array().ok_or_else(|| missing("trees"))?;
     if info.len() != list.len() || weights.as_ref().is_some_and(|w| w.len() != list.len()) {
@@ -81,7 +95,6 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
         Error::input(format!("the model has {} iterations, and {kept} of them are asked for", facts.iterations))
     })?;
     let mut trees = Vec::with_capacity(kept);
-    facts.gains = vec![0.0; width];
     for (index, (value, group)) in list.iter().zip(&info).take(kept).enumerate() {
         let weight = weights.as_ref().map_or(1.0, |w| w[index]);
         let tree = tree(value, *group as u32, weight as f32).map_err(|e| e.context(format!("tree {index}")))?;
@@ -93,8 +106,7 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
         }
         trees.push(tree);
     }
-    let parts = Parts { trees, base, width, scale: 1.0, link, double: false };
-    Ok(Foreign { model: Model::Trees(Trees::new(parts)?), facts })
+    Ok(trees)
 }
 
 /// What base_score went through before it became a margin.

@@ -1,0 +1,349 @@
+//! The tree ensembles of ONNX, in their old form (a list for each property of a node) and in that of ai.onnx.ml 5.
+
+use candle_core::{DType, Tensor};
+
+use super::proto::{Node as ProtoNode, Tensor as ProtoTensor};
+use super::{attribute, text};
+use crate::error::{Error, Result};
+use crate::score::trees::{Leaves, Node, Parts, Set, Split, Test, Tree, Trees};
+use crate::score::{Link, apply_link};
+
+/// What follows the sums.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum After {
+    Link(Link),
+    /// One sum that stands for two classes: `[1 - s, s]`.
+    Complement,
+    /// ... after a sigmoid of either sign.
+    TwoSigmoids,
+    /// ... with either sign.
+    TwoSigns,
+}
+
+/// The parts, and what follows their sums.
+pub fn lower(node: &ProtoNode) -> Result<(Parts, After)> {
+    if node.op_type == "TreeEnsemble" {
+        return lower_new(node);
+    }
+    let classifier = node.op_type == "TreeEnsembleClassifier";
+    let table = Table::read(node)?;
+    let leaf = if classifier { "class" } else { "target" };
+    let ids = ints(node, &format!("{leaf}_ids"));
+    let (trees_of, nodes_of) = (ints(node, &format!("{leaf}_treeids")), ints(node, &format!("{leaf}_nodeids")));
+    let weights = floats(node, &format!("{leaf}_weights"))?;
+    if trees_of.len() != ids.len() || nodes_of.len() != ids.len() || weights.len() != ids.len() {
+        return Err(Error::input(format!("the lists of {leaf}_ids, treeids, nodeids and weights differ in length")));
+    }
+    let classes = attribute(node, "classlabels_int64s").map_or(0, |a| a.ints.len())
+        + attribute(node, "classlabels_strings").map_or(0, |a| a.strings.len());
+    let targets = match classifier {
+        true => classes,
+        false => attribute(node, "n_targets").map_or(1, |a| usize::try_from(a.i).unwrap_or(0)),
+    };
+    if targets == 0 || targets > 1 << 16 {
+        return Err(Error::input(format!("the ensemble has {targets} outputs")));
+    }
+    // Two classes may be one column of weights, whatever its number is.
+    let one = classifier && targets == 2 && ids.iter().all(|id| *id == ids[0]);
+    let groups = if one { 1 } else { targets };
+    let mut builder = table.trees()?;
+    for (((id, tree), at), weight) in ids.iter().zip(trees_of).zip(nodes_of).zip(&weights) {
+        let group = if one { 0 } else { u32::try_from(*id).unwrap_or(u32::MAX) };
+        builder.weigh(*tree, *at, group, *weight)?;
+    }
+    let mut base: Vec<f64> = floats(node, "base_values")?;
+    if base.is_empty() {
+        base = vec![0.0; groups];
+    } else if one && base.len() == 2 {
+        base = vec![base[1]];
+    }
+    if base.len() != groups {
+        return Err(Error::input(format!("{} base_values for {groups} outputs", base.len())));
+    }
+    let trees = builder.finish();
+    let scale = match text(node, "aggregate_function") {
+        "" | "SUM" => 1.0,
+        "AVERAGE" => 1.0 / trees.len().max(1) as f64,
+        other => return Err(Error::input(format!("trees with the aggregate_function {other} are not supported"))),
+    };
+    if scale != 1.0 {
+        // The base is added after the average.
+        base.iter_mut().for_each(|base| *base /= scale);
+    }
+    let link = link(text(node, "post_transform"))?;
+    let after = match (one, weights.iter().all(|w| *w >= 0.0) && base.iter().all(|b| *b >= 0.0), link) {
+        (false, ..) => After::Link(link),
+        (true, true, _) => After::Complement,
+        (true, false, Link::Sigmoid) => After::TwoSigmoids,
+        (true, false, _) => After::TwoSigns,
+    };
+    Ok((Parts { trees, base, width: table.width, scale, link: Link::Identity, double: false }, after))
+}
+
+fn link(name: &str) -> Result<Link> {
+    Ok(match name {
+        "" | "NONE" => Link::Identity,
+        "LOGISTIC" => Link::Sigmoid,
+        "SOFTMAX" => Link::Softmax,
+        other => return Err(Error::input(format!("the post_transform {other} is not supported"))),
+    })
+}
+
+/// `[rows, width]` to `[rows, outputs]`.
+pub fn evaluate(trees: &Trees, after: &After, rows: &Tensor) -> candle_core::Result<Tensor> {
+    let inputs = rows.to_dtype(DType::F32)?.t()?;
+    if inputs.rank() != 2 || inputs.dims()[0] < trees.width() {
+        candle_core::bail!("the trees take {} features and are given {:?}", trees.width(), rows.dims());
+    }
+    let inputs = inputs.narrow(0, 0, trees.width())?.contiguous()?;
+    let sums = trees.sums(&inputs)?.to_dtype(DType::F32)?;
+    let outputs = match after {
+        After::Link(link) => apply_link(&sums, *link)?,
+        After::Complement => Tensor::cat(&[&(1.0 - &sums)?, &sums], 0)?,
+        After::TwoSigns => Tensor::cat(&[&sums.neg()?, &sums], 0)?,
+        After::TwoSigmoids => apply_link(&Tensor::cat(&[&sums.neg()?, &sums], 0)?, Link::Sigmoid)?,
+    };
+    outputs.t()
+}
+
+/// The nodes of all trees, a list for each property.
+struct Table<'a> {
+    tree: &'a [i64],
+    node: &'a [i64],
+    feature: &'a [i64],
+    modes: Vec<&'a str>,
+    values: Vec<f64>,
+    yes: &'a [i64],
+    no: &'a [i64],
+    missing_yes: &'a [i64],
+    width: usize,
+}
+
+impl<'a> Table<'a> {
+    fn read(node: &'a ProtoNode) -> Result<Table<'a>> {
+        let modes = attribute(node, "nodes_modes").map(|a| a.strings.as_slice()).unwrap_or_default();
+        let table = Table {
+            tree: ints(node, "nodes_treeids"),
+            node: ints(node, "nodes_nodeids"),
+            feature: ints(node, "nodes_featureids"),
+            modes: modes.iter().map(|mode| std::str::from_utf8(mode).unwrap_or_default()).collect(),
+            values: floats(node, "nodes_values")?,
+            yes: ints(node, "nodes_truenodeids"),
+            no: ints(node, "nodes_falsenodeids"),
+            missing_yes: ints(node, "nodes_missing_value_tracks_true"),
+            width: width(ints(node, "nodes_featureids"))?,
+        };
+        let n = table.tree.len();
+        let lengths = [
+            table.node.len(),
+            table.feature.len(),
+            table.modes.len(),
+            table.values.len(),
+            table.yes.len(),
+            table.no.len(),
+        ];
+        let fits = lengths.iter().all(|length| *length == n) && [0, n].contains(&table.missing_yes.len());
+        if fits && n > 0 { Ok(table) } else { Err(Error::input("the lists of its nodes differ in length")) }
+    }
+
+    /// The trees, whose leaves have no weights yet.
+    fn trees(&self) -> Result<Builder> {
+        let mut builder = Builder::default();
+        for i in 0..self.tree.len() {
+            builder.slot(self.tree[i], self.node[i])?;
+        }
+        for i in 0..self.tree.len() {
+            let (tree, at) = builder.at(self.tree[i], self.node[i]).ok_or_else(|| Error::input("a node is not there"))?;
+            if self.modes[i] == "LEAF" {
+                continue;
+            }
+            let child = |builder: &Builder, id: i64| {
+                let known = builder.at(self.tree[i], id).map(|(_, at)| at as u32);
+                known.ok_or_else(|| Error::input(format!("tree {}: node {} has the child {id}, which is not there", self.tree[i], self.node[i])))
+            };
+            let (yes, no) = (child(&builder, self.yes[i])?, child(&builder, self.no[i])?);
+            let feature = u32::try_from(self.feature[i]).unwrap_or(u32::MAX);
+            let tracks = self.missing_yes.get(i).is_some_and(|flag| *flag != 0);
+            let split = split(self.modes[i], self.values[i] as f32, tracks, (yes, no))
+                .map_err(|e| e.context(format!("tree {}, node {}", self.tree[i], self.node[i])))?;
+            builder.trees[tree].nodes[at] = Node::Split(Split { feature, ..split });
+        }
+        Ok(builder)
+    }
+}
+
+/// A comparison as a test whose passing side is left.
+fn split(mode: &str, value: f32, missing_yes: bool, (yes, no): (u32, u32)) -> Result<Split> {
+    if value.is_nan() {
+        return Err(Error::input("the threshold is NaN"));
+    }
+    let at_most = Test::at_most(value.into());
+    let equal = || Set::of(vec![(value, value.next_up())]).map(Test::In).ok_or_else(|| Error::input("the value is NaN"));
+    // What is missing fails every comparison but the one for being different.
+    let (test, turned, missing) = match mode {
+        "BRANCH_LEQ" => (at_most, false, missing_yes),
+        "BRANCH_LT" => (Test::Below(value), false, missing_yes),
+        "BRANCH_GT" => (at_most, true, missing_yes),
+        "BRANCH_GTE" => (Test::Below(value), true, missing_yes),
+        "BRANCH_EQ" => (equal()?, false, missing_yes),
+        "BRANCH_NEQ" => (equal()?, true, true),
+        other => return Err(Error::input(format!("nodes of the mode {other:?} are not supported"))),
+    };
+    let (left, right) = if turned { (no, yes) } else { (yes, no) };
+    Ok(Split { feature: 0, test, default_left: missing != turned, left, right })
+}
+
+/// Trees by the numbers that the file gives them.
+#[derive(Default)]
+struct Builder {
+    trees: Vec<Tree>,
+    numbers: std::collections::HashMap<i64, usize>,
+    nodes: std::collections::HashMap<(i64, i64), usize>,
+}
+
+impl Builder {
+    fn slot(&mut self, tree: i64, node: i64) -> Result<()> {
+        let next = self.trees.len();
+        let number = *self.numbers.entry(tree).or_insert(next);
+        if number == next {
+            self.trees.push(Tree { nodes: Vec::new(), outputs: Vec::new() });
+        }
+        let nodes = &mut self.trees[number].nodes;
+        // The number of a leaf is that of its node.
+        nodes.push(Node::Leaf(nodes.len() as u32));
+        match self.nodes.insert((tree, node), nodes.len() - 1) {
+            None => Ok(()),
+            Some(_) => Err(Error::input(format!("tree {tree}: node {node} stands twice"))),
+        }
+    }
+
+    fn at(&self, tree: i64, node: i64) -> Option<(usize, usize)> {
+        Some((*self.numbers.get(&tree)?, *self.nodes.get(&(tree, node))?))
+    }
+
+    /// Adds a weight of a leaf to an output.
+    fn weigh(&mut self, tree: i64, node: i64, group: u32, weight: f64) -> Result<()> {
+        let absent = || Error::input(format!("tree {tree}: leaf {node} is not there"));
+        let (tree, at) = self.at(tree, node).ok_or_else(absent)?;
+        let tree = &mut self.trees[tree];
+        let leaves = tree.nodes.len();
+        let place = tree.outputs.iter().position(|output| output.group == group).unwrap_or_else(|| {
+            tree.outputs.push(Leaves { group, values: vec![0.0; leaves] });
+            tree.outputs.len() - 1
+        });
+        tree.outputs[place].values[at] += weight;
+        Ok(())
+    }
+
+    fn finish(self) -> Vec<Tree> {
+        self.trees
+    }
+}
+
+fn width(features: &[i64]) -> Result<usize> {
+    let last = features.iter().copied().max().unwrap_or(0);
+    usize::try_from(last).ok().filter(|last| *last < super::MOST_FEATURES).map(|last| last + 1).ok_or_else(|| {
+        Error::input(format!("a node splits on feature {last}"))
+    })
+}
+
+fn ints<'a>(node: &'a ProtoNode, name: &str) -> &'a [i64] {
+    attribute(node, name).map(|a| a.ints.as_slice()).unwrap_or_default()
+}
+
+/// A list of floats, or the tensor of doubles that may stand for it.
+fn floats(node: &ProtoNode, name: &str) -> Result<Vec<f64>> {
+    if let Some(list) = attribute(node, name) {
+        return Ok(list.floats.iter().map(|value| f64::from(*value)).collect());
+    }
+    match attribute(node, &format!("{name}_as_tensor")).and_then(|a| a.t.as_ref()) {
+        Some(tensor) => numbers(tensor),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn numbers(tensor: &ProtoTensor) -> Result<Vec<f64>> {
+    let constant = super::constant(tensor, &Default::default())?;
+    let flat = constant.flatten_all().and_then(|t| t.to_dtype(DType::F64)).and_then(|t| t.to_vec1::<f64>());
+    flat.map_err(|e| Error::input("a list of the trees cannot be read").cause(e))
+}
+
+/// The form of ai.onnx.ml 5: children are splits or leaves by a flag, and trees are known by their roots.
+fn lower_new(node: &ProtoNode) -> Result<(Parts, After)> {
+    let tensor = |name: &str| -> Result<Vec<f64>> {
+        attribute(node, name).and_then(|a| a.t.as_ref()).map_or_else(|| Ok(Vec::new()), numbers)
+    };
+    let (modes, splits, weights) = (tensor("nodes_modes")?, tensor("nodes_splits")?, tensor("leaf_weights")?);
+    let (feature, targets) = (ints(node, "nodes_featureids"), ints(node, "leaf_targetids"));
+    let (yes, yes_leaf) = (ints(node, "nodes_truenodeids"), ints(node, "nodes_trueleafs"));
+    let (no, no_leaf) = (ints(node, "nodes_falsenodeids"), ints(node, "nodes_falseleafs"));
+    let tracks = ints(node, "nodes_missing_value_tracks_true");
+    let n = modes.len();
+    let fits = [splits.len(), feature.len(), yes.len(), yes_leaf.len(), no.len(), no_leaf.len()].iter().all(|l| *l == n);
+    if !fits || ![0, n].contains(&tracks.len()) || weights.len() != targets.len() {
+        return Err(Error::input("the lists of its nodes differ in length"));
+    }
+    let groups = attribute(node, "n_targets").map_or(1, |a| usize::try_from(a.i).unwrap_or(0));
+    if groups == 0 || groups > 1 << 16 || attribute(node, "membership_values").is_some() {
+        return Err(Error::input("trees with member sets, or without targets, are not supported"));
+    }
+    let names = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
+    let mut trees = Vec::new();
+    let mut taken = 0usize;
+    for root in ints(node, "tree_roots") {
+        let mut tree = Tree { nodes: Vec::new(), outputs: Vec::new() };
+        let mut leaves: Vec<usize> = Vec::new();
+        // Each visit makes one node; more of them than the file has means that a node is reached twice.
+        let mut open = vec![(usize::try_from(*root).unwrap_or(usize::MAX), false, None)];
+        while let Some((at, is_leaf, parent)) = open.pop() {
+            taken += 1;
+            let count = if is_leaf { weights.len() } else { n };
+            if at >= count || taken > n + weights.len() {
+                return Err(Error::input(format!("the node {at} is out of range, or reached twice")));
+            }
+            let here = tree.nodes.len() as u32;
+            if let Some((parent, left)) = parent
+                && let Node::Split(split) = &mut tree.nodes[parent as usize]
+            {
+                *(if left { &mut split.left } else { &mut split.right }) = here;
+            }
+            if is_leaf {
+                tree.nodes.push(Node::Leaf(leaves.len() as u32));
+                leaves.push(at);
+                continue;
+            }
+            let mode = names.get(modes[at] as usize).copied().unwrap_or("BRANCH_MEMBER");
+            let split = split(mode, splits[at] as f32, tracks.get(at).is_some_and(|flag| *flag != 0), (0, 1))
+                .map_err(|e| e.context(format!("node {at}")))?;
+            let child = |side: u32| {
+                let (ids, flags) = if side == 0 { (yes, yes_leaf) } else { (no, no_leaf) };
+                (usize::try_from(ids[at]).unwrap_or(usize::MAX), flags[at] != 0)
+            };
+            let (left, right) = (child(split.left), child(split.right));
+            let feature = u32::try_from(feature[at]).unwrap_or(u32::MAX);
+            tree.nodes.push(Node::Split(Split { feature, ..split }));
+            open.extend([(right.0, right.1, Some((here, false))), (left.0, left.1, Some((here, true)))]);
+        }
+        for group in 0..groups {
+            let values: Vec<f64> =
+                leaves.iter().map(|leaf| if targets[*leaf] == group as i64 { weights[*leaf] } else { 0.0 }).collect();
+            if values.iter().any(|value| *value != 0.0) {
+                tree.outputs.push(Leaves { group: group as u32, values });
+            }
+        }
+        trees.push(tree);
+    }
+    let link = match attribute(node, "post_transform").map_or(0, |a| a.i) {
+        0 => Link::Identity,
+        1 => Link::Softmax,
+        2 => Link::Sigmoid,
+        other => return Err(Error::input(format!("the post_transform {other} is not supported"))),
+    };
+    let scale = match attribute(node, "aggregate_function").map_or(1, |a| a.i) {
+        1 => 1.0,
+        0 => 1.0 / trees.len().max(1) as f64,
+        other => return Err(Error::input(format!("trees with the aggregate_function {other} are not supported"))),
+    };
+    let parts = Parts { trees, base: vec![0.0; groups], width: width(feature)?, scale, link: Link::Identity, double: false };
+    Ok((parts, After::Link(link)))
+}
