@@ -1,6 +1,7 @@
 """Measures Daymill beside careful Python pipelines, in turn: a backfill of 365 small days (peer_year.py), and three
 million flights from Postgres to Postgres in one interval (peer.py), whose scores it compares. Prints tables in
-Markdown; the figures that count are the ratios. BENCH_ONLY=year or BENCH_ONLY=flights runs one of the two.
+Markdown; the figures that count are the ratios. BENCH_ONLY=year or BENCH_ONLY=flights runs one
+of the two, and BENCH_ONLY=scoring only scoring.py, which run.sh starts before.
 
     bench.py WORK    (DAYMILL_TEST_PG is the server, DAYMILL_BIN the binary)"""
 
@@ -100,11 +101,13 @@ def measure(command, cwd=None):
 
 
 def main():
+    which = os.environ.get("BENCH_ONLY", "")
+    if which == "scoring":
+        return
     flights, weather, planes = tables()
     if not (WORK / "features.json").exists():
         train(flights, weather, planes)
     os.environ.update(BENCH_PG=PG)
-    which = os.environ.get("BENCH_ONLY", "")
     if which in ("", "year"):
         year(flights, weather, planes)
     if which in ("", "flights"):

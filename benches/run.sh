@@ -10,4 +10,16 @@ if [ ! -x "$work/venv/bin/python" ]; then
 fi
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
 export DAYMILL_BIN=${DAYMILL_BIN:-${CARGO_TARGET_DIR:-$here/../target}/release/daymill}
+case ${BENCH_ONLY:-} in
+"" | scoring)
+    built=$(cd "$here/.." && cargo bench --locked --no-run --bench scoring --message-format=json-render-diagnostics)
+    DAYMILL_SCORING_BENCH=$("$work/venv/bin/python" -c '
+import json, sys
+lines = map(json.loads, sys.stdin.read().splitlines())
+print(next(line["executable"] for line in lines if line.get("target", {}).get("name") == "scoring" and line.get("executable")))
+' <<<"$built")
+    export DAYMILL_SCORING_BENCH
+    "$work/venv/bin/python" "$here/scoring.py" "$work"
+    ;;
+esac
 exec "$work/venv/bin/python" "$here/bench.py" "$work"

@@ -4,6 +4,8 @@
 //!
 //! Each thread takes blocks of rows, as a run does. The best of five rounds counts, as it does for the libraries.
 
+#![allow(clippy::expect_used, clippy::disallowed_macros)]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 

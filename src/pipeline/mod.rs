@@ -3,6 +3,7 @@
 
 pub mod attempts;
 pub mod flow;
+mod keys;
 pub mod report;
 pub mod stages;
 
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 use arrow::array::AsArray;
 use arrow::datatypes::Float32Type;
 use polars::prelude::{LazyFrame, col};
+
+use keys::Keys;
 
 use crate::digest::RowSet;
 use crate::error::{Class, Error, Result};
@@ -252,25 +255,20 @@ fn layout(job: &Job, bundle: Option<&Bundle>, transformed: &[String]) -> Result<
 #[derive(Default)]
 pub struct Totals {
     pub rows: RowSet,
-    pub keys: Vec<u128>,
+    pub keys: Keys,
     pub transformed: u64,
     pub published: u64,
     pub bad_rows: u64,
 }
 
 impl Totals {
-    pub fn add(&mut self, finished: &Finished) {
+    pub fn add(&mut self, finished: &Finished) -> Result<()> {
         self.rows.merge(&finished.encoded.rows);
-        self.keys.extend_from_slice(&finished.encoded.keys);
+        self.keys.add(&finished.encoded.keys)?;
         self.transformed += finished.rows_in;
         self.published += finished.batch.num_rows() as u64;
         self.bad_rows += finished.counts.bad_rows;
-    }
-
-    /// Whether some key stands on two rows.
-    fn repeats(&mut self) -> bool {
-        self.keys.sort_unstable();
-        self.keys.windows(2).any(|pair| pair[0] == pair[1])
+        Ok(())
     }
 }
 
@@ -337,7 +335,7 @@ pub fn observe(
     sketches: &mut [Sketch],
     report: &mut RunReport,
 ) -> Result<()> {
-    totals.add(finished);
+    totals.add(finished)?;
     report.count(finished.counts);
     gates.add(&finished.batch)?;
     for sketch in sketches {
@@ -390,7 +388,7 @@ pub fn judge(
         )));
     }
     tolerable(job, totals)?;
-    if totals.repeats() {
+    if totals.keys.repeat()? {
         let mut error = Error::data(format!("the key ({}) is not unique; nothing was published", job.key.join(", ")));
         error.causes.extend(duplicates());
         return Err(

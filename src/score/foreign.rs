@@ -42,7 +42,9 @@ pub enum Format {
 impl Format {
     /// By the word that model.toml has for it.
     pub fn of_kind(kind: &str) -> Option<Format> {
-        [Format::Xgboost, Format::Lightgbm, Format::Catboost, Format::Onnx].into_iter().find(|format| format.kind() == kind)
+        [Format::Xgboost, Format::Lightgbm, Format::Catboost, Format::Onnx]
+            .into_iter()
+            .find(|format| format.kind() == kind)
     }
 
     pub fn kind(self) -> &'static str {

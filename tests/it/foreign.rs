@@ -19,7 +19,11 @@ fn folders() -> Vec<PathBuf> {
 }
 
 fn model_file(folder: &Path) -> PathBuf {
-    ["model.ubj", "model.json", "model.txt", "model.onnx"].iter().map(|name| folder.join(name)).find(|path| path.exists()).unwrap()
+    ["model.ubj", "model.json", "model.txt", "model.onnx"]
+        .iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.exists())
+        .unwrap()
 }
 
 fn golden(folder: &Path) -> RecordBatch {
@@ -225,10 +229,13 @@ fn damaged_graphs() -> Vec<(&'static str, Vec<u8>)> {
         ("PROBIT", forest(&|node| of(node, "post_transform").s = b"PROBIT".to_vec())),
         ("Teleport", forest(&|node| node.op_type = "Teleport".into())),
         ("cannot be run", forest(&|node| node.input[0] = "nowhere".into())),
-        ("has the shape", damage("onnx_forest", &|graph| {
-            let kind = graph.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap();
-            kind.shape.as_mut().unwrap().dim[1].value = 1 << 40;
-        })),
+        (
+            "has the shape",
+            damage("onnx_forest", &|graph| {
+                let kind = graph.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap();
+                kind.shape.as_mut().unwrap().dim[1].value = 1 << 40;
+            }),
+        ),
         ("claims too many", damage("onnx_kmeans", &|graph| graph.initializer[0].dims = vec![1 << 20, 1 << 20])),
         ("holds", damage("onnx_kmeans", &|graph| graph.initializer[0].dims = vec![3, 3])),
         ("cannot be run", damage("onnx_polynomial", &|graph| graph.initializer.retain(|t: &Tensor| t.dims.len() > 1))),

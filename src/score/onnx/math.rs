@@ -5,11 +5,58 @@ use candle_core::{DType, Device, Tensor};
 use super::{attribute, proto};
 
 pub const NAMES: [&str; 52] = [
-    "Abs", "Add", "And", "ArgMax", "ArgMin", "Cast", "Clip", "Concat", "ConstantOfShape", "Div", "Equal", "Exp", "Expand",
-    "Flatten", "Gather", "Gemm", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "Log", "MatMul", "Max", "Min",
-    "Mul", "Neg", "Not", "Or", "Pow", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
-    "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Shape", "Sigmoid", "Slice", "Softmax", "Sqrt", "Squeeze", "Sub",
-    "Sum", "Tanh", "Transpose", "Unsqueeze", "Where",
+    "Abs",
+    "Add",
+    "And",
+    "ArgMax",
+    "ArgMin",
+    "Cast",
+    "Clip",
+    "Concat",
+    "ConstantOfShape",
+    "Div",
+    "Equal",
+    "Exp",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "Gemm",
+    "Greater",
+    "GreaterOrEqual",
+    "IsNaN",
+    "Less",
+    "LessOrEqual",
+    "Log",
+    "MatMul",
+    "Max",
+    "Min",
+    "Mul",
+    "Neg",
+    "Not",
+    "Or",
+    "Pow",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "Relu",
+    "Reshape",
+    "Shape",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Sum",
+    "Tanh",
+    "Transpose",
+    "Unsqueeze",
+    "Where",
 ];
 
 /// A node and its inputs; those that it leaves out are `None`.
@@ -71,9 +118,8 @@ pub fn run(arguments: &Arguments<'_>) -> candle_core::Result<Tensor> {
         "Not" => x.eq(&x.zeros_like()?),
         "IsNaN" => x.ne(&x),
         "Cast" => cast(arguments.int("to", 1), &x),
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "And" | "Or" => {
-            pair(name, &x, &arguments.at(1)?)
-        }
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual"
+        | "And" | "Or" => pair(name, &x, &arguments.at(1)?),
         "Sum" | "Max" | "Min" => {
             let others = arguments.all();
             others[1..].iter().try_fold(x, |all, next| match name {
@@ -239,7 +285,8 @@ fn shapes(arguments: &Arguments<'_>, name: &str, x: &Tensor) -> candle_core::Res
                 "Expand" => x.broadcast_as(x.shape().broadcast_shape_binary_op(&dims.into(), "expand")?)?.contiguous(),
                 _ => match attribute(arguments.node, "value").and_then(|a| a.t.as_ref()) {
                     Some(tensor) => {
-                        let value = super::constant(tensor, &Default::default()).map_err(|e| candle_core::Error::msg(e.to_string()))?;
+                        let value = super::constant(tensor, &Default::default())
+                            .map_err(|e| candle_core::Error::msg(e.to_string()))?;
                         value.reshape(())?.broadcast_as(dims)?.contiguous()
                     }
                     None => Tensor::zeros(dims, DType::F32, &Device::Cpu),
@@ -248,7 +295,11 @@ fn shapes(arguments: &Arguments<'_>, name: &str, x: &Tensor) -> candle_core::Res
         }
         "Transpose" => match attribute(arguments.node, "perm") {
             Some(perm) => {
-                let perm = perm.ints.iter().map(|value| axis(*value, x.rank())).collect::<candle_core::Result<Vec<usize>>>()?;
+                let perm = perm
+                    .ints
+                    .iter()
+                    .map(|value| axis(*value, x.rank()))
+                    .collect::<candle_core::Result<Vec<usize>>>()?;
                 x.permute(perm)
             }
             None => x.permute((0..x.rank()).rev().collect::<Vec<usize>>()),
@@ -268,7 +319,10 @@ fn shapes(arguments: &Arguments<'_>, name: &str, x: &Tensor) -> candle_core::Res
             let indices = arguments.at(1)?;
             let length = x.dims()[axis] as i64;
             let flat = indices.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
-            let flat: Vec<u32> = flat.into_iter().map(|at| u32::try_from(if at < 0 { at + length } else { at }).unwrap_or(u32::MAX)).collect();
+            let flat: Vec<u32> = flat
+                .into_iter()
+                .map(|at| u32::try_from(if at < 0 { at + length } else { at }).unwrap_or(u32::MAX))
+                .collect();
             let picked = x.contiguous()?.index_select(&Tensor::new(flat, &Device::Cpu)?, axis)?;
             if indices.rank() == 0 { picked.squeeze(axis) } else { Ok(picked) }
         }
@@ -282,7 +336,9 @@ fn shapes(arguments: &Arguments<'_>, name: &str, x: &Tensor) -> candle_core::Res
             for ((start, end), at) in starts.iter().zip(&ends).zip(&axes) {
                 let axis = axis(*at, x.rank())?;
                 let length = x.dims()[axis] as i64;
-                let place = |value: i64| (if value < 0 { value.saturating_add(length) } else { value }).clamp(0, length) as usize;
+                let place = |value: i64| {
+                    (if value < 0 { value.saturating_add(length) } else { value }).clamp(0, length) as usize
+                };
                 let (start, end) = (place(*start), place(*end));
                 x = x.narrow(axis, start, end.saturating_sub(start))?;
             }
@@ -310,4 +366,3 @@ fn shape(wanted: &[i64], from: &[usize]) -> candle_core::Result<Vec<usize>> {
     }
     Ok(dims)
 }
-

@@ -48,11 +48,18 @@ fn impute(arguments: &Arguments<'_>, x: &Tensor) -> candle_core::Result<Tensor> 
         false => {
             let gone = attribute(arguments.node, "replaced_value_int64").map_or(0, |a| a.i);
             let n = ints.len();
-            (Tensor::from_vec(ints, (1, n), &Device::Cpu)?, x.eq(&Tensor::new(gone, &Device::Cpu)?.broadcast_as(x.shape())?)?)
+            (
+                Tensor::from_vec(ints, (1, n), &Device::Cpu)?,
+                x.eq(&Tensor::new(gone, &Device::Cpu)?.broadcast_as(x.shape())?)?,
+            )
         }
         true => {
             let gone = attribute(arguments.node, "replaced_value_float").map_or(f32::NAN, |a| a.f);
-            let hit = if gone.is_nan() { x.ne(x)? } else { x.eq(&Tensor::new(gone, &Device::Cpu)?.broadcast_as(x.shape())?)? };
+            let hit = if gone.is_nan() {
+                x.ne(x)?
+            } else {
+                x.eq(&Tensor::new(gone, &Device::Cpu)?.broadcast_as(x.shape())?)?
+            };
             (row(arguments, "imputed_value_floats")?.to_dtype(x.dtype())?, hit)
         }
     };

@@ -84,7 +84,10 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     let mut steps = Vec::new();
     for node in graph.node.iter().filter(|node| node.output.iter().any(|name| needed.contains(name.as_str()))) {
         if node.op_type.ends_with("Classifier") && node.output.len() > 1 && needed.contains(node.output[0].as_str()) {
-            return Err(Error::input(format!("the label of the classifier {} is used within the graph, which is not supported", node.name)));
+            return Err(Error::input(format!(
+                "the label of the classifier {} is used within the graph, which is not supported",
+                node.name
+            )));
         }
         let made = made(node, &words).map_err(|e| e.context(format!("the node {} ({})", node.name, node.op_type)))?;
         steps.push(Step { node: node.clone(), made });
@@ -112,7 +115,12 @@ fn input(info: &proto::ValueInfo) -> Result<Input> {
     }
     match kind.element {
         element::FLOAT | element::DOUBLE | element::INT64 | element::INT32 | element::STRING | element::BOOL => {}
-        other => return Err(Error::input(format!("the input {:?} has the element type {other}, which is not read", info.name))),
+        other => {
+            return Err(Error::input(format!(
+                "the input {:?} has the element type {other}, which is not read",
+                info.name
+            )));
+        }
     }
     Ok(Input { name: info.name.clone(), columns, element: kind.element })
 }

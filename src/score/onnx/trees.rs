@@ -153,13 +153,19 @@ impl<'a> Table<'a> {
             builder.slot(self.tree[i], self.node[i])?;
         }
         for i in 0..self.tree.len() {
-            let (tree, at) = builder.at(self.tree[i], self.node[i]).ok_or_else(|| Error::input("a node is not there"))?;
+            let (tree, at) =
+                builder.at(self.tree[i], self.node[i]).ok_or_else(|| Error::input("a node is not there"))?;
             if self.modes[i] == "LEAF" {
                 continue;
             }
             let child = |builder: &Builder, id: i64| {
                 let known = builder.at(self.tree[i], id).map(|(_, at)| at as u32);
-                known.ok_or_else(|| Error::input(format!("tree {}: node {} has the child {id}, which is not there", self.tree[i], self.node[i])))
+                known.ok_or_else(|| {
+                    Error::input(format!(
+                        "tree {}: node {} has the child {id}, which is not there",
+                        self.tree[i], self.node[i]
+                    ))
+                })
             };
             let (yes, no) = (child(&builder, self.yes[i])?, child(&builder, self.no[i])?);
             let feature = u32::try_from(self.feature[i]).unwrap_or(u32::MAX);
@@ -178,7 +184,8 @@ fn split(mode: &str, value: f32, missing_yes: bool, (yes, no): (u32, u32)) -> Re
         return Err(Error::input("the threshold is NaN"));
     }
     let at_most = Test::at_most(value.into());
-    let equal = || Set::of(vec![(value, value.next_up())]).map(Test::In).ok_or_else(|| Error::input("the value is NaN"));
+    let equal =
+        || Set::of(vec![(value, value.next_up())]).map(Test::In).ok_or_else(|| Error::input("the value is NaN"));
     // What is missing fails every comparison but the one for being different.
     let (test, turned, missing) = match mode {
         "BRANCH_LEQ" => (at_most, false, missing_yes),
@@ -242,9 +249,11 @@ impl Builder {
 
 fn width(features: &[i64]) -> Result<usize> {
     let last = features.iter().copied().max().unwrap_or(0);
-    usize::try_from(last).ok().filter(|last| *last < super::MOST_FEATURES).map(|last| last + 1).ok_or_else(|| {
-        Error::input(format!("a node splits on feature {last}"))
-    })
+    usize::try_from(last)
+        .ok()
+        .filter(|last| *last < super::MOST_FEATURES)
+        .map(|last| last + 1)
+        .ok_or_else(|| Error::input(format!("a node splits on feature {last}")))
 }
 
 fn ints<'a>(node: &'a ProtoNode, name: &str) -> &'a [i64] {
@@ -279,7 +288,8 @@ fn lower_new(node: &ProtoNode) -> Result<(Parts, After)> {
     let (no, no_leaf) = (ints(node, "nodes_falsenodeids"), ints(node, "nodes_falseleafs"));
     let tracks = ints(node, "nodes_missing_value_tracks_true");
     let n = modes.len();
-    let fits = [splits.len(), feature.len(), yes.len(), yes_leaf.len(), no.len(), no_leaf.len()].iter().all(|l| *l == n);
+    let fits =
+        [splits.len(), feature.len(), yes.len(), yes_leaf.len(), no.len(), no_leaf.len()].iter().all(|l| *l == n);
     if !fits || ![0, n].contains(&tracks.len()) || weights.len() != targets.len() {
         return Err(Error::input("the lists of its nodes differ in length"));
     }
@@ -344,6 +354,7 @@ fn lower_new(node: &ProtoNode) -> Result<(Parts, After)> {
         0 => 1.0 / trees.len().max(1) as f64,
         other => return Err(Error::input(format!("trees with the aggregate_function {other} are not supported"))),
     };
-    let parts = Parts { trees, base: vec![0.0; groups], width: width(feature)?, scale, link: Link::Identity, double: false };
+    let parts =
+        Parts { trees, base: vec![0.0; groups], width: width(feature)?, scale, link: Link::Identity, double: false };
     Ok((parts, After::Link(link)))
 }

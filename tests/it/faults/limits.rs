@@ -97,6 +97,9 @@ fn f47_memory_is_bounded_and_its_end_is_told() {
     }
     eprintln!("peak memory: {} MB for {} rows, {} MB for {rows}", peaks[0], rows / 10, peaks[1]);
     assert!(peaks[1] < 1000, "{peaks:?} MB");
+    if full() {
+        assert!(peaks[1] as f64 <= 1.10 * peaks[0] as f64, "from one to ten million rows: {peaks:?} MB");
+    }
 }
 
 #[test]
