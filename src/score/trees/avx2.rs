@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::Sum;
-use super::binned::{BLOCK, Cuts, Program, Room, SLOTS, add_leaves};
+use super::binned::{BLOCK, Cuts, Lane, Op, Program, Room, SLOTS, add_leaves, add_packed};
 
 /// Registers of a block in byte lanes, and in lanes of two bytes.
 const BYTES: usize = BLOCK / 32;
@@ -37,33 +37,60 @@ pub fn bin_bytes(cuts: &Cuts, values: &[f32], columns: &mut [u8]) {
     }
 }
 
+/// A split in registers, of lanes of one or two bytes.
+struct Wide<'a, L> {
+    column: &'a [L],
+    threshold: __m256i,
+    left: __m256i,
+    right: __m256i,
+}
+
+impl<'a, L: Lane> Wide<'a, L> {
+    #[inline]
+    #[target_feature(enable = "avx2,popcnt")]
+    fn new(op: &Op<L>, columns: &'a [L]) -> Wide<'a, L> {
+        let all = |lane: L| match size_of::<L>() {
+            1 => _mm256_set1_epi8(lane.index() as i8),
+            _ => _mm256_set1_epi16(lane.index() as i16),
+        };
+        Wide {
+            column: &columns[op.column as usize * BLOCK..][..BLOCK],
+            threshold: all(op.threshold),
+            left: all(op.left),
+            right: all(op.right),
+        }
+    }
+
+    /// One of two answers for each of the rows of register `i`.
+    #[inline]
+    #[target_feature(enable = "avx2,popcnt")]
+    fn pick(&self, i: usize, left: __m256i, right: __m256i) -> __m256i {
+        // SAFETY: a column is BLOCK lanes, and i stays below the registers that they fill.
+        let bins = unsafe { _mm256_loadu_si256(self.column.as_ptr().cast::<__m256i>().add(i)) };
+        let goes_right = match size_of::<L>() {
+            1 => _mm256_cmpeq_epi8(_mm256_max_epu8(bins, self.threshold), bins),
+            _ => _mm256_cmpeq_epi16(_mm256_max_epu16(bins, self.threshold), bins),
+        };
+        _mm256_blendv_epi8(left, right, goes_right)
+    }
+
+    /// ... when both are leaves.
+    #[inline]
+    #[target_feature(enable = "avx2,popcnt")]
+    fn leaf(&self, i: usize) -> __m256i {
+        self.pick(i, self.left, self.right)
+    }
+}
+
 #[target_feature(enable = "avx2,popcnt")]
 pub fn evaluate_bytes<V: Sum>(program: &Program<u8, V>, room: &mut Room<u8, V>) {
     let mut slots = [[_mm256_setzero_si256(); BYTES]; SLOTS];
     for tree in &program.trees {
-        for op in &tree.ops {
-            let threshold = _mm256_set1_epi8(op.threshold as i8);
-            let column = &room.columns[op.column as usize * BLOCK..][..BLOCK];
-            let (left, right) = (_mm256_set1_epi8(op.left as i8), _mm256_set1_epi8(op.right as i8));
-            let (from_left, from_right) = (usize::from(op.left) % SLOTS, usize::from(op.right) % SLOTS);
-            let out = usize::from(op.out) % SLOTS;
-            // One loop for each of the four kinds of split, so that none decides inside.
-            macro_rules! split {
-                ($i:ident, $left:expr, $right:expr) => {
-                    for $i in 0..BYTES {
-                        // SAFETY: a column is BLOCK bytes, and i stays below BLOCK / 32.
-                        let bins = unsafe { _mm256_loadu_si256(column.as_ptr().add(32 * $i).cast()) };
-                        let goes_right = _mm256_cmpeq_epi8(_mm256_max_epu8(bins, threshold), bins);
-                        slots[out][$i] = _mm256_blendv_epi8($left, $right, goes_right);
-                    }
-                };
-            }
-            match op.leaves {
-                0 => split!(i, slots[from_left][i], slots[from_right][i]),
-                1 => split!(i, left, slots[from_right][i]),
-                2 => split!(i, slots[from_left][i], right),
-                _ => split!(i, left, right),
-            }
+        let mut rest = tree.ops.as_slice();
+        while let [op, ..] = rest {
+            let (now, later) = rest.split_at(usize::from(op.fused).min(rest.len()));
+            rest = later;
+            one_step(now, &room.columns, &mut slots);
         }
         let mut answers = [0u8; BLOCK];
         for (i, register) in slots[0].iter().enumerate() {
@@ -74,32 +101,56 @@ pub fn evaluate_bytes<V: Sum>(program: &Program<u8, V>, room: &mut Room<u8, V>) 
     }
 }
 
+/// One to three splits whose answers need no slot but the last. One loop for each kind, so that none decides inside.
+#[inline]
+#[target_feature(enable = "avx2,popcnt")]
+fn one_step<L: Lane, const N: usize>(ops: &[Op<L>], columns: &[L], slots: &mut [[__m256i; N]; SLOTS]) {
+    let Some(last) = ops.last() else { return };
+    let parent = Wide::new(last, columns);
+    let (from_left, from_right) = (last.left.index() % SLOTS, last.right.index() % SLOTS);
+    let out = usize::from(last.out) % SLOTS;
+    macro_rules! each {
+        ($i:ident, $answer:expr) => {
+            for $i in 0..N {
+                slots[out][$i] = $answer;
+            }
+        };
+    }
+    match ops {
+        [first, second, _] => {
+            let turned = last.left.index() != usize::from(first.out);
+            let (left, right) = if turned { (second, first) } else { (first, second) };
+            let (left, right) = (Wide::new(left, columns), Wide::new(right, columns));
+            each!(i, parent.pick(i, left.leaf(i), right.leaf(i)));
+        }
+        [child, _] => {
+            let child = Wide::new(child, columns);
+            match last.leaves {
+                1 => each!(i, parent.pick(i, parent.left, child.leaf(i))),
+                _ => each!(i, parent.pick(i, child.leaf(i), parent.right)),
+            }
+        }
+        _ => match last.leaves {
+            0 => each!(i, parent.pick(i, slots[from_left][i], slots[from_right][i])),
+            1 => each!(i, parent.pick(i, parent.left, slots[from_right][i])),
+            2 => each!(i, parent.pick(i, slots[from_left][i], parent.right)),
+            _ => each!(i, parent.leaf(i)),
+        },
+    }
+}
+
 #[target_feature(enable = "avx2,popcnt")]
 pub fn evaluate_words<V: Sum>(program: &Program<u16, V>, room: &mut Room<u16, V>) {
     let mut slots = [[_mm256_setzero_si256(); WORDS]; SLOTS];
     for tree in &program.trees {
-        for op in &tree.ops {
-            let threshold = _mm256_set1_epi16(op.threshold as i16);
-            let column = &room.columns[op.column as usize * BLOCK..][..BLOCK];
-            let (left, right) = (_mm256_set1_epi16(op.left as i16), _mm256_set1_epi16(op.right as i16));
-            let (from_left, from_right) = (usize::from(op.left) % SLOTS, usize::from(op.right) % SLOTS);
-            let out = usize::from(op.out) % SLOTS;
-            macro_rules! split {
-                ($i:ident, $left:expr, $right:expr) => {
-                    for $i in 0..WORDS {
-                        // SAFETY: a column is BLOCK lanes of two bytes, and i stays below BLOCK / 16.
-                        let bins = unsafe { _mm256_loadu_si256(column.as_ptr().add(16 * $i).cast()) };
-                        let goes_right = _mm256_cmpeq_epi16(_mm256_max_epu16(bins, threshold), bins);
-                        slots[out][$i] = _mm256_blendv_epi8($left, $right, goes_right);
-                    }
-                };
-            }
-            match op.leaves {
-                0 => split!(i, slots[from_left][i], slots[from_right][i]),
-                1 => split!(i, left, slots[from_right][i]),
-                2 => split!(i, slots[from_left][i], right),
-                _ => split!(i, left, right),
-            }
+        if add_packed(tree, room) {
+            continue;
+        }
+        let mut rest = tree.ops.as_slice();
+        while let [op, ..] = rest {
+            let (now, later) = rest.split_at(usize::from(op.fused).min(rest.len()));
+            rest = later;
+            one_step(now, &room.columns, &mut slots);
         }
         let mut answers = [0u16; BLOCK];
         for (i, register) in slots[0].iter().enumerate() {

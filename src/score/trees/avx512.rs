@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::Sum;
-use super::binned::{BLOCK, Cuts, Program, Room, SLOTS, add_leaves};
+use super::binned::{BLOCK, Cuts, Program, Room, SLOTS, add_leaves, add_packed};
 
 /// Registers of a block in byte lanes, and in lanes of two bytes.
 const BYTES: usize = BLOCK / 64;
@@ -88,6 +88,9 @@ pub fn evaluate_bytes<V: Sum>(program: &Program<u8, V>, room: &mut Room<u8, V>) 
 pub fn evaluate_words<V: Sum>(program: &Program<u16, V>, room: &mut Room<u16, V>) {
     let mut slots = [[_mm512_setzero_si512(); WORDS]; SLOTS];
     for tree in &program.trees {
+        if add_packed(tree, room) {
+            continue;
+        }
         for op in &tree.ops {
             let threshold = _mm512_set1_epi16(op.threshold as i16);
             let column = &room.columns[op.column as usize * BLOCK..][..BLOCK];

@@ -7,7 +7,8 @@
 
 use std::collections::HashMap;
 
-use super::{Node, Set, Sum, Test, Tree};
+use super::packed::Packed;
+use super::{Node, Set, Split, Sum, Test, Tree};
 
 /// Rows that are evaluated together.
 pub const BLOCK: usize = 256;
@@ -99,14 +100,26 @@ pub struct Op<L> {
     pub out: u8,
     /// 1: left is a leaf; 2: right is a leaf.
     pub leaves: u8,
+    /// Splits that can be evaluated at once from here on: 3 when the next but one takes this answer and the next one's,
+    /// 2 when the next takes this answer and a leaf, else 1. The first of them have only leaves.
+    pub fused: u8,
 }
 
 #[derive(Debug)]
 pub struct TreeProgram<L, V> {
     pub ops: Vec<Op<L>>,
+    /// Takes the place of the splits where walking pays; a leaf is then known by its node.
+    pub packed: Option<Packed>,
     /// Each output that the tree adds to, with the leaves' values, padded to at least [`SMALL_TREE`].
     pub outputs: Vec<(usize, Vec<V>)>,
     pub small: bool,
+}
+
+impl<L, V> TreeProgram<L, V> {
+    /// Every row ends in the only leaf.
+    pub fn is_leaf(&self) -> bool {
+        self.ops.is_empty() && self.packed.is_none()
+    }
 }
 
 /// A column made of another's bins: 0 where the value is in a set, else 1. A split on the set is then `column < 1`.
@@ -124,8 +137,27 @@ pub struct Program<L, V> {
     pub trees: Vec<TreeProgram<L, V>>,
 }
 
-/// The number of each set among the columns made of sets, by feature, where a missing value goes, and the set.
-type SetNumbers<'a> = HashMap<(u32, bool, &'a Set), usize>;
+/// Which column a split reads, and below which bin a row goes left.
+pub struct Splits<'a> {
+    cuts: &'a [Cuts],
+    /// The number of each set among the columns made of sets, by feature, where a missing value goes, and the set.
+    sets: HashMap<(u32, bool, &'a Set), usize>,
+}
+
+impl Splits<'_> {
+    pub fn place(&self, split: &Split) -> (usize, usize) {
+        let feature = split.feature as usize;
+        match &split.test {
+            Test::Below(value) => (2 * feature + usize::from(split.default_left), self.cuts[feature].bin(*value)),
+            Test::In(set) => (2 * self.cuts.len() + self.sets[&(split.feature, split.default_left, set)], 1),
+        }
+    }
+
+    /// Columns in all; one of zeros stands behind them.
+    pub fn columns(&self) -> usize {
+        2 * self.cuts.len() + self.sets.len()
+    }
+}
 
 impl<L: Lane, V: Sum> Program<L, V> {
     /// `None` when a feature has too many thresholds or a tree too many leaves for these lanes. The trees have been
@@ -133,7 +165,7 @@ impl<L: Lane, V: Sum> Program<L, V> {
     pub fn new(trees: &[Tree], width: usize) -> Option<Program<L, V>> {
         let splits = || trees.iter().flat_map(|tree| &tree.nodes).filter_map(Node::split);
         let mut cuts = vec![Vec::new(); width];
-        let mut numbers = SetNumbers::new();
+        let mut numbers = HashMap::new();
         for split in splits() {
             match &split.test {
                 Test::Below(threshold) => cuts[split.feature as usize].push(*threshold),
@@ -154,7 +186,8 @@ impl<L: Lane, V: Sum> Program<L, V> {
             .collect();
         sets.sort_by_key(|(number, _)| *number);
         let sets = sets.into_iter().map(|(_, column)| column).collect();
-        let trees = trees.iter().map(|tree| program(tree, &cuts, &numbers)).collect::<Option<Vec<_>>>()?;
+        let splits = Splits { cuts: &cuts, sets: numbers };
+        let trees = trees.iter().map(|tree| program(tree, &splits)).collect::<Option<Vec<_>>>()?;
         Some(Program { cuts, sets, trees })
     }
 }
@@ -213,7 +246,15 @@ enum Step {
 }
 
 /// The splits in an order in which every child comes before its parent, the heavier child first.
-fn program<L: Lane, V: Sum>(tree: &Tree, cuts: &[Cuts], sets: &SetNumbers<'_>) -> Option<TreeProgram<L, V>> {
+fn program<L: Lane, V: Sum>(tree: &Tree, splits: &Splits<'_>) -> Option<TreeProgram<L, V>> {
+    if let Some((packed, leaves)) = Packed::new::<L>(tree, splits) {
+        let values = |of: &super::Leaves| {
+            let value = |leaf: &Option<u32>| leaf.map_or_else(V::default, |number| V::of(of.values[number as usize]));
+            (of.group as usize, leaves.iter().map(value).collect())
+        };
+        let outputs = tree.outputs.iter().map(values).collect();
+        return Some(TreeProgram { ops: Vec::new(), packed: Some(packed), outputs, small: false });
+    }
     let weights = strahler(tree);
     let mut answers = vec![0usize; tree.nodes.len()];
     let (mut ops, mut leaves) = (Vec::new(), Vec::new());
@@ -237,33 +278,46 @@ fn program<L: Lane, V: Sum>(tree: &Tree, cuts: &[Cuts], sets: &SetNumbers<'_>) -
             continue;
         }
         answers[at] = usize::from(slot);
-        let (column, threshold) = match &split.test {
-            Test::Below(value) => {
-                (split.feature * 2 + u32::from(split.default_left), cuts[split.feature as usize].bin(*value))
-            }
-            Test::In(set) => ((2 * cuts.len() + sets[&(split.feature, split.default_left, set)]) as u32, 1),
-        };
+        let (column, threshold) = splits.place(split);
         ops.push(Op {
-            column,
+            column: column as u32,
             threshold: L::of(threshold),
             left: L::of(answers[left]),
             right: L::of(answers[right]),
             out: slot,
             leaves: u8::from(leaf(left)) | (u8::from(leaf(right)) << 1),
+            fused: 1,
         });
     }
     if leaves.len() > L::MOST_LEAVES || usize::from(weights[0]) >= SLOTS {
         return None;
     }
+    fuse(&mut ops);
     let padding = SMALL_TREE.saturating_sub(leaves.len());
     let values = |of: &super::Leaves| {
         let picked = leaves.iter().map(|number| V::of(of.values[*number]));
         (of.group as usize, picked.chain(std::iter::repeat_n(V::default(), padding)).collect())
     };
-    Some(TreeProgram { ops, outputs: tree.outputs.iter().map(values).collect(), small: leaves.len() <= SMALL_TREE })
+    let outputs = tree.outputs.iter().map(values).collect();
+    Some(TreeProgram { ops, packed: None, outputs, small: leaves.len() <= SMALL_TREE })
 }
 
-/// Room for one block: two copies of every column, the columns made of sets, and the sums of every output.
+/// Marks the splits that can be evaluated together without a slot between them.
+fn fuse<L>(ops: &mut [Op<L>]) {
+    let mut at = 0;
+    while at < ops.len() {
+        let kinds: Vec<u8> = ops[at..].iter().take(3).map(|op| op.leaves).collect();
+        // Children stand right before their parent, so whoever follows them with as many open sides takes them.
+        ops[at].fused = match kinds.as_slice() {
+            [3, 3, 0] => 3,
+            [3, 1 | 2, ..] => 2,
+            _ => 1,
+        };
+        at += usize::from(ops[at].fused);
+    }
+}
+
+/// Room for one block: two copies of every column, the columns made of sets, one of zeros, and the sums of every output.
 pub struct Room<L, V> {
     pub columns: Vec<L>,
     pub sums: Vec<V>,
@@ -271,7 +325,7 @@ pub struct Room<L, V> {
 
 impl<L: Lane, V: Sum> Room<L, V> {
     pub fn new(program: &Program<L, V>, outputs: usize) -> Room<L, V> {
-        let columns = 2 * program.cuts.len() + program.sets.len();
+        let columns = 2 * program.cuts.len() + program.sets.len() + 1;
         Room { columns: vec![L::default(); columns * BLOCK], sums: vec![V::default(); outputs * BLOCK] }
     }
 }
@@ -291,11 +345,21 @@ pub fn bin_column<L: Lane>(cuts: &Cuts, values: &[f32], columns: &mut [L]) {
 pub fn add_leaves<L: Lane, V: Sum>(tree: &TreeProgram<L, V>, answers: &[L; BLOCK], sums: &mut [V]) {
     for (group, leaves) in &tree.outputs {
         let sums = &mut sums[group * BLOCK..][..BLOCK];
-        match tree.ops.is_empty() {
+        match tree.is_leaf() {
             true => sums.iter_mut().for_each(|sum| *sum += leaves[0]),
             false => sums.iter_mut().zip(answers).for_each(|(sum, leaf)| *sum += leaves[leaf.index()]),
         }
     }
+}
+
+/// Adds the leaves of a tree that is walked; false when it is not.
+#[inline(always)]
+pub fn add_packed<L: Lane, V: Sum>(tree: &TreeProgram<L, V>, room: &mut Room<L, V>) -> bool {
+    let Some(packed) = &tree.packed else { return false };
+    let mut answers = [L::default(); BLOCK];
+    packed.walk(&room.columns, &mut answers);
+    add_leaves(tree, &answers, &mut room.sums);
+    true
 }
 
 /// Adds every tree's leaves to the sums of a block, as any processor can.
@@ -303,6 +367,9 @@ pub fn add_leaves<L: Lane, V: Sum>(tree: &TreeProgram<L, V>, answers: &[L; BLOCK
 pub fn evaluate<L: Lane, V: Sum>(program: &Program<L, V>, room: &mut Room<L, V>) {
     let mut slots = [[L::default(); BLOCK]; SLOTS];
     for tree in &program.trees {
+        if add_packed(tree, room) {
+            continue;
+        }
         for op in &tree.ops {
             let column = &room.columns[op.column as usize * BLOCK..][..BLOCK];
             let left = if op.leaves & 1 == 1 { [op.left; BLOCK] } else { slots[op.left.index() % SLOTS] };

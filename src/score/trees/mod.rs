@@ -8,6 +8,7 @@ mod binned;
 pub mod catboost;
 mod kernel;
 pub mod lightgbm;
+mod packed;
 pub mod ubjson;
 mod walk;
 pub mod xgboost;

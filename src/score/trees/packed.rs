@@ -1,0 +1,128 @@
+//! Large trees, walked on bins. From some size on it is cheaper to go down a tree than to evaluate all of it: a node is
+//! eight bytes, both children stand side by side, and a step is two loads, a compare and an addition, many rows at a time.
+
+use super::binned::{BLOCK, Lane, Splits};
+use super::{Node, Tree};
+
+/// Rows that go down together, so that one's loads hide behind the others'.
+const LANES: usize = 16;
+/// A step costs about as much as this many splits in lanes of two bytes.
+const SPLITS_OF_A_STEP: usize = 20;
+/// Steps between two looks at whether all rows have ended.
+const STEPS: usize = 4;
+
+#[derive(Debug)]
+pub struct Packed {
+    /// From the top: the left child (32 bits), the column (16), and the bin below which a row goes left (16). The right
+    /// child follows the left one. A leaf looks at a column of zeros and is its own left child.
+    nodes: Vec<u64>,
+    depth: usize,
+    /// Columns that nodes look at.
+    columns: usize,
+}
+
+impl Packed {
+    /// The tree and the number of the leaf at each node, when walking pays and the numbers fit.
+    pub fn new<L: Lane>(tree: &Tree, splits: &Splits<'_>) -> Option<(Packed, Vec<Option<u32>>)> {
+        let count = tree.nodes.iter().filter(|node| node.split().is_some()).count();
+        let depth = super::depth(tree);
+        let fits = 2 * count < usize::from(u16::MAX) && splits.columns() < usize::from(u16::MAX);
+        if L::MOST_LEAVES <= 256 || !fits || count <= SPLITS_OF_A_STEP * depth {
+            return None;
+        }
+        let mut order = vec![0usize];
+        let (mut nodes, mut leaves) = (Vec::new(), Vec::new());
+        while let Some(at) = order.get(nodes.len()).copied() {
+            let here = nodes.len() as u64;
+            let (left, column, below) = match &tree.nodes[at] {
+                Node::Leaf(_) => (here, splits.columns() as u64, 1),
+                Node::Split(split) => {
+                    let left = order.len() as u64;
+                    order.extend([split.left as usize, split.right as usize]);
+                    let (column, below) = splits.place(split);
+                    (left, column as u64, below as u64)
+                }
+            };
+            nodes.push(left << 32 | column << 16 | below);
+            leaves.push(if let Node::Leaf(number) = tree.nodes[at] { Some(number) } else { None });
+        }
+        Some((Packed { nodes, depth, columns: splits.columns() + 1 }, leaves))
+    }
+
+    /// The node in which each row of a block ends. `columns` are those that the tree was packed for.
+    pub fn walk<L: Lane>(&self, columns: &[L], answers: &mut [L; BLOCK]) {
+        assert!(columns.len() >= self.columns * BLOCK);
+        for first in (0..BLOCK).step_by(LANES) {
+            let mut at = [0u32; LANES];
+            for _ in 0..self.depth.div_ceil(STEPS) {
+                for _ in 1..STEPS {
+                    self.step(&columns[first..], &mut at);
+                }
+                let before = at;
+                self.step(&columns[first..], &mut at);
+                // Deep trees are deep in few places.
+                if before == at {
+                    break;
+                }
+            }
+            for (answer, at) in answers[first..].iter_mut().zip(at) {
+                *answer = L::of(at as usize);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn step<L: Lane>(&self, columns: &[L], at: &mut [u32; LANES]) {
+        for (lane, at) in at.iter_mut().enumerate() {
+            // SAFETY: rows begin at node 0, and every node's children are nodes: the left one by construction, the
+            // right one because it stands behind it. A leaf's column of zeros keeps it where it is.
+            let node = unsafe { *self.nodes.get_unchecked(*at as usize) };
+            let column = usize::from((node >> 16) as u16);
+            // SAFETY: every node's column is below `self.columns`, and `walk` has asked for that many whole blocks, of
+            // which the caller took off less than one.
+            let bin = unsafe { columns.get_unchecked(column * BLOCK + lane) }.index();
+            *at = (node >> 32) as u32 + u32::from(bin >= usize::from(node as u16));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::binned::Program;
+    use super::super::walk::leaves;
+    use super::super::{Leaves, Split, Test, Tree};
+    use super::*;
+
+    /// A tree of two long arms and a bushy middle, walked packed and as it stands.
+    #[test]
+    fn a_packed_tree_ends_where_the_tree_does() {
+        let mut nodes = vec![Node::Leaf(0)];
+        let mut open = vec![0usize];
+        let mut state = 7u32;
+        while nodes.len() < 3001 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let at = open.swap_remove(if state % 5 == 0 { open.len() - 1 } else { (state >> 8) as usize % open.len() });
+            let next = nodes.len() as u32;
+            nodes[at] = Node::Split(Split {
+                feature: (state >> 4) % 3,
+                test: Test::Below((state >> 10) as f32 / 2e6),
+                default_left: state & 1 == 0,
+                left: next,
+                right: next + 1,
+            });
+            nodes.extend([Node::Leaf(next), Node::Leaf(next + 1)]);
+            open.extend([next as usize, next as usize + 1]);
+        }
+        let values = (0..nodes.len()).map(|n| n as f64).collect();
+        let tree = Tree { nodes, outputs: vec![Leaves { group: 0, values }] };
+        let program = Program::<u16, f64>::new(std::slice::from_ref(&tree), 3).unwrap();
+        assert!(program.trees[0].packed.is_some());
+        let rows: Vec<f32> =
+            (0..3 * 500).map(|i| if i % 17 == 0 { f32::NAN } else { (i * 7919 % 2003) as f32 }).collect();
+        let expected = leaves(std::slice::from_ref(&tree), 3, 500, &rows);
+        let kernel = super::super::kernel::Kernel::<f64>::new(std::slice::from_ref(&tree), 3);
+        let mut sums = vec![0.0; 500];
+        kernel.add(3, 500, &rows, &mut sums);
+        assert!(sums.iter().zip(&expected[0]).all(|(sum, leaf)| *sum == f64::from(*leaf)));
+    }
+}
