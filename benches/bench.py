@@ -1,7 +1,7 @@
 """Measures Daymill beside careful Python pipelines, in turn: a backfill of 365 small days (peer_year.py), and three
 million flights from Postgres to Postgres in one interval (peer.py), whose scores it compares. Prints tables in
-Markdown; the figures that count are the ratios. BENCH_ONLY=year or BENCH_ONLY=flights runs one
-of the two, and BENCH_ONLY=scoring only scoring.py, which run.sh starts before.
+Markdown; the figures that count are the ratios. BENCH_ONLY=year, files or flights runs one
+of them, and BENCH_ONLY=scoring only scoring.py, which run.sh starts before.
 
     bench.py WORK    (DAYMILL_TEST_PG is the server, DAYMILL_BIN the binary)"""
 
@@ -110,6 +110,8 @@ def main():
     os.environ.update(BENCH_PG=PG)
     if which in ("", "year"):
         year(flights, weather, planes)
+    if which in ("", "files"):
+        files(flights, weather, planes)
     if which in ("", "flights"):
         one_interval(flights, weather, planes)
 
@@ -193,6 +195,67 @@ def year(flights, weather, planes):
         cpu = {name: statistics.median(r["cpu"] for r in of) for name, of in runs.items()}
         for what, of, unit, scale in (("wall", wall, "s", 1), ("wall a day", wall, "ms", 1000 / 365), ("client CPU", cpu, "s", 1)):
             print(f"| into {target}, {what} | " + " | ".join(f"{of[n] * scale:.2f} {unit}" for n in ("peer", "1", "2")) + f" | {of['peer'] / of['1']:.2f} |")
+
+
+def files(flights, weather, planes):
+    """Parquet to Parquet (scoring alone) and Parquet to SQLite (the whole job), beside Polars and XGBoost, and beside
+    DuckDB and ONNX Runtime. Then the memory of one and of ten million rows, and a run of 1,000 rows."""
+    from onnxmltools import convert_xgboost
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    folder = WORK / "files"
+    shutil.rmtree(folder, ignore_errors=True)
+    for part in ("jobs", "sql", "models"):
+        (folder / part).mkdir(parents=True)
+    (folder / "models" / "flights").symlink_to(WORK / "bundle")
+    weather.write_parquet(folder / "weather.parquet")
+    planes.write_parquet(folder / "planes.parquet")
+    columns = ["month", "day", "sched_dep_time", "sched_arr_time", "carrier", "flight", "tailnum", "origin", "dest", "distance",
+               "hour", "minute", "time_hour"]
+    def copies(name, rows):
+        frame = pl.concat([flights.select(columns)] * -(-rows // flights.height)).head(rows)
+        frame = frame.with_row_index("flight_id", offset=1).with_columns(pl.col("flight_id").cast(pl.Int64))
+        frame.write_parquet(folder / f"{name}.parquet")
+        return frame
+    big = copies("flights", flights.height * COPIES)
+    joined = big.join(weather, on=["origin", "time_hour"], how="left").join(planes, on="tailnum", how="left").with_columns(
+        (2013 - pl.col("built")).alias("plane_age"), pl.date(2013, "month", "day").dt.weekday().alias("weekday"))
+    joined.select("flight_id", *FEATURES).write_parquet(folder / "features.parquet")
+    booster = xgb.Booster(model_file=WORK / "bundle" / "1" / "model.ubj")
+    booster.feature_names = None
+    made = convert_xgboost(booster, initial_types=[("x", FloatTensorType([None, len(FEATURES)]))], target_opset=15)
+    (folder / "model.onnx").write_bytes(made.SerializeToString())
+    (folder / "daymill.toml").write_text('[target.file]\nkind = "sqlite"\npath = "warehouse.sqlite"\n')
+    shutil.copy(HERE / "project" / "sql" / "features.sql", folder / "sql")
+    job = (HERE / "project" / "jobs" / "flights.toml").read_text()
+    for name, table in (("flights", "flights"), ("small", "small"), ("million", "million"), ("ten", "ten")):
+        text = job.replace('flights = { connection = "bench", sql = "sql/flights.sql" }', f'flights = {{ parquet = "{table}.parquet" }}')
+        for other in ("weather", "planes"):
+            text = text.replace(f'{{ connection = "bench", sql = "sql/{other}.sql" }}', f'{{ parquet = "{other}.parquet" }}')
+        (folder / "jobs" / f"{name}.toml").write_text(text.replace('"flight_scores"', f'"{name}_scores"'))
+    copies("small", 1000), copies("million", 1_000_000), copies("ten", 10_000_000)
+    daymill = os.environ["DAYMILL_BIN"]
+    run = lambda name: [daymill, "run", name, "--date", "2013-12-31", "--output", "json"]
+    score = [daymill, "score", "--model", "models/flights/1", "--in", "features.parquet", "--out", "ours.parquet", "--keep", "flight_id",
+             "--output", "json"]
+    peer = lambda mode: [sys.executable, str(HERE / "peer_files.py"), str(WORK), mode]
+    kinds = {"score": peer("score"), "duckdb": peer("duckdb"), "ours": score, "sqlite": peer("sqlite"), "run": run("flights"), "small": run("small")}
+    found = {kind: [] for kind in kinds}
+    for _ in range(ROUNDS):
+        for kind, command in kinds.items():
+            found[kind].append(measure(command, folder))
+    ours, theirs = (pl.read_parquet(folder / name).sort("flight_id")["score"] for name in ("ours.parquet", "peer.parquet"))
+    print(f"\n{big.height:,} rows, 300 trees, files, median of {ROUNDS}; largest difference of a score {(ours - theirs).abs().max()}\n")
+    print("| | wall | client CPU | peak memory | to Daymill |\n| --- | --- | --- | --- | --- |")
+    median = lambda kind, what: statistics.median(r[what] for r in found[kind])
+    for title, kind, base in (("Parquet to Parquet: Polars, XGBoost", "score", "ours"), ("... DuckDB, ONNX Runtime", "duckdb", "ours"),
+                              ("... daymill score", "ours", "ours"), ("Parquet to SQLite: Polars, XGBoost, ADBC", "sqlite", "run"),
+                              ("... daymill run", "run", "run"), ("daymill run, 1,000 rows", "small", "small")):
+        wall = median(kind, "wall")
+        print(f"| {title} | {wall:.2f} s | {median(kind, 'cpu'):.2f} s | {median(kind, 'memory'):.0f} MB | {wall / median(base, 'wall'):.2f} |")
+    for title, name in (("1 million", "million"), ("10 million", "ten")):
+        seen = measure(run(name), folder)
+        print(f"| daymill run, {title} rows into SQLite | {seen['wall']:.2f} s | {seen['cpu']:.2f} s | {seen['memory']:.0f} MB | |")
 
 
 def compare():

@@ -101,7 +101,11 @@ mod tests {
         let mut state = 7u32;
         while nodes.len() < 3001 {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let at = open.swap_remove(if state % 5 == 0 { open.len() - 1 } else { (state >> 8) as usize % open.len() });
+            let at = open.swap_remove(if state.is_multiple_of(5) {
+                open.len() - 1
+            } else {
+                (state >> 8) as usize % open.len()
+            });
             let next = nodes.len() as u32;
             nodes[at] = Node::Split(Split {
                 feature: (state >> 4) % 3,

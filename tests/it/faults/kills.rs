@@ -103,7 +103,7 @@ const EACH: u64 = 100;
 
 #[test]
 fn f03_kills_at_random_times() {
-    let kills = match std::env::var("DAYMILL_FAULTS").as_deref() {
+    let kills: u64 = match std::env::var("DAYMILL_FAULTS").as_deref() {
         Ok("long") => 5000,
         Ok("full") => 300,
         _ => 20,
