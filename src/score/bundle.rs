@@ -279,13 +279,7 @@ fn signature(table: &Table<'_>) -> Option<Signature> {
     let (file, sha256) = (table.required_string("file"), table.required_string("sha256"));
     let link =
         table.word("link", &[("identity", Link::Identity), ("sigmoid", Link::Sigmoid), ("softmax", Link::Softmax)]);
-    let iterations = table.integer("iterations").and_then(|at| {
-        let count = usize::try_from(at.value).ok().filter(|count| *count > 0);
-        if count.is_none() {
-            table.fault(at.line, "iterations must be 1 or more");
-        }
-        count
-    });
+    let iterations = iterations(table);
     let features: Vec<_> = table.tables("feature").iter().map(feature).collect();
     if features.is_empty() {
         table.fault(0, "[[feature]] is missing: the model's inputs, in order");
@@ -337,6 +331,15 @@ fn signature(table: &Table<'_>) -> Option<Signature> {
         outputs: if outputs.is_empty() { vec!["score".into()] } else { outputs.into_iter().collect::<Option<_>>()? },
         features,
     })
+}
+
+fn iterations(table: &Table<'_>) -> Option<usize> {
+    let at = table.integer("iterations")?;
+    let count = usize::try_from(at.value).ok().filter(|count| *count > 0);
+    if count.is_none() {
+        table.fault(at.line, "iterations must be 1 or more");
+    }
+    count
 }
 
 fn feature(table: &Table<'_>) -> Option<Feature> {

@@ -274,25 +274,7 @@ fn shapes(arguments: &Arguments<'_>, name: &str, x: &Tensor) -> candle_core::Res
             x.contiguous()?.reshape((rows, x.elem_count() / rows.max(1)))
         }
         "Shape" => Tensor::new(x.dims().iter().map(|n| *n as i64).collect::<Vec<i64>>(), &Device::Cpu),
-        "ConstantOfShape" | "Expand" => {
-            let dims = if name == "Expand" { arguments.at(1)? } else { x.clone() }.flatten_all()?.to_vec1::<i64>()?;
-            let dims: Vec<usize> = dims.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
-            let elements = dims.iter().try_fold(1usize, |all, n| all.checked_mul(*n));
-            if elements.is_none_or(|n| n > super::MOST_ELEMENTS) {
-                candle_core::bail!("the shape {dims:?} claims too many elements");
-            }
-            match name {
-                "Expand" => x.broadcast_as(x.shape().broadcast_shape_binary_op(&dims.into(), "expand")?)?.contiguous(),
-                _ => match attribute(arguments.node, "value").and_then(|a| a.t.as_ref()) {
-                    Some(tensor) => {
-                        let value = super::constant(tensor, &Default::default())
-                            .map_err(|e| candle_core::Error::msg(e.to_string()))?;
-                        value.reshape(())?.broadcast_as(dims)?.contiguous()
-                    }
-                    None => Tensor::zeros(dims, DType::F32, &Device::Cpu),
-                },
-            }
-        }
+        "ConstantOfShape" | "Expand" => filled(arguments, name, x),
         "Transpose" => match attribute(arguments.node, "perm") {
             Some(perm) => {
                 let perm = perm
@@ -314,38 +296,60 @@ fn shapes(arguments: &Arguments<'_>, name: &str, x: &Tensor) -> candle_core::Res
                 _ => axes.iter().rev().try_fold(x.clone(), |x, axis| x.squeeze(*axis)),
             }
         }
-        "Gather" => {
-            let axis = axis(arguments.int("axis", 0), x.rank())?;
-            let indices = arguments.at(1)?;
-            let length = x.dims()[axis] as i64;
-            let flat = indices.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
-            let flat: Vec<u32> = flat
-                .into_iter()
-                .map(|at| u32::try_from(if at < 0 { at + length } else { at }).unwrap_or(u32::MAX))
-                .collect();
-            let picked = x.contiguous()?.index_select(&Tensor::new(flat, &Device::Cpu)?, axis)?;
-            if indices.rank() == 0 { picked.squeeze(axis) } else { Ok(picked) }
-        }
-        "Slice" => {
-            let list = |name: &str, input: usize| arguments.ints(name, input);
-            let (Some(starts), Some(ends)) = (list("starts", 1)?, list("ends", 2)?) else {
-                candle_core::bail!("a slice without its ends");
-            };
-            let axes = list("axes", 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
-            let mut x = x.clone();
-            for ((start, end), at) in starts.iter().zip(&ends).zip(&axes) {
-                let axis = axis(*at, x.rank())?;
-                let length = x.dims()[axis] as i64;
-                let place = |value: i64| {
-                    (if value < 0 { value.saturating_add(length) } else { value }).clamp(0, length) as usize
-                };
-                let (start, end) = (place(*start), place(*end));
-                x = x.narrow(axis, start, end.saturating_sub(start))?;
-            }
-            Ok(x)
-        }
+        "Gather" => gather(arguments, x),
+        "Slice" => slice(arguments, x),
         other => candle_core::bail!("the operator {other} is not supported"),
     }
+}
+
+/// A tensor of a shape that is known only when it is run.
+fn filled(arguments: &Arguments<'_>, name: &str, x: &Tensor) -> candle_core::Result<Tensor> {
+    let dims = if name == "Expand" { arguments.at(1)? } else { x.clone() }.flatten_all()?.to_vec1::<i64>()?;
+    let dims: Vec<usize> = dims.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
+    let elements = dims.iter().try_fold(1usize, |all, n| all.checked_mul(*n));
+    if elements.is_none_or(|n| n > super::MOST_ELEMENTS) {
+        candle_core::bail!("the shape {dims:?} claims too many elements");
+    }
+    match name {
+        "Expand" => x.broadcast_as(x.shape().broadcast_shape_binary_op(&dims.into(), "expand")?)?.contiguous(),
+        _ => match attribute(arguments.node, "value").and_then(|a| a.t.as_ref()) {
+            Some(tensor) => {
+                let value =
+                    super::constant(tensor, &Default::default()).map_err(|e| candle_core::Error::msg(e.to_string()))?;
+                value.reshape(())?.broadcast_as(dims)?.contiguous()
+            }
+            None => Tensor::zeros(dims, DType::F32, &Device::Cpu),
+        },
+    }
+}
+
+fn gather(arguments: &Arguments<'_>, x: &Tensor) -> candle_core::Result<Tensor> {
+    let axis = axis(arguments.int("axis", 0), x.rank())?;
+    let indices = arguments.at(1)?;
+    let length = x.dims()[axis] as i64;
+    let flat = indices.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
+    let flat: Vec<u32> =
+        flat.into_iter().map(|at| u32::try_from(if at < 0 { at + length } else { at }).unwrap_or(u32::MAX)).collect();
+    let picked = x.contiguous()?.index_select(&Tensor::new(flat, &Device::Cpu)?, axis)?;
+    if indices.rank() == 0 { picked.squeeze(axis) } else { Ok(picked) }
+}
+
+fn slice(arguments: &Arguments<'_>, x: &Tensor) -> candle_core::Result<Tensor> {
+    let list = |name: &str, input: usize| arguments.ints(name, input);
+    let (Some(starts), Some(ends)) = (list("starts", 1)?, list("ends", 2)?) else {
+        candle_core::bail!("a slice without its ends");
+    };
+    let axes = list("axes", 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let mut x = x.clone();
+    for ((start, end), at) in starts.iter().zip(&ends).zip(&axes) {
+        let axis = axis(*at, x.rank())?;
+        let length = x.dims()[axis] as i64;
+        let place =
+            |value: i64| (if value < 0 { value.saturating_add(length) } else { value }).clamp(0, length) as usize;
+        let (start, end) = (place(*start), place(*end));
+        x = x.narrow(axis, start, end.saturating_sub(start))?;
+    }
+    Ok(x)
 }
 
 /// A wanted shape, of which one size may be -1 and some 0 (as it was).

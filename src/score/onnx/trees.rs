@@ -277,38 +277,67 @@ fn numbers(tensor: &ProtoTensor) -> Result<Vec<f64>> {
     flat.map_err(|e| Error::input("a list of the trees cannot be read").cause(e))
 }
 
-/// The form of ai.onnx.ml 5: children are splits or leaves by a flag, and trees are known by their roots.
-fn lower_new(node: &ProtoNode) -> Result<(Parts, After)> {
-    let tensor = |name: &str| -> Result<Vec<f64>> {
-        attribute(node, name).and_then(|a| a.t.as_ref()).map_or_else(|| Ok(Vec::new()), numbers)
-    };
-    let (modes, splits, weights) = (tensor("nodes_modes")?, tensor("nodes_splits")?, tensor("leaf_weights")?);
-    let (feature, targets) = (ints(node, "nodes_featureids"), ints(node, "leaf_targetids"));
-    let (yes, yes_leaf) = (ints(node, "nodes_truenodeids"), ints(node, "nodes_trueleafs"));
-    let (no, no_leaf) = (ints(node, "nodes_falsenodeids"), ints(node, "nodes_falseleafs"));
-    let tracks = ints(node, "nodes_missing_value_tracks_true");
-    let n = modes.len();
-    let fits =
-        [splits.len(), feature.len(), yes.len(), yes_leaf.len(), no.len(), no_leaf.len()].iter().all(|l| *l == n);
-    if !fits || ![0, n].contains(&tracks.len()) || weights.len() != targets.len() {
-        return Err(Error::input("the lists of its nodes differ in length"));
+/// The nodes of ai.onnx.ml 5: children are splits or leaves by a flag, and trees are known by their roots.
+struct Newer<'a> {
+    modes: Vec<f64>,
+    splits: Vec<f64>,
+    feature: &'a [i64],
+    /// Where the true and the false side go, and whether that is a leaf.
+    sides: [(&'a [i64], &'a [i64]); 2],
+    tracks: &'a [i64],
+    targets: &'a [i64],
+    weights: Vec<f64>,
+    groups: usize,
+}
+
+impl<'a> Newer<'a> {
+    fn read(node: &'a ProtoNode) -> Result<Newer<'a>> {
+        let tensor = |name: &str| -> Result<Vec<f64>> {
+            attribute(node, name).and_then(|a| a.t.as_ref()).map_or_else(|| Ok(Vec::new()), numbers)
+        };
+        let newer = Newer {
+            modes: tensor("nodes_modes")?,
+            splits: tensor("nodes_splits")?,
+            feature: ints(node, "nodes_featureids"),
+            sides: [
+                (ints(node, "nodes_truenodeids"), ints(node, "nodes_trueleafs")),
+                (ints(node, "nodes_falsenodeids"), ints(node, "nodes_falseleafs")),
+            ],
+            tracks: ints(node, "nodes_missing_value_tracks_true"),
+            targets: ints(node, "leaf_targetids"),
+            weights: tensor("leaf_weights")?,
+            groups: attribute(node, "n_targets").map_or(1, |a| usize::try_from(a.i).unwrap_or(0)),
+        };
+        let n = newer.modes.len();
+        let sides = newer.sides.iter().all(|(ids, flags)| ids.len() == n && flags.len() == n);
+        let fits = sides && newer.splits.len() == n && newer.feature.len() == n && [0, n].contains(&newer.tracks.len());
+        if !fits || newer.weights.len() != newer.targets.len() {
+            return Err(Error::input("the lists of its nodes differ in length"));
+        }
+        if newer.groups == 0 || newer.groups > 1 << 16 || attribute(node, "membership_values").is_some() {
+            return Err(Error::input("trees with member sets, or without targets, are not supported"));
+        }
+        Ok(newer)
     }
-    let groups = attribute(node, "n_targets").map_or(1, |a| usize::try_from(a.i).unwrap_or(0));
-    if groups == 0 || groups > 1 << 16 || attribute(node, "membership_values").is_some() {
-        return Err(Error::input("trees with member sets, or without targets, are not supported"));
+
+    fn split(&self, at: usize) -> Result<Split> {
+        let names = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
+        let mode = names.get(self.modes[at] as usize).copied().unwrap_or("BRANCH_MEMBER");
+        let tracks = self.tracks.get(at).is_some_and(|flag| *flag != 0);
+        let split = split(mode, self.splits[at] as f32, tracks, (0, 1)).map_err(|e| e.context(format!("node {at}")))?;
+        Ok(Split { feature: u32::try_from(self.feature[at]).unwrap_or(u32::MAX), ..split })
     }
-    let names = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
-    let mut trees = Vec::new();
-    let mut taken = 0usize;
-    for root in ints(node, "tree_roots") {
+
+    /// The tree below a root. `taken` counts the nodes of all trees: more of them than the file has means that one is
+    /// reached twice.
+    fn tree(&self, root: i64, taken: &mut usize) -> Result<Tree> {
         let mut tree = Tree { nodes: Vec::new(), outputs: Vec::new() };
         let mut leaves: Vec<usize> = Vec::new();
-        // Each visit makes one node; more of them than the file has means that a node is reached twice.
-        let mut open = vec![(usize::try_from(*root).unwrap_or(usize::MAX), false, None)];
+        let mut open = vec![(usize::try_from(root).unwrap_or(usize::MAX), false, None)];
         while let Some((at, is_leaf, parent)) = open.pop() {
-            taken += 1;
-            let count = if is_leaf { weights.len() } else { n };
-            if at >= count || taken > n + weights.len() {
+            *taken += 1;
+            let count = if is_leaf { self.weights.len() } else { self.modes.len() };
+            if at >= count || *taken > self.modes.len() + self.weights.len() {
                 return Err(Error::input(format!("the node {at} is out of range, or reached twice")));
             }
             let here = tree.nodes.len() as u32;
@@ -322,27 +351,31 @@ fn lower_new(node: &ProtoNode) -> Result<(Parts, After)> {
                 leaves.push(at);
                 continue;
             }
-            let mode = names.get(modes[at] as usize).copied().unwrap_or("BRANCH_MEMBER");
-            let split = split(mode, splits[at] as f32, tracks.get(at).is_some_and(|flag| *flag != 0), (0, 1))
-                .map_err(|e| e.context(format!("node {at}")))?;
+            let split = self.split(at)?;
             let child = |side: u32| {
-                let (ids, flags) = if side == 0 { (yes, yes_leaf) } else { (no, no_leaf) };
+                let (ids, flags) = self.sides[side as usize];
                 (usize::try_from(ids[at]).unwrap_or(usize::MAX), flags[at] != 0)
             };
             let (left, right) = (child(split.left), child(split.right));
-            let feature = u32::try_from(feature[at]).unwrap_or(u32::MAX);
-            tree.nodes.push(Node::Split(Split { feature, ..split }));
+            tree.nodes.push(Node::Split(split));
             open.extend([(right.0, right.1, Some((here, false))), (left.0, left.1, Some((here, true)))]);
         }
-        for group in 0..groups {
-            let values: Vec<f64> =
-                leaves.iter().map(|leaf| if targets[*leaf] == group as i64 { weights[*leaf] } else { 0.0 }).collect();
+        for group in 0..self.groups {
+            let value = |leaf: &usize| if self.targets[*leaf] == group as i64 { self.weights[*leaf] } else { 0.0 };
+            let values: Vec<f64> = leaves.iter().map(value).collect();
             if values.iter().any(|value| *value != 0.0) {
                 tree.outputs.push(Leaves { group: group as u32, values });
             }
         }
-        trees.push(tree);
+        Ok(tree)
     }
+}
+
+fn lower_new(node: &ProtoNode) -> Result<(Parts, After)> {
+    let newer = Newer::read(node)?;
+    let mut taken = 0;
+    let roots = ints(node, "tree_roots").iter();
+    let trees = roots.map(|root| newer.tree(*root, &mut taken)).collect::<Result<Vec<Tree>>>()?;
     let link = match attribute(node, "post_transform").map_or(0, |a| a.i) {
         0 => Link::Identity,
         1 => Link::Softmax,
@@ -354,7 +387,6 @@ fn lower_new(node: &ProtoNode) -> Result<(Parts, After)> {
         0 => 1.0 / trees.len().max(1) as f64,
         other => return Err(Error::input(format!("trees with the aggregate_function {other} are not supported"))),
     };
-    let parts =
-        Parts { trees, base: vec![0.0; groups], width: width(feature)?, scale, link: Link::Identity, double: false };
-    Ok((parts, After::Link(link)))
+    let (base, width) = (vec![0.0; newer.groups], width(newer.feature)?);
+    Ok((Parts { trees, base, width, scale, link: Link::Identity, double: false }, After::Link(link)))
 }
