@@ -128,11 +128,15 @@ impl Bundle {
                 model.outputs()
             )));
         }
+        let mut input = 0;
         let passing = contract.features.iter().find(|f| {
+            let takes = model.takes_missing_at(input);
+            input += f.width();
             let pass = [f.null, f.nan, f.infinity].contains(&Policy::Pass);
-            pass || matches!(f.kind, Kind::Category { encoding: Encoding::Code, unknown: Unknown::Missing, .. })
+            let code = matches!(f.kind, Kind::Category { encoding: Encoding::Code, unknown: Unknown::Missing, .. });
+            !takes && (pass || code)
         });
-        if let (false, Some(feature)) = (model.takes_missing(), passing) {
+        if let Some(feature) = passing {
             return Err(Error::input(format!(
                 "{}: the feature {:?} passes missing values to a {} model, which cannot take them",
                 file.display(),
@@ -186,7 +190,7 @@ impl Bundle {
                 .ok_or_else(|| Error::input(format!("{} has no column {name:?}", path.display())))?;
             let expected = cast(expected, &DataType::Float64).map_err(|e| damaged(&e))?;
             for (row, (want, got)) in expected.as_primitive::<Float64Type>().values().iter().zip(values).enumerate() {
-                let difference = (f64::from(*got) - want).abs();
+                let difference = (f64::from(*got) - want).abs() / want.abs().max(1.0);
                 // A NaN in the oracle differs from everything.
                 if difference.is_nan() || difference > worst.0 {
                     worst = (difference, row, *want, f64::from(*got));

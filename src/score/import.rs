@@ -82,7 +82,6 @@ pub fn import(file: &Path, folder: &Path, wishes: &Wishes) -> Result<Imported> {
             expected
         }
     };
-    let scale = expected.iter().flatten().fold(1.0f64, |most, value| most.max(value.abs()));
     let oracle = oracle(&kept, &contract, &outputs, &expected)?;
     let origin = match (&wishes.inputs, wishes.expected.is_empty()) {
         (None, _) => "inputs drawn around the model's thresholds, outputs by daymill: the library was not asked".into(),
@@ -91,7 +90,9 @@ pub fn import(file: &Path, folder: &Path, wishes: &Wishes) -> Result<Imported> {
     };
     let name = format.file_name(&bytes);
     let head = Head { wishes, format, iterations, file: name, origin: &origin, source: file, facts: &facts };
-    let text = head.text(&bytes, &oracle, 2e-6 * scale, &outputs, &contract.features);
+    // What was compared with the library was allowed its distance; what we gave ourselves, rounding.
+    let tolerance = if wishes.expected.is_empty() { 2e-6 } else { 2.0 * traps::NEAR };
+    let text = head.text(&bytes, &oracle, tolerance, &outputs, &contract.features);
     let bundle = write(folder, &[(name, &bytes), ("oracle.parquet", &oracle), ("model.toml", text.as_bytes())])?;
     Ok(Imported { bundle, notes })
 }
@@ -163,6 +164,12 @@ fn contract(
         let column = sample.and_then(|sample| sample.column_by_name(&name));
         let words = facts.vocabularies.get(index).cloned().flatten();
         let kind = match words {
+            Some(words) if words.iter().collect::<std::collections::HashSet<_>>().len() != words.len() => {
+                return Err(Error::input(format!("a word stands twice among the categories of {name:?}")));
+            }
+            Some(words) if words.is_empty() => {
+                return Err(Error::input(format!("the categorical feature {name:?} has no categories")));
+            }
             Some(words) => Kind::Category {
                 codes: words.into_iter().zip(0..).collect(),
                 encoding: Encoding::Code,
@@ -178,7 +185,7 @@ fn contract(
                 Kind::Number
             }
         };
-        let passes = |seen: &dyn Fn(&ArrayRef) -> bool| match (model.takes_missing(), column) {
+        let passes = |seen: &dyn Fn(&ArrayRef) -> bool| match (model.takes_missing_at(index), column) {
             (true, None) => Policy::Pass,
             (true, Some(column)) if seen(column) => Policy::Pass,
             _ => Policy::Error,

@@ -80,6 +80,14 @@ impl Model {
         }
     }
 
+    /// ... as this input.
+    pub fn takes_missing_at(&self, index: usize) -> bool {
+        match self {
+            Model::Graph(graph) => graph.takes_missing_at(index),
+            _ => self.takes_missing(),
+        }
+    }
+
     /// `[outputs][rows]`
     pub fn score(&self, features: &Features) -> candle_core::Result<Vec<Vec<f32>>> {
         match self {

@@ -11,7 +11,7 @@ use super::{Link, Model};
 use crate::error::{Error, Result};
 
 /// Outputs nearer than this, relative to 1 or to the output, are equal.
-const NEAR: f64 = 1e-5;
+pub const NEAR: f64 = 1e-5;
 /// Numbers of iterations that are tried.
 const MOST_TRIED: usize = 200;
 
@@ -57,7 +57,7 @@ pub fn worst(found: &[Vec<f32>], expected: &[Vec<f64>]) -> (f64, usize, usize) {
     worst
 }
 
-fn near(found: &[Vec<f32>], expected: &[Vec<f64>]) -> bool {
+pub fn near(found: &[Vec<f32>], expected: &[Vec<f64>]) -> bool {
     found.len() == expected.len()
         && found
             .iter()
@@ -201,7 +201,11 @@ impl Question<'_> {
             words.sort_unstable();
             let mut renumbered = |what, order: &[&str]| {
                 let mut numbers = vec![f32::NAN; codes.len()];
-                order.iter().zip(0u32..).for_each(|(word, code)| numbers[codes[*word]] = code as f32);
+                for (word, code) in order.iter().zip(0u32..) {
+                    if let Some(number) = codes.get(*word).and_then(|at| numbers.get_mut(*at)) {
+                        *number = code as f32;
+                    }
+                }
                 found.push((index, what, numbers));
             };
             renumbered("alphabetically", &words);

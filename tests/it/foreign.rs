@@ -178,7 +178,11 @@ fn damages() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("lightgbm", "no such number", line(&lightgbm, "num_leaves", "-3")),
         ("lightgbm", "no such number", line(&lightgbm, "threshold", "one")),
         ("lightgbm", "length", line(&lightgbm, "threshold", "1.0")),
-        ("lightgbm", "missing values", line(&lightgbm, "decision_type", &format!("12 {}", many(splits - 1)))),
+        (
+            "lightgbm",
+            "missing values",
+            line(&lightgbm, "decision_type", &format!("12 {}", many(splits - 1).replace('1', "2"))),
+        ),
         ("lightgbm", "linear trees", line(&lightgbm, "is_linear", "1")),
         ("lightgbm", "feature_names", swap(&lightgbm, "max_feature_idx=5", "max_feature_idx=999999999")),
         ("lightgbm", "iterations of", swap(&lightgbm, "num_tree_per_iteration=1", "num_tree_per_iteration=1000000000")),
@@ -433,4 +437,30 @@ fn the_traps_of_moving_a_model_are_named() {
     };
     import("margin_0").expect(66).says("margins");
     import("out_0").expect(0);
+}
+
+#[test]
+fn large_outputs_and_whole_numbers_have_their_own_rules() {
+    let project = Project::empty();
+    let source = repository().join("fixtures/models/foreign");
+    // Differences are relative to the output: a price in millions has no six digits behind the point.
+    let text = std::fs::read_to_string(source.join("catboost_regression/model.json")).unwrap();
+    project.write("model.json", json(&text, "/scale_and_bias", serde_json::json!([1e6, [5e6]])));
+    project.daymill(&["models", "import", "model.json", "-o", "m/1"]).expect(0);
+    project.daymill(&["models", "verify", "m/1"]).expect(0);
+    // A whole number cannot be missing: it would silently be a zero.
+    let forest = source.join("onnx_columns_forest/model.onnx");
+    project.daymill(&["models", "import", forest.to_str().unwrap(), "-o", "n/1"]).expect(0);
+    let shown = project.daymill(&["models", "show", "n/1", "--output", "json"]).expect(0).json();
+    let null = |name: &str| {
+        let features = shown["features"].as_array().unwrap();
+        features.iter().find(|f| f["name"] == name).unwrap()["null"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((null("f0").as_str(), null("f5").as_str()), ("pass", "error"));
+    project.edit(
+        "n/1/model.toml",
+        "name = \"f5\"\ntype = \"number\"\n",
+        "name = \"f5\"\ntype = \"number\"\nnull = \"pass\"\n",
+    );
+    project.daymill(&["models", "verify", "n/1"]).expect(66).says("\"f5\"");
 }

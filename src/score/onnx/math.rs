@@ -99,6 +99,44 @@ fn axis(value: i64, rank: usize) -> candle_core::Result<usize> {
     }
 }
 
+/// Refuses what would make more elements than this, before it is made.
+pub fn bounded(arguments: &Arguments<'_>, most: usize) -> candle_core::Result<()> {
+    let shapes: Vec<Vec<usize>> = arguments.inputs.iter().flatten().map(|tensor| tensor.dims().to_vec()).collect();
+    let rank = shapes.iter().map(Vec::len).max().unwrap_or(0);
+    // The largest size on each axis, counted from the last: at least what broadcasting gives, and for products of
+    // matrices rows times columns.
+    let product = (1..=rank).try_fold(1usize, |all, back| {
+        let size = shapes.iter().filter_map(|shape| shape.len().checked_sub(back).map(|at| shape[at])).max();
+        all.checked_mul(size.unwrap_or(1))
+    });
+    let spreads = [
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Equal",
+        "Less",
+        "Greater",
+        "LessOrEqual",
+        "GreaterOrEqual",
+        "And",
+        "Or",
+        "Sum",
+        "Max",
+        "Min",
+        "Where",
+        "MatMul",
+        "Gemm",
+        "Scaler",
+        "Imputer",
+    ];
+    if spreads.contains(&arguments.node.op_type.as_str()) && product.is_none_or(|n| n > most) {
+        candle_core::bail!("shapes {shapes:?} make too many elements");
+    }
+    Ok(())
+}
+
 pub fn run(arguments: &Arguments<'_>) -> candle_core::Result<Tensor> {
     let name = arguments.node.op_type.as_str();
     if name == "Constant" {
@@ -328,13 +366,25 @@ fn gather(arguments: &Arguments<'_>, x: &Tensor) -> candle_core::Result<Tensor> 
     let indices = arguments.at(1)?;
     let length = x.dims()[axis] as i64;
     let flat = indices.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
-    let flat: Vec<u32> =
-        flat.into_iter().map(|at| u32::try_from(if at < 0 { at + length } else { at }).unwrap_or(u32::MAX)).collect();
-    let picked = x.contiguous()?.index_select(&Tensor::new(flat, &Device::Cpu)?, axis)?;
+    let picked = select(x, axis, flat.into_iter().map(|at| if at < 0 { at + length } else { at }))?;
     if indices.rank() == 0 { picked.squeeze(axis) } else { Ok(picked) }
 }
 
+/// The slices with these numbers; Candle itself takes some numbers out of range for zeros.
+pub fn select(x: &Tensor, axis: usize, indices: impl Iterator<Item = i64>) -> candle_core::Result<Tensor> {
+    let length = x.dims()[axis];
+    let number = |at: i64| match usize::try_from(at) {
+        Ok(number) if number < length => Ok(number as u32),
+        _ => candle_core::bail!("the index {at} is out of {length}"),
+    };
+    let numbers = indices.map(number).collect::<candle_core::Result<Vec<u32>>>()?;
+    x.contiguous()?.index_select(&Tensor::new(numbers, &Device::Cpu)?, axis)
+}
+
 fn slice(arguments: &Arguments<'_>, x: &Tensor) -> candle_core::Result<Tensor> {
+    if arguments.ints("steps", 4)?.is_some_and(|steps| steps.iter().any(|step| *step != 1)) {
+        candle_core::bail!("slices with steps are not supported");
+    }
     let list = |name: &str, input: usize| arguments.ints(name, input);
     let (Some(starts), Some(ends)) = (list("starts", 1)?, list("ends", 2)?) else {
         candle_core::bail!("a slice without its ends");

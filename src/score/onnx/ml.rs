@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::math::Arguments;
+use super::math::{Arguments, select};
 use super::{Made, attribute, proto, text};
 use crate::error::{Error, Result};
 use crate::score::{Link, apply_link};
@@ -23,8 +23,11 @@ pub fn run(arguments: &Arguments<'_>) -> candle_core::Result<Tensor> {
         "Normalizer" => normalize(text(arguments.node, "norm"), &x.to_dtype(DType::F32)?),
         "LinearClassifier" | "LinearRegressor" => linear(arguments, &x.to_dtype(DType::F32)?),
         "ArrayFeatureExtractor" => {
-            let indices = arguments.at(1)?.flatten_all()?.to_dtype(DType::U32)?;
-            x.contiguous()?.index_select(&indices, x.rank().saturating_sub(1))
+            let indices = arguments.at(1)?.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
+            if x.rank() == 0 {
+                candle_core::bail!("there is nothing to pick from");
+            }
+            select(&x, x.rank() - 1, indices.into_iter())
         }
         "Binarizer" => {
             let threshold = attribute(arguments.node, "threshold").map_or(0.0, |a| a.f);
@@ -147,10 +150,17 @@ pub fn labels(node: &proto::Node, words: &Words) -> Result<Made> {
     if keys.len() != values.len() {
         return Err(Error::input(format!("{} keys and {} values", keys.len(), values.len())));
     }
-    let whole = attribute(node, "values_int64s").is_some_and(|a| !a.ints.is_empty());
-    let default = match whole {
-        true => attribute(node, "default_int64").map_or(-1.0, |a| a.i as f64),
-        false => attribute(node, "default_float").map_or(-0.0, |a| f64::from(a.f)),
+    let of_tensor = attribute(node, "values_tensor").and_then(|a| a.t.as_ref()).map(|tensor| tensor.data_type);
+    let whole = attribute(node, "values_int64s").is_some_and(|a| !a.ints.is_empty())
+        || of_tensor.is_some_and(|kind| [proto::element::INT64, proto::element::INT32].contains(&kind));
+    let given =
+        attribute(node, "default_tensor").and_then(|a| a.t.as_ref()).and_then(|t| super::constant(t, words).ok());
+    let given =
+        given.and_then(|t| t.flatten_all().ok()?.to_dtype(DType::F64).ok()?.to_vec1::<f64>().ok()?.first().copied());
+    let default = match (given, whole) {
+        (Some(default), _) => default,
+        (None, true) => attribute(node, "default_int64").map_or(-1.0, |a| a.i as f64),
+        (None, false) => attribute(node, "default_float").map_or(-0.0, |a| f64::from(a.f)),
     };
     let map = keys.into_iter().map(key).zip(values).collect();
     Ok(Made::Labels(map, default, if whole { DType::I64 } else { DType::F32 }))
@@ -177,6 +187,9 @@ pub fn categories(node: &proto::Node, words: &Words) -> Result<Made> {
 /// `[rows, columns]` to `[rows, columns, categories]`; what is no category is zeros.
 pub fn one_hot(x: &Tensor, categories: &[f64]) -> candle_core::Result<Tensor> {
     let values = x.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    if values.len().saturating_mul(categories.len()) > super::MOST_ELEMENTS {
+        candle_core::bail!("{} categories make too many columns", categories.len());
+    }
     let places: HashMap<u64, usize> = categories.iter().map(|value| key(*value)).zip(0..).collect();
     let mut out = vec![0.0f32; values.len() * categories.len()];
     for (cells, value) in out.chunks_exact_mut(categories.len()).zip(values) {

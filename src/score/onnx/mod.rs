@@ -24,8 +24,10 @@ use proto::element;
 /// Rows that go through the graph together.
 const TILE: usize = 1024;
 /// More than any input of a table or constant of a graph.
-const MOST_FEATURES: usize = 1 << 20;
+const MOST_FEATURES: usize = 1 << 16;
 const MOST_ELEMENTS: usize = 1 << 26;
+/// Elements of all tensors of a tile together.
+const MOST_HELD: usize = 1 << 28;
 
 type Tensors = HashMap<String, Tensor>;
 
@@ -94,6 +96,12 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     }
     let takes = ["Imputer", "IsNaN", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"];
     let takes_missing = steps.iter().any(|step| takes.contains(&step.node.op_type.as_str()));
+    if let Some(input) = inputs.iter().find(|input| input.element == element::STRING && words.is_empty()) {
+        return Err(Error::input(format!(
+            "the input {:?} takes words, and no encoder of the graph names any",
+            input.name
+        )));
+    }
     let facts = facts(&inputs, &words, &model.producer, &steps);
     let mut graph = Graph { inputs, constants, steps, output, outputs: 0, takes_missing };
     graph.outputs = graph.trial()?;
@@ -130,6 +138,8 @@ fn words(graph: &proto::Graph) -> HashMap<Vec<u8>, usize> {
     let attributes = graph.node.iter().flat_map(|node| &node.attribute);
     let lists = attributes.filter(|a| matches!(a.name.as_str(), "cats_strings" | "keys_strings"));
     let mut all: Vec<&Vec<u8>> = lists.flat_map(|a| &a.strings).collect();
+    let tensors = graph.node.iter().flat_map(|node| &node.attribute).filter(|a| a.name == "keys_tensor");
+    all.extend(tensors.filter_map(|a| a.t.as_ref()).flat_map(|tensor| &tensor.string_data));
     all.sort_unstable();
     all.dedup();
     all.into_iter().cloned().zip(0..).collect()
@@ -244,6 +254,13 @@ impl Graph {
         self.takes_missing
     }
 
+    /// A whole number cannot be missing.
+    pub fn takes_missing_at(&self, index: usize) -> bool {
+        let mut kinds = self.inputs.iter().flat_map(|input| std::iter::repeat_n(input.element, input.columns));
+        let whole = [element::INT64, element::INT32, element::BOOL];
+        self.takes_missing && kinds.nth(index).is_some_and(|kind| !whole.contains(&kind))
+    }
+
     /// The operators that are run, in words.
     pub fn description(&self) -> String {
         let mut names: Vec<&str> = self.steps.iter().map(|step| step.node.op_type.as_str()).collect();
@@ -292,8 +309,13 @@ impl Graph {
             };
             known.insert(input.name.clone(), tensor);
         }
+        let mut held = 0;
         for step in &self.steps {
             let made = step.run(&known)?;
+            held += made.first().map_or(0, Tensor::elem_count);
+            if held > MOST_HELD {
+                candle_core::bail!("the graph makes more than {MOST_HELD} elements for {TILE} rows");
+            }
             for (name, tensor) in step.node.output.iter().zip(made) {
                 known.insert(name.clone(), tensor);
             }
@@ -319,6 +341,7 @@ impl Step {
             }
         }
         let arguments = math::Arguments { node: &self.node, inputs };
+        math::bounded(&arguments, MOST_ELEMENTS)?;
         let result = match &self.made {
             Made::Trees(trees, after) => trees::evaluate(trees, after, &arguments.at(0)?),
             Made::Labels(map, default, dtype) => ml::encode_labels(&arguments.at(0)?, map, *default, *dtype),

@@ -5,8 +5,11 @@ use candle_core::{DType, Tensor};
 use super::proto::{Node as ProtoNode, Tensor as ProtoTensor};
 use super::{attribute, text};
 use crate::error::{Error, Result};
-use crate::score::trees::{Leaves, Node, Parts, Set, Split, Test, Tree, Trees};
+use crate::score::trees::{Leaves, Node, Parts, Split, Test, Tree, Trees};
 use crate::score::{Link, apply_link};
+
+/// Values of leaves that are kept: a gigabyte.
+const MOST_VALUES: usize = 1 << 27;
 
 /// What follows the sums.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,13 +74,16 @@ pub fn lower(node: &ProtoNode) -> Result<(Parts, After)> {
         base.iter_mut().for_each(|base| *base /= scale);
     }
     let link = link(text(node, "post_transform"))?;
-    let after = match (one, weights.iter().all(|w| *w >= 0.0) && base.iter().all(|b| *b >= 0.0), link) {
+    let after = match (one, weights.iter().all(|w| *w >= 0.0), link) {
         (false, ..) => After::Link(link),
         (true, true, _) => After::Complement,
         (true, false, Link::Sigmoid) => After::TwoSigmoids,
         (true, false, _) => After::TwoSigns,
     };
-    Ok((Parts { trees, base, width: table.width, scale, link: Link::Identity, double: false }, after))
+    let double = ["nodes_values", "class_weights", "target_weights"]
+        .iter()
+        .any(|name| attribute(node, &format!("{name}_as_tensor")).is_some());
+    Ok((Parts { trees, base, width: table.width, scale, link: Link::Identity, double }, after))
 }
 
 fn link(name: &str) -> Result<Link> {
@@ -170,7 +176,7 @@ impl<'a> Table<'a> {
             let (yes, no) = (child(&builder, self.yes[i])?, child(&builder, self.no[i])?);
             let feature = u32::try_from(self.feature[i]).unwrap_or(u32::MAX);
             let tracks = self.missing_yes.get(i).is_some_and(|flag| *flag != 0);
-            let split = split(self.modes[i], self.values[i] as f32, tracks, (yes, no))
+            let split = split(self.modes[i], self.values[i], tracks, (yes, no))
                 .map_err(|e| e.context(format!("tree {}, node {}", self.tree[i], self.node[i])))?;
             builder.trees[tree].nodes[at] = Node::Split(Split { feature, ..split });
         }
@@ -179,19 +185,21 @@ impl<'a> Table<'a> {
 }
 
 /// A comparison as a test whose passing side is left.
-fn split(mode: &str, value: f32, missing_yes: bool, (yes, no): (u32, u32)) -> Result<Split> {
+fn split(mode: &str, value: f64, missing_yes: bool, (yes, no): (u32, u32)) -> Result<Split> {
     if value.is_nan() {
         return Err(Error::input("the threshold is NaN"));
     }
-    let at_most = Test::at_most(value.into());
-    let equal =
-        || Set::of(vec![(value, value.next_up())]).map(Test::In).ok_or_else(|| Error::input("the value is NaN"));
+    let (at_most, below) = (Test::at_most(value), Test::below(value));
+    let near = value as f32;
+    // No value of 32 bits is equal to one that has more.
+    let only = if f64::from(near) == value { vec![(near, near.next_up())] } else { Vec::new() };
+    let equal = || Test::within(only.clone()).ok_or_else(|| Error::input("the value is NaN"));
     // What is missing fails every comparison but the one for being different.
     let (test, turned, missing) = match mode {
         "BRANCH_LEQ" => (at_most, false, missing_yes),
-        "BRANCH_LT" => (Test::Below(value), false, missing_yes),
+        "BRANCH_LT" => (below, false, missing_yes),
         "BRANCH_GT" => (at_most, true, missing_yes),
-        "BRANCH_GTE" => (Test::Below(value), true, missing_yes),
+        "BRANCH_GTE" => (below, true, missing_yes),
         "BRANCH_EQ" => (equal()?, false, missing_yes),
         "BRANCH_NEQ" => (equal()?, true, true),
         other => return Err(Error::input(format!("nodes of the mode {other:?} are not supported"))),
@@ -206,6 +214,8 @@ struct Builder {
     trees: Vec<Tree>,
     numbers: std::collections::HashMap<i64, usize>,
     nodes: std::collections::HashMap<(i64, i64), usize>,
+    /// Values of leaves, of all trees and outputs.
+    held: usize,
 }
 
 impl Builder {
@@ -234,6 +244,12 @@ impl Builder {
         let (tree, at) = self.at(tree, node).ok_or_else(absent)?;
         let tree = &mut self.trees[tree];
         let leaves = tree.nodes.len();
+        if !tree.outputs.iter().any(|output| output.group == group) {
+            self.held += leaves;
+        }
+        if self.held > MOST_VALUES {
+            return Err(Error::input("the leaves of all trees and outputs are too many"));
+        }
         let place = tree.outputs.iter().position(|output| output.group == group).unwrap_or_else(|| {
             tree.outputs.push(Leaves { group, values: vec![0.0; leaves] });
             tree.outputs.len() - 1
@@ -324,7 +340,7 @@ impl<'a> Newer<'a> {
         let names = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
         let mode = names.get(self.modes[at] as usize).copied().unwrap_or("BRANCH_MEMBER");
         let tracks = self.tracks.get(at).is_some_and(|flag| *flag != 0);
-        let split = split(mode, self.splits[at] as f32, tracks, (0, 1)).map_err(|e| e.context(format!("node {at}")))?;
+        let split = split(mode, self.splits[at], tracks, (0, 1)).map_err(|e| e.context(format!("node {at}")))?;
         Ok(Split { feature: u32::try_from(self.feature[at]).unwrap_or(u32::MAX), ..split })
     }
 

@@ -70,8 +70,9 @@ impl Cuts {
         // -0.0 and 0.0 are one threshold.
         all.dedup_by(|a, b| a == b);
         let mut pivots = [f32::INFINITY; 16];
-        let mut runs = vec![[f32::NAN; 16]; 16];
-        if all.len() <= TWO_COMPARES {
+        let mut runs = Vec::new();
+        if !all.is_empty() && all.len() <= TWO_COMPARES {
+            runs = vec![[f32::NAN; 16]; 16];
             for (i, cut) in all.iter().enumerate() {
                 runs[i / 16][i % 16] = *cut;
                 if i % 16 == 15 {

@@ -43,10 +43,14 @@ impl<V: Sum> Kernel<V> {
         let mut registers = Registers::best();
         loop {
             let kernel = Kernel::with(trees, width, registers);
-            if registers == Registers::Plain || kernel.proves_itself(trees, width) {
+            if kernel.proves_itself(trees, width) {
                 return kernel;
             }
-            registers = if registers == Registers::Avx512 { Registers::Avx2 } else { Registers::Plain };
+            registers = match registers {
+                Registers::Avx512 => Registers::Avx2,
+                Registers::Avx2 => Registers::Plain,
+                Registers::Plain => return Kernel::Walk(trees.iter().map(Flat::new).collect()),
+            };
         }
     }
 
@@ -299,6 +303,22 @@ mod tests {
             let walked = super::super::walk::leaves(std::slice::from_ref(&tree), width, rows, &values);
             assert!(walked[0].iter().zip(&expected).all(|(found, leaf)| *found as usize == *leaf), "{splits} walked");
         }
+    }
+
+    /// A kernel that does not give what the walk gives is not used.
+    #[test]
+    fn a_kernel_that_fails_its_proof_gives_way_to_the_walk() {
+        let empty = Test::In(Set::of(Vec::new()).unwrap());
+        let root = Split { feature: 0, test: empty, default_left: true, left: 1, right: 2 };
+        let nodes = vec![Node::Split(root), Node::Leaf(0), Node::Leaf(1)];
+        let tree = Tree { nodes, outputs: vec![Leaves { group: 0, values: vec![1.0, 2.0] }] };
+        let kernel = Kernel::<f32>::new(std::slice::from_ref(&tree), 1);
+        assert_eq!(kernel.name(), "walk");
+        let mut sums = vec![0.0; 3];
+        kernel.add(1, 3, &[f32::NAN, 0.0, f32::INFINITY], &mut sums);
+        assert_eq!(sums, [1.0, 2.0, 2.0]);
+        // What importers make of it needs no walk.
+        assert!(matches!(Test::within(Vec::new()), Some(Test::Below(f32::NEG_INFINITY))));
     }
 
     /// Sums are made in one order, so that they are equal to the last bit.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{Leaves, Node, Parts, Set, Split, Test, Tree, Trees};
+use super::{Leaves, Node, Parts, Split, Test, Tree, Trees};
 use crate::error::{Error, Result};
 use crate::score::foreign::{Facts, Foreign};
 use crate::score::{Link, Model};
@@ -92,7 +92,9 @@ fn link(objective: &str) -> Result<(Link, f64)> {
         "multiclass" => (Link::Softmax, 1.0),
         "cross_entropy_lambda" | "xentlambda" => (Link::Softplus, 1.0),
         "poisson" | "gamma" | "tweedie" => (Link::Exp, 1.0),
-        "regression" if words.any(|word| word == "sqrt") => (Link::SignedSquare, 1.0),
+        "regression" | "regression_l1" | "quantile" | "mape" if words.any(|word| word == "sqrt") => {
+            (Link::SignedSquare, 1.0)
+        }
         "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" | "lambdarank" | "rank_xendcg"
         | "custom" | "none" => (Link::Identity, 1.0),
         other => return Err(Error::input(format!("LightGBM models with the objective {other:?} are not supported"))),
@@ -142,6 +144,13 @@ impl Columns {
             boundaries: optional(block, "cat_boundaries")?,
             words: optional(block, "cat_threshold")?,
         };
+        // Each bit set belongs to one node, in the order of the nodes.
+        let whole =
+            columns.boundaries.is_sorted() && columns.boundaries.last().is_none_or(|end| *end <= columns.words.len());
+        let asks = columns.decision.iter().filter(|decision| *decision & 1 != 0).count();
+        if !whole || asks >= columns.boundaries.len().max(1) && asks > 0 {
+            return Err(Error::input("cat_boundaries do not fit the categories of its nodes"));
+        }
         let lengths = [
             columns.feature.len(),
             columns.threshold.len(),
@@ -168,7 +177,7 @@ impl Columns {
         let (decision, threshold) = (self.decision[i], self.threshold[i]);
         let default_left = decision & 2 != 0;
         if decision & 1 != 0 {
-            let test = Test::In(self.categories(threshold)?);
+            let test = self.categories(threshold)?;
             return Ok(Split { feature: self.feature[i], test, default_left: false, left, right });
         }
         if threshold.is_nan() {
@@ -187,7 +196,7 @@ impl Columns {
     }
 
     /// The codes of a categorical split, bit by bit. Anything between -1 and 1 is cut to the code 0.
-    fn categories(&self, number: f64) -> Result<Set> {
+    fn categories(&self, number: f64) -> Result<Test> {
         let wrong = || Error::input("its categories are not there");
         let at = number as usize;
         let (start, end) = (self.boundaries.get(at).ok_or_else(wrong)?, self.boundaries.get(at + 1).ok_or_else(wrong)?);
@@ -196,7 +205,7 @@ impl Columns {
             (0..32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| (i * 32 + bit) as f32)
         });
         let ranges = codes.map(|code| (if code == 0.0 { (-1.0f32).next_up() } else { code }, code + 1.0)).collect();
-        Set::of(ranges).ok_or_else(wrong)
+        Test::within(ranges).ok_or_else(wrong)
     }
 }
 
@@ -211,7 +220,7 @@ fn zero_aside(test: Test, zeros_pass: bool) -> Result<Test> {
     // What needs no set keeps its threshold.
     match (first < below, behind <= below, zeros_pass) {
         (false, _, false) | (_, true, true) => Ok(Test::Below(below)),
-        _ => Set::of(ranges).map(Test::In).ok_or_else(|| Error::input("the threshold is NaN")),
+        _ => Test::within(ranges).ok_or_else(|| Error::input("the threshold is NaN")),
     }
 }
 

@@ -54,6 +54,18 @@ pub enum Test {
 }
 
 impl Test {
+    /// In one of the ranges `[a, b)`; `None` when an end is NaN. What is in no range never passes.
+    pub fn within(ranges: Vec<(f32, f32)>) -> Option<Test> {
+        let set = Set::of(ranges)?;
+        Some(if set.ends().is_empty() { Test::Below(f32::NEG_INFINITY) } else { Test::In(set) })
+    }
+
+    /// `x < threshold`, for an `x` of 32 bits.
+    pub fn below(threshold: f64) -> Test {
+        let near = threshold as f32;
+        Test::Below(if f64::from(near) < threshold { near.next_up() } else { near })
+    }
+
     /// `x <= threshold`, for an `x` of 32 bits.
     pub fn at_most(threshold: f64) -> Test {
         let near = threshold as f32;
@@ -375,6 +387,8 @@ mod tests {
             let near = threshold as f32;
             for x in [near, near.next_up(), near.next_down(), 0.0, -0.0, f32::MAX, f32::MIN, f32::INFINITY, 1.0] {
                 assert_eq!(x < below, f64::from(x) <= threshold, "{x} <= {threshold}");
+                let Test::Below(strictly) = Test::below(threshold) else { panic!() };
+                assert_eq!(x < strictly, f64::from(x) < threshold, "{x} < {threshold}");
             }
         }
     }

@@ -95,13 +95,16 @@ impl<'a> Reader<'a> {
         if self.peek() == Some(b'$') {
             self.at += 1;
             kind = Some(self.array::<1>()?[0]);
+            if matches!(kind, Some(b'Z' | b'T' | b'F' | b'N')) {
+                return Err("a container of elements that take no bytes".into());
+            }
         }
         if self.peek() != Some(b'#') {
             return if kind.is_some() { Err("a typed container has no count".into()) } else { Ok((None, None)) };
         }
         self.at += 1;
         let count = self.count()?;
-        // Each element takes at least one byte, except those whose type is their value.
+        // Each element takes at least one byte.
         if count > self.bytes.len() - self.at {
             return Err(format!("a container claims {count} elements, more than the file has bytes"));
         }
@@ -176,5 +179,6 @@ mod tests {
         assert!(parse(b"SL\x7f\xff\xff\xff\xff\xff\xff\xff").unwrap_err().contains("too early"));
         assert!(parse(&[b'['; 10_000]).unwrap_err().contains("nested"));
         assert!(parse(b"Zz").unwrap_err().contains("more after"));
+        assert!(parse(b"[$Z#l\x00\x00\x00\x01    ").unwrap_err().contains("no bytes"));
     }
 }

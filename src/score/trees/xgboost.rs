@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Leaves, Node, Parts, Set, Split, Test, Tree, Trees};
+use super::{Leaves, Node, Parts, Split, Test, Tree, Trees};
 use crate::error::{Error, Result};
 use crate::score::foreign::{Facts, Foreign};
 use crate::score::{Link, Model, dense::Dense};
@@ -13,7 +13,7 @@ use crate::score::{Link, Model, dense::Dense};
 /// Category codes from here on are invalid to XGBoost, which sends them left.
 const MOST_CATEGORIES: f64 = 16_777_216.0;
 /// No table is as wide, and no target has as many classes.
-const MOST_FEATURES: usize = 1 << 20;
+const MOST_FEATURES: usize = 1 << 16;
 const MOST_OUTPUTS: usize = 1 << 16;
 
 /// Reads either form and lowers it. `iterations` are the rounds to keep; all when nothing is said.
@@ -240,8 +240,8 @@ fn tree(value: &Value, group: u32, weight: f32) -> Result<Tree> {
         };
         if categorical {
             // Those of the set go right: turned around, they pass.
-            let set = sets.get(i).cloned().flatten();
-            split.test = Test::In(set.ok_or_else(|| Error::input(format!("node {i} has no categories")))?);
+            let test = sets.get(i).cloned().flatten();
+            split.test = test.ok_or_else(|| Error::input(format!("node {i} has no categories")))?;
             (split.left, split.right) = (split.right, split.left);
             split.default_left = !split.default_left;
         }
@@ -252,11 +252,15 @@ fn tree(value: &Value, group: u32, weight: f32) -> Result<Tree> {
 }
 
 /// The set of each node that splits on categories.
-fn categories(tree: &Value, nodes: usize) -> Result<Vec<Option<Set>>> {
+fn categories(tree: &Value, nodes: usize) -> Result<Vec<Option<Test>>> {
     let column = |key: &str| floats(get(tree, key)?);
     let all = column("categories")?;
     let (owners, starts, sizes) =
         (column("categories_nodes")?, column("categories_segments")?, column("categories_sizes")?);
+    // Each code belongs to one node.
+    if sizes.iter().sum::<f64>() > all.len() as f64 {
+        return Err(Error::input(format!("categories_sizes ask for more than the {} categories", all.len())));
+    }
     let mut sets = vec![None; nodes];
     for ((owner, start), size) in owners.iter().zip(&starts).zip(&sizes) {
         let wrong = || Error::input(format!("the categories of node {owner} are not there"));
@@ -266,7 +270,7 @@ fn categories(tree: &Value, nodes: usize) -> Result<Vec<Option<Set>>> {
             return Err(Error::input(format!("node {owner} has a category that is no code")));
         }
         let ranges = codes.iter().map(|code| (*code as f32, *code as f32 + 1.0)).collect();
-        *sets.get_mut(*owner as usize).ok_or_else(wrong)? = Set::of(ranges);
+        *sets.get_mut(*owner as usize).ok_or_else(wrong)? = Test::within(ranges);
     }
     Ok(sets)
 }
