@@ -362,7 +362,7 @@ pub enum Ledger {
 
 #[derive(Subcommand, Debug)]
 pub enum Models {
-    /// Make a bundle from a model file of XGBoost, LightGBM or CatBoost
+    /// Make a bundle from a model file of XGBoost, LightGBM or CatBoost, or from ONNX
     Import(ImportModel),
     /// Open a bundle as a run does, ask its oracle, and look for what goes wrong when models move
     Verify {
@@ -398,7 +398,7 @@ pub enum Models {
 
 #[derive(Args, Debug)]
 pub struct ImportModel {
-    /// What the library saved: XGBoost's .ubj or .json, LightGBM's .txt, CatBoost's .json
+    /// What the library saved: XGBoost's .ubj or .json, LightGBM's .txt, CatBoost's .json, an .onnx
     pub file: PathBuf,
     /// The bundle's folder, as models/flight_delay/4; its names are those of the model and the version
     #[arg(short, long = "out", value_name = "BUNDLE")]

@@ -60,12 +60,15 @@ pub fn import(file: &Path, folder: &Path, wishes: &Wishes) -> Result<Imported> {
     let mut notes = Vec::new();
     let all = format.read(&bytes, None).map_err(in_file)?;
     let iterations = iterations(&all.facts, wishes.iterations, &mut notes);
-    let Foreign { model, facts } = format.read(&bytes, iterations).map_err(in_file)?;
+    let Foreign { model, facts } = match iterations {
+        None => all,
+        kept => format.read(&bytes, kept).map_err(in_file)?,
+    };
     let sample = wishes.inputs.as_deref().map(sample).transpose()?;
     let contract = contract(&model, &facts, sample.as_ref(), &wishes.expected, &mut notes)?;
     let outputs = output_names(&model, &wishes.outputs)?;
     let batch = match &sample {
-        Some(sample) => sample.slice(0, sample.num_rows().min(ORACLE_ROWS)),
+        Some(sample) => sample.clone(),
         None => draw(&model, &facts, &contract, u64::from_str_radix(&digest::hex(&bytes)[..15], 16).unwrap_or(1))?,
     };
     let (kept, features, _) = contract.apply(&batch)?;
@@ -82,7 +85,10 @@ pub fn import(file: &Path, folder: &Path, wishes: &Wishes) -> Result<Imported> {
             expected
         }
     };
-    let oracle = oracle(&kept, &contract, &outputs, &expected)?;
+    // All rows are compared; the oracle keeps some of them.
+    let rows = kept.num_rows().min(ORACLE_ROWS);
+    let answers: Vec<Vec<f64>> = expected.iter().map(|values| values[..rows].to_vec()).collect();
+    let oracle = oracle(&kept.slice(0, rows), &contract, &outputs, &answers)?;
     let origin = match (&wishes.inputs, wishes.expected.is_empty()) {
         (None, _) => "inputs drawn around the model's thresholds, outputs by daymill: the library was not asked".into(),
         (Some(path), true) => format!("inputs from {}, outputs by daymill: the library was not asked", path.display()),

@@ -347,6 +347,37 @@ fn rows_file(path: &Path, names: &[String], values: &Features, expected: &[f32])
     writer.close().unwrap();
 }
 
+/// The library numbered the words of f5 as they appear, and the file says otherwise.
+fn words_trap(project: &Project, folder: &Path) {
+    use arrow::array::{ArrayRef, Float32Array, StringArray};
+    let (_, foreign) = read(folder);
+    let words = foreign.facts.vocabularies[5].clone().unwrap();
+    let mut features = features(&golden(folder));
+    let rows = features.rows;
+    // Backwards, so that the first to appear is the last of the file.
+    let seen: Vec<String> = (0..rows).map(|row| words[words.len() - 1 - row % words.len()].clone()).collect();
+    for (row, value) in features.values[5 * rows..].iter_mut().enumerate() {
+        *value = (row % words.len()) as f32;
+    }
+    let told = foreign.model.score(&features).unwrap().remove(0);
+    let number = |index: usize| -> ArrayRef {
+        let values = &features.values[index * rows..][..rows];
+        std::sync::Arc::new(values.iter().map(|v| (!v.is_nan()).then_some(*v)).collect::<Float32Array>())
+    };
+    let mut columns: Vec<(String, ArrayRef)> = (0..5).map(|i| (format!("f{i}"), number(i))).collect();
+    columns.push(("f5".into(), std::sync::Arc::new(StringArray::from(seen))));
+    columns.push(("told".into(), std::sync::Arc::new(Float32Array::from(told))));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
+    let file = std::fs::File::create(project.path("words.parquet")).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let model = model_file(folder);
+    let import =
+        ["models", "import", model.to_str().unwrap(), "-o", "w/1", "--inputs", "words.parquet", "--expected", "told"];
+    project.daymill(&import).expect(66).says("category codes").says("in the order in which they appear");
+}
+
 #[test]
 fn the_traps_of_moving_a_model_are_named() {
     let project = Project::empty();
@@ -419,6 +450,17 @@ fn the_traps_of_moving_a_model_are_named() {
             }
         }
     }
+    // A row beyond those that the oracle keeps is compared all the same.
+    let many = Features { rows: 3 * rows, values: features.values.chunks(rows).flat_map(|c| c.repeat(3)).collect() };
+    let mut answers = score(&model(None), &many);
+    *answers.last_mut().unwrap() += 1.0;
+    rows_file(&path, &names, &many, &answers);
+    let import =
+        ["models", "import", file.to_str().unwrap(), "-o", "late/1", "--inputs", "rows.parquet", "--expected", "told"];
+    project.daymill(&import).expect(66).says("row 287");
+    // Words that were numbered in another order.
+    let words = repository().join("fixtures/models/foreign/lightgbm_words");
+    words_trap(&project, &words);
     // Probabilities and margins.
     let binary = repository().join("fixtures/models/foreign/lightgbm_binary");
     let (file, rows) = (model_file(&binary), binary.join("golden.parquet"));
