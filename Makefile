@@ -23,10 +23,10 @@ demo: build ## Score a night of flights into SQLite and show the result
 test: ## Run all tests, those on Postgres included
 	DAYMILL_TEST_TOOLS=1 scripts/with-postgres.sh cargo test --locked --features failpoints
 
-faults: ## The whole catalogue of faults (an hour)
+faults: ## The whole catalogue of faults (a quarter of an hour)
 	DAYMILL_TEST_TOOLS=1 DAYMILL_FAULTS=full scripts/with-postgres.sh cargo test --locked --features failpoints --test it faults -- --nocapture
 
-faults-long: ## 10,000 random kills (hours)
+faults-long: ## 10,000 random kills (half an hour)
 	DAYMILL_TEST_TOOLS=1 DAYMILL_FAULTS=long scripts/with-postgres.sh cargo test --locked --features failpoints --test it f03 -- --nocapture
 
 lint: ## rustfmt and clippy, warnings as errors

@@ -25,6 +25,19 @@ pub fn sabotaged(_what: &str) -> bool {
     false
 }
 
+/// A limit that `DAYMILL_LIMIT_<NAME>` makes smaller, so that little data reaches what only much data would.
+#[cfg(feature = "failpoints")]
+pub fn limit(name: &str, default: usize) -> usize {
+    let asked = std::env::var(format!("DAYMILL_LIMIT_{name}")).ok();
+    asked.and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn limit(_name: &str, default: usize) -> usize {
+    default
+}
+
 #[cfg(feature = "failpoints")]
 fn kill(name: &str) {
     use std::collections::HashMap;

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
     // A panic is caught where it can be told as an error; the default message would go around the redaction.
-    std::panic::set_hook(Box::new(daymill::memory::end_without_threads));
+    std::panic::set_hook(Box::new(daymill::memory::end_when_exhausted));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

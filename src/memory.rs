@@ -60,9 +60,15 @@ fn out_of_memory(bytes: usize) -> ! {
     }
 }
 
-/// Ends the program when a panic says that a thread could not be started: the runtime whose thread it was to be would
-/// wait for it forever.
-pub fn end_without_threads(panic: &std::panic::PanicHookInfo<'_>) {
+/// What catching a panic may take.
+const ROOM: usize = 8 << 20;
+
+/// Ends the program when a panic comes where memory or threads have come to an end: unwinding needs memory of its own, and
+/// a runtime whose thread could not be started would wait for it forever.
+pub fn end_when_exhausted(panic: &std::panic::PanicHookInfo<'_>) {
+    if !room() {
+        out_of_memory(ROOM);
+    }
     let text = crate::panic_text(panic.payload());
     if text.contains("spawn") || text.contains("Resource temporarily unavailable") {
         let error = Error::new(Class::Io, "a thread could not be started")
@@ -70,5 +76,14 @@ pub fn end_without_threads(panic: &std::panic::PanicHookInfo<'_>) {
             .hint("give the process more memory or more threads (ulimit -v, ulimit -u, the cgroup), or lower --threads or --jobs");
         crate::output::error(&error);
         std::process::exit(i32::from(error.class.exit_code()));
+    }
+}
+
+fn room() -> bool {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a fresh mapping at an address of the system's choice, given back before anything could use it.
+    unsafe {
+        let pointer = libc::mmap(std::ptr::null_mut(), ROOM, access, kind, -1, 0);
+        pointer != libc::MAP_FAILED && libc::munmap(pointer, ROOM) == 0
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::cli::{Global, Output};
 use crate::error::{Class, Error, Result};
-use crate::extract::{Extraction, preflight};
+use crate::extract::preflight;
 use crate::interval::{Selection, instant, resolve};
 use crate::load::preflight::check_target;
 use crate::load::table::TableSchema;
@@ -81,8 +81,7 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
     if tables.len() < job.extract.len() {
         return;
     }
-    let extraction = Extraction { tables, ..Extraction::default() };
-    let planned = pipeline::plan(&job, bundle.as_ref(), &extraction, &interval);
+    let planned = pipeline::plan(&job, bundle.as_ref(), &tables, &interval);
     let what =
         format!("{name}: {}", job.transform.path.strip_prefix(&project.root).unwrap_or(&job.transform.path).display());
     let Some(planned) = findings.note(what, planned) else { return };

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use polars::prelude::DataFrame;
-use sqlx::PgConnection;
 
+use super::incoming::Session;
 use super::parquet::{self, Described, Stamp};
 use crate::error::Result;
-use crate::postgres::patience::Backend;
 
 /// Open sessions by the name of their connection. They belong to one thread's runtime.
-pub type Sessions = HashMap<String, (PgConnection, Backend)>;
+pub type Sessions = HashMap<String, Session>;
 
 /// What is known of a file as long as its stamp holds.
 #[derive(Debug)]
@@ -52,6 +51,8 @@ pub struct Cache {
     frames: Mutex<Frames>,
     /// By connection and query; only of queries that are the same for every interval.
     tables: Mutex<HashMap<(String, String), Table>>,
+    /// By job: the table whose rows its SQL takes one by one.
+    driving: Mutex<HashMap<String, Option<String>>>,
 }
 
 fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -110,6 +111,16 @@ impl Cache {
                 frames.bytes -= old.estimated_size();
             }
         }
+    }
+
+    /// Which table a job's rows may be streamed from; asked once, since only the job's SQL decides it.
+    pub fn driving(&self, job: &str, find: impl FnOnce() -> Result<Option<String>>) -> Result<Option<String>> {
+        if let Some(known) = open(&self.driving).get(job) {
+            return Ok(known.clone());
+        }
+        let found = find()?;
+        open(&self.driving).insert(job.to_owned(), found.clone());
+        Ok(found)
     }
 
     pub fn table(&self, connection: &str, query: &str) -> Option<Table> {

@@ -2,6 +2,7 @@
 //! types whatever the source: 64-bit integers, floats, text, booleans, dates, and timestamps in microseconds of UTC.
 
 pub mod cache;
+pub mod incoming;
 pub mod now;
 pub mod parquet;
 pub mod postgres;
@@ -9,6 +10,7 @@ pub mod preflight;
 pub mod small;
 
 use std::path::Path;
+use std::time::Duration;
 
 use polars::prelude::*;
 use serde::Serialize;
@@ -39,6 +41,9 @@ pub struct Input {
     /// Of the rows of a query, whatever their order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_digest: Option<String>,
+    /// The transform began before its last row had come, and it was never in memory whole.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub streamed: bool,
     #[serde(skip)]
     pub file: Option<parquet::Stamp>,
 }
@@ -62,17 +67,57 @@ pub struct Extraction {
     pub tables: Vec<(String, LazyFrame)>,
     pub inputs: Vec<Input>,
     pub warnings: Vec<String>,
+    /// The table whose rows are still coming. Among the tables it stands without rows.
+    pub arriving: Option<Arriving>,
 }
+
+/// A table on its way, and where it comes from.
+pub struct Arriving {
+    pub rows: postgres::Arriving,
+    from: String,
+}
+
+impl Extraction {
+    /// Makes sure that every row of the arriving table came, and adds it to the inputs. How long its source took; nothing
+    /// when no table was arriving.
+    pub async fn arrive(&mut self, job: &Job, cache: &Cache, sessions: &mut Sessions) -> Result<Duration> {
+        let Some(Arriving { rows, from }) = self.arriving.take() else { return Ok(Duration::ZERO) };
+        let (table, ignored) = (rows.table.clone(), rows.ignored.clone());
+        let arrived = rows.finish(cache, sessions).await?;
+        let rows_digest = Some(arrived.digest);
+        self.inputs.push(Input {
+            table,
+            from,
+            rows: arrived.rows,
+            ignored,
+            rows_digest,
+            streamed: true,
+            ..Input::default()
+        });
+        self.sort_inputs(job);
+        Ok(arrived.busy)
+    }
+
+    /// As the job names them.
+    fn sort_inputs(&mut self, job: &Job) {
+        self.inputs.sort_by_key(|input| job.extract.iter().position(|spec| spec.name == input.table));
+    }
+}
+
+/// Finds the table, if any, whose rows the transform takes one by one, so that it can begin before the last has come.
+pub type FindDriving<'a> = &'a dyn Fn(&[(String, LazyFrame)]) -> Result<Option<String>>;
 
 /// Where an extract reads from besides its own arguments: what the process remembers, and its open sessions.
 pub struct Means<'a> {
     pub cache: &'a Cache,
     pub sessions: &'a mut Sessions,
     pub progress: &'a Progress,
+    /// Without it every table is read to its end.
+    pub driving: Option<FindDriving<'a>>,
 }
 
 /// Reads every table of the job: Parquet files are listed and checked now and scanned later; a Postgres query is read
-/// now, all queries of one connection in one snapshot.
+/// now, all queries of one connection in one snapshot, but for the rows of the driving table, which may come later.
 pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: Means<'_>) -> Result<Extraction> {
     let mut extraction = Extraction::default();
     let mut queries: Vec<(&str, Vec<&TableSpec>)> = Vec::new();
@@ -91,23 +136,48 @@ pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: M
             },
         }
     }
-    for (connection, specs) in queries {
-        let dsn = project.connection(connection)?.resolve()?;
-        let from = postgres::Origin { name: connection, dsn: &dsn, cache: means.cache, progress: means.progress };
-        for read in postgres::read(from, means.sessions, job, &specs, interval).await? {
+    let Means { cache, sessions, progress, driving } = means;
+    let mut snapshots = Vec::new();
+    for (name, specs) in &queries {
+        let dsn = project.connection(name)?.resolve()?;
+        snapshots.push((dsn, *name, specs));
+    }
+    let mut opened = Vec::new();
+    for (dsn, name, specs) in &snapshots {
+        let origin = postgres::Origin { name, dsn, cache, progress };
+        opened.push((dsn, postgres::Snapshot::open(origin, sessions, job, specs, interval).await?));
+    }
+    let driving = match driving {
+        Some(find) if !opened.is_empty() => cache.driving(&job.name, || {
+            let mut tables = extraction.tables.clone();
+            for (_, snapshot) in &opened {
+                tables.extend(snapshot.tables()?.into_iter().map(|(name, frame)| (name, frame.lazy())));
+            }
+            find(&tables)
+        })?,
+        _ => None,
+    };
+    for (dsn, snapshot) in opened {
+        let schemas = snapshot.tables()?;
+        let (tables, arriving) = snapshot.read(driving.as_deref(), sessions).await?;
+        for postgres::Read { spec, table } in tables {
             extraction.inputs.push(Input {
-                table: read.spec.name.clone(),
+                table: spec.name.clone(),
                 from: dsn.display(),
-                rows: read.table.rows,
-                ignored: read.table.ignored.clone(),
-                bytes: None,
-                sha256: None,
-                rows_digest: Some(read.table.digest.clone()),
-                file: None,
+                rows: table.rows,
+                ignored: table.ignored,
+                rows_digest: Some(table.digest),
+                ..Input::default()
             });
-            extraction.tables.push((read.spec.name.clone(), read.table.frame.clone().lazy()));
+            extraction.tables.push((spec.name.clone(), table.frame.lazy()));
+        }
+        if let Some(rows) = arriving {
+            let empty = schemas.into_iter().find(|(name, _)| *name == rows.table);
+            extraction.tables.extend(empty.map(|(name, frame)| (name, frame.lazy())));
+            extraction.arriving = Some(Arriving { rows, from: dsn.display() });
         }
     }
+    extraction.sort_inputs(job);
     Ok(extraction)
 }
 

@@ -63,14 +63,10 @@ pub async fn sources(
         let TableSource::Postgres { connection, .. } = &spec.source else { continue };
         let dsn = project.connection(connection)?.resolve()?;
         let origin = postgres::Origin { name: connection, dsn: &dsn, cache, progress: &progress };
-        for read in postgres::read(origin, sessions, job, &[spec], interval).await? {
-            sources.push(Source {
-                table: spec.name.clone(),
-                from: dsn.display(),
-                bytes: None,
-                modified: None,
-                digest: read.table.digest,
-            });
+        let snapshot = postgres::Snapshot::open(origin, sessions, job, &[spec], interval).await?;
+        for (spec, digest) in snapshot.digests(sessions).await? {
+            let (table, from) = (spec.name.clone(), dsn.display());
+            sources.push(Source { table, from, bytes: None, modified: None, digest });
         }
     }
     Ok(sources)

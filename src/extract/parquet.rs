@@ -156,8 +156,8 @@ pub fn scan(
             ignored: ignored(found.iter().map(|(name, ..)| name), &names),
             bytes: Some(known.stamp.bytes),
             sha256: Some(known.sha256.clone()),
-            rows_digest: None,
             file: Some(known.stamp.clone()),
+            ..Input::default()
         });
         let small = known.stamp.bytes() <= small::LIMIT && decoded <= small::TABLE_LIMIT;
         frames.push(one((&known, small), (&spec.name, &wanted), &partition, cache)?);

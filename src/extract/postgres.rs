@@ -1,35 +1,29 @@
 //! Postgres as a source: the user's queries by binary COPY in one read-only snapshot, decoded straight into columns.
 
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
 use chrono::NaiveDate;
-use futures_util::TryStreamExt;
 use polars::prelude::DataFrame;
 use sqlx::postgres::PgTypeKind;
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, SqlSafeStr, Statement, TypeInfo};
 use tokio::sync::mpsc;
 
 use super::cache::{Cache, Sessions, Table};
+use super::incoming::{Arrived, Incoming, Session, attended};
 use super::{agree, ignored};
-use crate::digest::RowSum;
 use crate::error::{Class, Error, Result};
 use crate::frames;
 use crate::identifier::Identifier;
 use crate::interval::Interval;
 use crate::placeholders;
 use crate::postgres::classify;
-use crate::postgres::decode::{Decoder, Wire};
-use crate::postgres::patience::{Backend, SILENCE};
+use crate::postgres::decode::{self, Wire};
+use crate::postgres::patience::Backend;
 use crate::progress::Progress;
 use crate::project::Job;
 use crate::project::connection::Dsn;
 use crate::project::job::{ColumnType, SqlFile, TableSource, TableSpec};
-
-/// Bytes handed from the socket to the decoder at a time.
-const CHUNK_BYTES: usize = 1 << 20;
-const LOOK_UP_EVERY: std::time::Duration = std::time::Duration::from_millis(250);
-/// Rows of one decoded chunk.
-const CHUNK_ROWS: usize = 1 << 16;
 
 /// Where queries go, and who is told of their rows.
 #[derive(Clone, Copy)]
@@ -46,50 +40,174 @@ pub struct Read<'a> {
     pub table: Table,
 }
 
-/// Reads each table, all in one snapshot. A query that is the same for every interval is read once per process.
-pub async fn read<'a>(
-    origin: Origin<'_>,
-    sessions: &mut Sessions,
-    job: &Job,
-    specs: &[&'a TableSpec],
-    interval: &Interval,
-) -> Result<Vec<Read<'a>>> {
-    let mut tables = Vec::with_capacity(specs.len());
-    let (mut connection, backend) = session(origin, sessions, job, interval).await?;
-    for spec in specs {
-        let TableSource::Postgres { sql, .. } = &spec.source else { continue };
-        let span = interval.extended_back(spec.lookback_days)?;
-        let query = placeholders::postgres(&sql.text, interval.date(), &span)?;
-        let constant = origin.cache.keeps() && query == sql.text.trim_end().trim_end_matches(';');
-        let known = if constant { origin.cache.table(origin.name, &query) } else { None };
-        let table = match known {
-            Some(table) => table,
-            None => read_table((&mut connection, &backend), spec, sql, interval, origin.progress)
-                .await
-                .map_err(|e| e.context(format!("table {}, {}", spec.name, sql.path.display())))?,
-        };
-        if constant {
-            origin.cache.keep_table(origin.name, &query, &table);
-        }
-        tables.push(Read { spec, table });
+/// A table that is larger than a chunk, on its way: the chunks that came so far, and those to come.
+pub struct Arriving {
+    pub table: String,
+    pub ignored: Vec<String>,
+    came: Vec<DataFrame>,
+    incoming: Incoming,
+    connection: String,
+    /// The file of its query.
+    path: PathBuf,
+}
+
+impl Arriving {
+    /// Its rows: those that came, then those that the queue still brings. Taken once.
+    pub fn rows(&mut self) -> Option<(Vec<DataFrame>, mpsc::Receiver<DataFrame>)> {
+        Some((std::mem::take(&mut self.came), self.incoming.queue()?))
     }
-    // A session that failed is dropped; one that did not can read the next interval.
-    if origin.cache.keeps() {
+
+    /// Whether every row came. The session is kept if sessions are.
+    pub async fn finish(self, cache: &Cache, sessions: &mut Sessions) -> Result<Arrived> {
+        let arrived = self.incoming.finish().await;
+        let (session, arrived) = arrived.map_err(|e| place(e, &self.table, &self.path))?;
+        end_snapshot(session, &self.connection, cache, sessions).await?;
+        Ok(arrived)
+    }
+}
+
+/// One query of a snapshot, before its rows are read.
+struct Asked<'a> {
+    spec: &'a TableSpec,
+    sql: &'a SqlFile,
+    /// Its text, when it is the same for every interval and its rows are worth keeping.
+    constant: Option<String>,
+    question: Question,
+    /// Its rows, when they are in memory already.
+    known: Option<Table>,
+}
+
+/// The queries of one connection, all in one snapshot. A query that is the same for every interval is read once per
+/// process.
+pub struct Snapshot<'a> {
+    origin: Origin<'a>,
+    session: Session,
+    asked: Vec<Asked<'a>>,
+}
+
+impl<'a> Snapshot<'a> {
+    pub async fn open(
+        origin: Origin<'a>,
+        sessions: &mut Sessions,
+        job: &Job,
+        specs: &[&'a TableSpec],
+        interval: &Interval,
+    ) -> Result<Snapshot<'a>> {
+        let mut session = session(origin, sessions, job, interval).await?;
+        let mut asked = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let TableSource::Postgres { sql, .. } = &spec.source else { continue };
+            let span = interval.extended_back(spec.lookback_days)?;
+            let query = placeholders::postgres(&sql.text, interval.date(), &span)?;
+            let constant = origin.cache.keeps() && query == sql.text.trim_end().trim_end_matches(';');
+            let known = if constant { origin.cache.table(origin.name, &query) } else { None };
+            let question = match known {
+                Some(_) => Question::default(),
+                None => question(&mut session, spec, sql, interval, origin.progress)
+                    .await
+                    .map_err(|e| place(e, &spec.name, &sql.path))?,
+            };
+            asked.push(Asked { spec, sql, constant: constant.then_some(query), question, known });
+        }
+        Ok(Snapshot { origin, session, asked })
+    }
+
+    /// Every table with its columns: with its rows when they are known, without when they are not.
+    pub fn tables(&self) -> Result<Vec<(String, DataFrame)>> {
+        let frame = |asked: &Asked<'_>| match &asked.known {
+            Some(table) => Ok(table.frame.clone()),
+            None => frames::to_frame(&RecordBatch::new_empty(decode::schema(&asked.question.columns))),
+        };
+        self.asked.iter().map(|asked| Ok((asked.spec.name.clone(), frame(asked)?))).collect()
+    }
+
+    /// Reads all tables. Of the table `driving`, when it is larger than a chunk, only the beginning is read.
+    pub async fn read(
+        self,
+        driving: Option<&str>,
+        sessions: &mut Sessions,
+    ) -> Result<(Vec<Read<'a>>, Option<Arriving>)> {
+        let Snapshot { origin, mut session, mut asked } = self;
+        let drives = |asked: &Asked<'_>| asked.constant.is_none() && Some(asked.spec.name.as_str()) == driving;
+        asked.sort_by_key(drives);
+        let mut tables = Vec::with_capacity(asked.len());
+        for asked in asked {
+            let drives = drives(&asked);
+            let Asked { spec, sql, constant, question, known } = asked;
+            if let Some(table) = known {
+                tables.push(Read { spec, table });
+                continue;
+            }
+            let Question { copy, columns, ignored } = question;
+            let mut incoming = Incoming::start(session, copy, columns, origin.progress);
+            let mut came = Vec::new();
+            while let Some(chunk) = incoming.next().await {
+                came.push(chunk);
+                if drives && came.len() == 2 {
+                    let (table, connection) = (spec.name.clone(), origin.name.to_owned());
+                    let path = sql.path.clone();
+                    return Ok((tables, Some(Arriving { table, ignored, came, incoming, connection, path })));
+                }
+            }
+            let (returned, arrived) = incoming.finish().await.map_err(|e| place(e, &spec.name, &sql.path))?;
+            session = returned;
+            let table = Table { frame: joined(came)?, rows: arrived.rows, ignored, digest: arrived.digest };
+            if let Some(query) = constant {
+                origin.cache.keep_table(origin.name, &query, &table);
+            }
+            tables.push(Read { spec, table });
+        }
+        end_snapshot(session, origin.name, origin.cache, sessions).await?;
+        Ok((tables, None))
+    }
+
+    /// The digests of all tables' rows, without keeping the rows.
+    pub async fn digests(self, sessions: &mut Sessions) -> Result<Vec<(&'a TableSpec, String)>> {
+        let Snapshot { origin, mut session, asked } = self;
+        let mut digests = Vec::with_capacity(asked.len());
+        for Asked { spec, sql, question, known, .. } in asked {
+            if let Some(table) = known {
+                digests.push((spec, table.digest));
+                continue;
+            }
+            let mut incoming = Incoming::start(session, question.copy, question.columns, origin.progress);
+            while incoming.next().await.is_some() {}
+            let (returned, arrived) = incoming.finish().await.map_err(|e| place(e, &spec.name, &sql.path))?;
+            session = returned;
+            digests.push((spec, arrived.digest));
+        }
+        end_snapshot(session, origin.name, origin.cache, sessions).await?;
+        Ok(digests)
+    }
+}
+
+fn place(error: Error, table: &str, path: &Path) -> Error {
+    error.context(format!("table {table}, {}", path.display()))
+}
+
+fn joined(chunks: Vec<DataFrame>) -> Result<DataFrame> {
+    let mut chunks = chunks.into_iter();
+    let mut whole = chunks.next().ok_or_else(|| Error::defect("a query gave no frame"))?;
+    for chunk in chunks {
+        whole.vstack_mut_owned(chunk).map_err(|e| Error::defect("chunks of one query differ").cause(e))?;
+    }
+    Ok(whole)
+}
+
+/// A session that failed is dropped; one that did not can read the next interval.
+async fn end_snapshot(session: Session, name: &str, cache: &Cache, sessions: &mut Sessions) -> Result<()> {
+    let (mut connection, backend) = session;
+    if cache.keeps() {
         let commit = sqlx::query("COMMIT").execute(&mut connection);
         backend.answered(commit).await.map_err(|e| classify::error(&e))?;
-        sessions.insert(origin.name.to_owned(), (connection, backend));
+        sessions.insert(name.to_owned(), (connection, backend));
     } else {
         let _ = connection.close().await;
     }
-    Ok(tables)
+    Ok(())
 }
 
-async fn session(
-    origin: Origin<'_>,
-    sessions: &mut Sessions,
-    job: &Job,
-    interval: &Interval,
-) -> Result<(PgConnection, Backend)> {
+async fn session(origin: Origin<'_>, sessions: &mut Sessions, job: &Job, interval: &Interval) -> Result<Session> {
     if let Some(mut kept) = sessions.remove(origin.name)
         && kept.1.clone().answered(begin_snapshot(&mut kept.0)).await.is_ok()
     {
@@ -98,7 +216,7 @@ async fn session(
     let application = format!("daymill/{}/{}/extract", job.name, interval.label());
     let mut connection = crate::postgres::connect(origin.dsn, &application).await?;
     let backend = Backend::of(&mut connection, origin.dsn).await?;
-    begin_snapshot(&mut connection).await.map_err(|e| classify::error(&e))?;
+    attended(begin_snapshot(&mut connection), &backend, origin.progress).await?;
     Ok((connection, backend))
 }
 
@@ -108,13 +226,15 @@ async fn begin_snapshot(connection: &mut PgConnection) -> std::result::Result<()
 
 /// The columns that a query gives, without running it: name, family (when there is one) and type.
 pub async fn describe(
-    connection: &mut PgConnection,
+    (connection, backend): &mut Session,
     sql: &SqlFile,
     date: NaiveDate,
     span: &Interval,
+    progress: &Progress,
 ) -> Result<Vec<(String, Option<Wire>, String)>> {
     let text = placeholders::postgres(&sql.text, date, span)?;
-    let statement = connection.prepare(AssertSqlSafe(text).into_sql_str()).await.map_err(|e| source_error(&e))?;
+    let prepared = connection.prepare(AssertSqlSafe(text).into_sql_str());
+    let statement = attended(prepared, backend, progress).await?;
     let describe = |column: &sqlx::postgres::PgColumn| {
         let info = column.type_info();
         let is_enum = matches!(info.kind(), PgTypeKind::Enum(_));
@@ -141,15 +261,23 @@ pub fn wanted(spec: &TableSpec, source: &str, found: &[(String, Option<Wire>, St
     Ok(names.iter().filter_map(|(name, _)| Some((name.clone(), wire(name)?))).collect())
 }
 
-async fn read_table(
-    (connection, backend): (&mut PgConnection, &Backend),
+/// How the rows of a query are asked for: the COPY, the form of its columns, and the columns nobody asked for.
+#[derive(Default)]
+struct Question {
+    copy: String,
+    columns: Vec<(String, Wire)>,
+    ignored: Vec<String>,
+}
+
+async fn question(
+    session: &mut Session,
     spec: &TableSpec,
     sql: &SqlFile,
     interval: &Interval,
     progress: &Progress,
-) -> Result<Table> {
+) -> Result<Question> {
     let span = interval.extended_back(spec.lookback_days)?;
-    let found = describe(connection, sql, interval.date(), &span).await?;
+    let found = describe(session, sql, interval.date(), &span, progress).await?;
     let columns = wanted(spec, &sql.path.display().to_string(), &found)?;
     let names: Vec<&String> = columns.iter().map(|(name, _)| name).collect();
     let ignored = ignored(found.iter().map(|(name, ..)| name), &names);
@@ -157,108 +285,11 @@ async fn read_table(
         columns.iter().map(|(name, _)| Ok(Identifier::new(name)?.to_string())).collect::<Result<Vec<_>>>()?.join(", ");
     let query = placeholders::postgres(&sql.text, interval.date(), &span)?;
     let copy = format!("COPY (SELECT {list} FROM (\n{query}\n) AS daymill_source) TO STDOUT (FORMAT binary)");
-    let (sender, receiver) = mpsc::channel::<Vec<u8>>(4);
-    let rows_seen = progress.extracted.clone();
-    let decoder = tokio::task::spawn_blocking(move || decode(receiver, &columns, &rows_seen));
-    let sent = pump((connection, backend), &copy, sender, progress).await;
-    let decoded = decoder.await.map_err(|e| Error::defect("the decoder stopped").cause(e))?;
-    // A decoding error closes the channel, so it is the cause and the pump's error its effect.
-    let frame = match (decoded, sent) {
-        (Err(error), Ok(())) => return Err(error),
-        (Err(decode), Err(send)) => return Err(if send.class == Class::Defect { decode } else { send }),
-        (Ok(_), Err(error)) => return Err(error),
-        (Ok(frame), Ok(())) => frame,
-    };
-    let (frame, digest) = frame;
-    Ok(Table { rows: frame.height() as u64, frame, ignored, digest: digest.hex() })
-}
-
-/// Moves bytes from the socket to the decoder, a chunk at a time.
-async fn pump(
-    (connection, backend): (&mut PgConnection, &Backend),
-    copy: &str,
-    sender: mpsc::Sender<Vec<u8>>,
-    progress: &Progress,
-) -> Result<()> {
-    let mut stream = connection.copy_out_raw(copy).await.map_err(|e| source_error(&e))?;
-    let mut chunk = Vec::with_capacity(CHUNK_BYTES + 4096);
-    let gone = || Error::defect("the decoder went away");
-    let mut heard = Instant::now();
-    loop {
-        // A query may think for long before its first row; a signal must not wait for it. Giving up here loses a
-        // read-only connection and nothing else.
-        let bytes = match tokio::time::timeout(LOOK_UP_EVERY, stream.try_next()).await {
-            Err(_) => {
-                progress.check()?;
-                if heard.elapsed() > SILENCE {
-                    if backend.at_work().await != Some(true) {
-                        let text = "the server fell silent in the middle of a table, and is not at work on it";
-                        return Err(Error::new(Class::Unavailable, text).transient());
-                    }
-                    heard = Instant::now();
-                }
-                continue;
-            }
-            Ok(next) => match next.map_err(|e| source_error(&e))? {
-                Some(bytes) => bytes,
-                None => break,
-            },
-        };
-        heard = Instant::now();
-        chunk.extend_from_slice(&bytes);
-        if chunk.len() >= CHUNK_BYTES {
-            progress.check()?;
-            sender
-                .send(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_BYTES + 4096)))
-                .await
-                .map_err(|_| gone())?;
-        }
-    }
-    sender.send(chunk).await.map_err(|_| gone())
-}
-
-fn decode(
-    mut receiver: mpsc::Receiver<Vec<u8>>,
-    columns: &[(String, Wire)],
-    rows: &crate::progress::Counter,
-) -> Result<(DataFrame, RowSum)> {
-    let mut decoder = Decoder::new(columns);
-    let mut frame: Option<DataFrame> = None;
-    let mut add = |decoder: &mut Decoder| -> Result<()> {
-        let chunk = frames::to_frame(&decoder.batch()?)?;
-        match &mut frame {
-            None => frame = Some(chunk),
-            Some(frame) => {
-                frame.vstack_mut_owned(chunk).map_err(|e| Error::defect("chunks of one query differ").cause(e))?;
-            }
-        }
-        Ok(())
-    };
-    while let Some(bytes) = receiver.blocking_recv() {
-        let before = decoder.rows();
-        decoder.push(&bytes)?;
-        rows.add((decoder.rows() - before) as u64);
-        if decoder.rows() >= CHUNK_ROWS {
-            add(&mut decoder)?;
-        }
-    }
-    decoder.finish()?;
-    if decoder.rows() > 0 || frame.is_none() {
-        let chunk = frames::to_frame(&decoder.batch()?)?;
-        frame = Some(match frame {
-            None => chunk,
-            Some(mut whole) => {
-                whole.vstack_mut_owned(chunk).map_err(|e| Error::defect("chunks of one query differ").cause(e))?;
-                whole
-            }
-        });
-    }
-    let frame = frame.ok_or_else(|| Error::defect("a query gave no frame"))?;
-    Ok((frame, decoder.digest()))
+    Ok(Question { copy, columns, ignored })
 }
 
 /// What the server says of the user's query. A table or column that is not there is the source breaking its contract.
-fn source_error(error: &sqlx::Error) -> Error {
+pub fn source_error(error: &sqlx::Error) -> Error {
     let mut found = classify::error(error);
     let state = error.as_database_error().and_then(|e| e.code()).unwrap_or_default();
     if matches!(state.as_ref(), "42703" | "42P01" | "42804" | "42883") {

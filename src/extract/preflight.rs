@@ -7,6 +7,8 @@ use polars::prelude::{DataFrame, Field, IntoLazy, LazyFrame, Schema};
 use super::{agree, canonical, parquet, postgres};
 use crate::error::{Error, Result};
 use crate::interval::Interval;
+use crate::postgres::patience::Backend;
+use crate::progress::Progress;
 use crate::project::job::{ColumnType, TableSource, TableSpec};
 use crate::project::{Job, Project};
 
@@ -29,9 +31,11 @@ pub async fn table(
         TableSource::Postgres { connection, sql } => {
             let dsn = project.connection(connection)?.resolve()?;
             let mut connection = crate::postgres::connect(&dsn, &format!("daymill/{}/check", job.name)).await?;
-            let found = postgres::describe(&mut connection, sql, interval.date(), interval)
-                .await
-                .map_err(|e| e.context(sql.path.display()))?;
+            let backend = Backend::of(&mut connection, &dsn).await?;
+            let found =
+                postgres::describe(&mut (connection, backend), sql, interval.date(), interval, &Progress::default())
+                    .await
+                    .map_err(|e| e.context(sql.path.display()))?;
             let wanted = postgres::wanted(spec, &sql.path.display().to_string(), &found)?;
             Ok(Some(empty(
                 &wanted.iter().filter_map(|(name, wire)| Some((name.clone(), wire.column_type()?))).collect::<Vec<_>>(),

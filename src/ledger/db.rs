@@ -205,6 +205,7 @@ pub fn sqlite_error(error: &sqlx::Error) -> Error {
         7 | 10 | 13 => Error::new(Class::Io, "SQLite cannot write").cause(message).hint("is the disk full?"),
         8 | 14 | 23 => Error::config("SQLite cannot open or write the file").cause(message),
         11 | 26 => Error::input("the SQLite file is damaged or is no SQLite file").cause(message),
+        18 => Error::data("a value is too large for SQLite, which takes less than a gigabyte").cause(message),
         19 | 20 => Error::data("SQLite refused a row").cause(message),
         _ => Error::config("SQLite refused a statement").cause(message),
     }

@@ -49,6 +49,8 @@ pub struct Load {
     table: Option<TableSchema>,
     path: Path,
     writing: bool,
+    /// The table was made by this load and has no index yet.
+    unindexed: bool,
 }
 
 /// What the attempt is about.
@@ -134,6 +136,7 @@ impl Load {
             table: None,
             path,
             writing: false,
+            unindexed: false,
         })
     }
 
@@ -201,7 +204,7 @@ impl Load {
     /// Inside the transaction: make the table if it is new, check the fence, delete the interval's old rows.
     async fn replace_old(&mut self, table: &TableSchema) -> Result<()> {
         record::fence(&mut self.db, &self.own.job, &self.own.interval, self.generation).await?;
-        table.create(&mut self.db, &self.own.job).await?;
+        self.unindexed = table.create(&mut self.db, &self.own.job).await?;
         let published = self.db.published(&table.name);
         let start = table::interval_literal(&self.own.interval, self.db.is_postgres());
         if faults::sabotaged("truncate") && self.db.is_postgres() {
@@ -210,6 +213,20 @@ impl Load {
         self.db.script(&format!("DELETE FROM {published} WHERE interval_start = {start}")).await?;
         faults::at("after-delete");
         Ok(())
+    }
+
+    /// A few keys that stand on more than one of the rows written, for a message.
+    pub async fn repeated(&mut self) -> Result<Vec<String>> {
+        let table = self.table()?;
+        let from = match (&self.db, self.path) {
+            (Db::Postgres { .. }, Path::Direct) => {
+                let start = table::interval_literal(&self.own.interval, true);
+                format!("{} WHERE interval_start = {start}", self.db.published(&table.name))
+            }
+            (Db::Postgres { .. }, Path::Staged) => "pg_temp.daymill_staging".into(),
+            (Db::Sqlite(_), _) => "temp.daymill_staging".into(),
+        };
+        table.repeated(&mut self.db, &from).await
     }
 
     /// Publishes what was written, with its record, or nothing at all.
@@ -272,6 +289,9 @@ impl Load {
                     sqlite::publish(&mut self.db, table, &self.own.interval, &self.own.run_id, model).await?;
                 }
             }
+        }
+        if self.unindexed {
+            table.index(&mut self.db, end.rows).await?;
         }
         faults::at("before-ledger");
         if faults::sabotaged("ledger-late") {

@@ -2,7 +2,7 @@
 //! caller that takes the results in order. Every queue holds a few batches of a fixed number of rows.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
@@ -58,8 +58,42 @@ impl Layout {
     }
 }
 
+/// Where the engine gets its rows.
+pub enum Feed {
+    /// One plan over everything.
+    Whole(Box<LazyFrame>),
+    /// A plan for each piece of the table that drives the transform.
+    Pieces(Pieces),
+}
+
+pub struct Pieces {
+    /// What has come of the table.
+    pub came: Vec<DataFrame>,
+    pub coming: tokio::sync::mpsc::Receiver<DataFrame>,
+    pub plan: Box<dyn Fn(DataFrame) -> Result<LazyFrame> + Send>,
+    /// Rows of a piece, at least, so that what each plan does once (it hashes the tables it joins) stays small beside.
+    pub rows: usize,
+}
+
+impl Pieces {
+    /// The next piece; none when no chunk is left.
+    fn next(&mut self) -> Result<Option<DataFrame>> {
+        let mut piece: Option<DataFrame> = None;
+        while piece.as_ref().is_none_or(|p| p.height() < self.rows) {
+            let chunk = if self.came.is_empty() { self.coming.blocking_recv() } else { Some(self.came.remove(0)) };
+            match (chunk, &mut piece) {
+                (None, _) => break,
+                (Some(chunk), None) => piece = Some(chunk),
+                (Some(chunk), Some(piece)) => {
+                    piece.vstack_mut_owned(chunk).map_err(|e| Error::defect("chunks of one query differ").cause(e))?;
+                }
+            }
+        }
+        Ok(piece)
+    }
+}
+
 pub struct Work {
-    pub frame: LazyFrame,
     pub batch_rows: usize,
     pub threads: usize,
     pub bundle: Option<Arc<Bundle>>,
@@ -86,7 +120,7 @@ pub enum Stop {
 
 enum Message {
     Batch(usize, Box<Result<Finished>>),
-    Ended(std::result::Result<(), PolarsError>),
+    Ended(std::result::Result<(), Stop>),
 }
 
 /// Nanoseconds that threads were busy.
@@ -106,7 +140,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    pub fn start(work: Work) -> Flow {
+    pub fn start(work: Work, feed: Feed) -> Flow {
         let busy = Arc::new(Busy::default());
         let threads = work.threads.max(1);
         let (sender, messages) = tokio::sync::mpsc::channel(2 * threads);
@@ -119,7 +153,7 @@ impl Flow {
         }
         let (engine_busy, progress) = (busy.clone(), work.progress.clone());
         std::thread::spawn(move || {
-            let ended = run_engine(&work, batches, &engine_busy);
+            let ended = run_engine(&work, feed, batches, &engine_busy);
             let _ = sender.blocking_send(Message::Ended(ended));
         });
         Flow { messages, early: BTreeMap::new(), next: 0, ended: false, progress, busy }
@@ -142,7 +176,7 @@ impl Flow {
                     self.early.insert(index, (*result).map_err(Stop::Other)?);
                 }
                 Some(Message::Ended(Ok(()))) => self.ended = true,
-                Some(Message::Ended(Err(error))) => return Err(Stop::Engine(error)),
+                Some(Message::Ended(Err(stop))) => return Err(stop),
                 // Every thread has gone, so every batch has come.
                 None if self.ended && self.early.is_empty() => return Ok(None),
                 None => return Err(Stop::Other(Error::defect("a scoring thread was lost"))),
@@ -153,23 +187,42 @@ impl Flow {
 
 fn run_engine(
     work: &Work,
+    feed: Feed,
     batches: mpsc::SyncSender<(usize, DataFrame)>,
-    busy: &Arc<Busy>,
-) -> std::result::Result<(), PolarsError> {
-    let started = Instant::now();
+    busy: &Busy,
+) -> std::result::Result<(), Stop> {
     let waited = Arc::new(AtomicU64::new(0));
     let (index, waiting, progress) = (AtomicU64::new(0), waited.clone(), work.progress.clone());
-    let result = transform::stream(work.frame.clone(), work.batch_rows, move |frame| {
+    let wanted = Arc::new(AtomicBool::new(true));
+    let still = wanted.clone();
+    let each: transform::Each = Arc::new(move |frame| {
         let at = Instant::now();
         progress.transformed.add(frame.height() as u64);
         let index = index.fetch_add(1, Ordering::Relaxed) as usize;
-        let sent = batches.send((index, frame)).is_ok();
+        let more = batches.send((index, frame)).is_ok() && !progress.stopped();
         waiting.fetch_add(at.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        sent && !progress.stopped()
+        still.store(more, Ordering::Relaxed);
+        more
     });
-    let total = started.elapsed().as_nanos() as u64;
-    busy.transform.store(total.saturating_sub(waited.load(Ordering::Relaxed)), Ordering::Relaxed);
-    result
+    let mut nanos = 0;
+    let mut stream = |frame: LazyFrame| {
+        let at = Instant::now();
+        let ended = transform::stream(frame, work.batch_rows, each.clone()).map_err(Stop::Engine);
+        nanos += at.elapsed().as_nanos() as u64;
+        busy.transform.store(nanos.saturating_sub(waited.load(Ordering::Relaxed)), Ordering::Relaxed);
+        ended
+    };
+    match feed {
+        Feed::Whole(frame) => stream(*frame),
+        Feed::Pieces(mut pieces) => {
+            while wanted.load(Ordering::Relaxed)
+                && let Some(piece) = pieces.next().map_err(Stop::Other)?
+            {
+                stream((pieces.plan)(piece).map_err(Stop::Other)?)?;
+            }
+            Ok(())
+        }
+    }
 }
 
 fn score_batches(

@@ -2,6 +2,7 @@
 //! published. Knows nothing of the terminal, the command line or a particular warehouse.
 
 pub mod attempts;
+mod feed;
 pub mod flow;
 mod keys;
 pub mod report;
@@ -35,7 +36,7 @@ use crate::score::Bundle;
 use crate::score::shelf::Shelf;
 use crate::transform;
 use crate::transform::checks::{Gates, gate};
-use flow::{Finished, Flow, Layout, Stop, Work};
+use flow::{Feed, Finished, Flow, Layout, Stop, Work};
 use report::{ModelReport, RunReport, Sketch};
 
 /// Between two looks at an interval that another run holds.
@@ -106,30 +107,38 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
     let bundle = open_bundle(context, report)?;
     let model = bundle.as_ref().map(|b| b.label());
     let mut load = begin_load(context, &mut sessions.warehouse, report, model.as_deref()).await?;
+    let at = Instant::now();
     let prepared = async {
         progress.enter(Stage::Extract);
-        let at = Instant::now();
-        let means = extract::Means { cache: &context.shared.cache, sessions: &mut sessions.sources, progress };
+        let driving = |tables: &[_]| feed::driving(job, interval, tables);
+        let (cache, sources) = (&context.shared.cache, &mut sessions.sources);
+        let means = extract::Means { cache, sessions: sources, progress, driving: Some(&driving) };
         let extraction = extract::extract(project, job, interval, means).await?;
-        report.stage("extract", at.elapsed().as_secs_f64());
         record_inputs(report, &extraction);
-        report.fingerprint = Some(fingerprint(context, bundle.as_deref(), &extraction));
-        let planned = plan(job, bundle.as_deref(), &extraction, interval)?;
+        report.warnings.extend(extraction.warnings.iter().cloned());
+        let planned = plan(job, bundle.as_deref(), &extraction.tables, interval)?;
         load.prepare(TableSchema::new(&job.load.table, &planned.schema, &job.key)?).await?;
         Ok((extraction, planned))
     };
-    let (extraction, planned) = match prepared.await {
+    let (mut extraction, planned) = match prepared.await {
         Ok(prepared) => prepared,
         Err(error) => return Err(load.fail(error).await),
     };
-    let (frame, at) = (planned.frame.clone(), Instant::now());
-    let streamed = stream_into(context, report, planned, bundle.as_ref(), &mut load).await;
-    let streamed = streamed.map_err(|stop| explain(stop, job, &extraction));
-    let gated = streamed.and_then(|(mut totals, gates)| {
+    let extracting = at.elapsed();
+    let at = Instant::now();
+    let (planned, feed) = feed::of(context, bundle.as_ref(), &mut extraction, planned);
+    let streamed = stream_into(context, report, (planned, feed), bundle.as_ref(), &mut load).await;
+    let gated = async {
+        let (mut totals, gates) = streamed.map_err(|stop| explain(stop, job, &extraction))?;
+        let busy = extraction.arrive(job, &context.shared.cache, &mut sessions.sources).await?;
+        report.stage("extract", (extracting + busy).as_secs_f64());
+        record_inputs(report, &extraction);
+        report.fingerprint = Some(fingerprint(context, bundle.as_deref(), &extraction));
         extraction.inputs.iter().filter_map(|input| input.file.as_ref()).try_for_each(|file| file.recheck())?;
-        judge(job, report, &mut totals, &gates, || transform::duplicates(frame, &job.key))?;
+        judge(job, report, &mut totals, &gates, &mut load).await?;
         Ok(totals)
-    });
+    }
+    .await;
     report.warnings.extend(transform::warnings());
     report.stage("stream", at.elapsed().as_secs_f64());
     sessions.warehouse = finish_load(context, report, load, gated).await?;
@@ -193,12 +202,16 @@ pub async fn begin_load(
 pub fn record_inputs(report: &mut RunReport, extraction: &Extraction) {
     report.rows.extracted = extraction.inputs.iter().map(|input| input.rows).sum();
     report.inputs = extraction.inputs.clone();
-    report.warnings.extend(extraction.warnings.iter().cloned());
 }
 
 /// Plans the transform, checks it against the job and the model's contract, and keeps only the columns that are used.
-pub fn plan(job: &Job, bundle: Option<&Bundle>, extraction: &Extraction, interval: &Interval) -> Result<Planned> {
-    let frame = transform::plan(&job.transform, &extraction.tables, interval)?;
+pub fn plan(
+    job: &Job,
+    bundle: Option<&Bundle>,
+    tables: &[(String, LazyFrame)],
+    interval: &Interval,
+) -> Result<Planned> {
+    let frame = transform::plan(&job.transform, tables, interval)?;
     select(job, bundle, frame)
 }
 
@@ -275,20 +288,20 @@ impl Totals {
 async fn stream_into(
     context: &Context,
     report: &mut RunReport,
-    planned: Planned,
+    (planned, feed): (Planned, Feed),
     bundle: Option<&Arc<Bundle>>,
     load: &mut Load,
 ) -> Result<(Totals, Gates), Stop> {
     let tail = load.tail(bundle.map(|b| (b.name.as_str(), b.version)));
     let scores = planned.layout.outputs.clone();
-    stream_tail(context, report, planned, bundle, load, tail, &scores).await
+    stream_tail(context, report, (planned, feed), bundle, load, tail, &scores).await
 }
 
 /// Streams a plan into a load; `scores` are the published columns that are summarized.
 pub async fn stream_tail(
     context: &Context,
     report: &mut RunReport,
-    planned: Planned,
+    (planned, feed): (Planned, Feed),
     bundle: Option<&Arc<Bundle>>,
     load: &mut Load,
     tail: Tail,
@@ -298,15 +311,15 @@ pub async fn stream_tail(
     progress.enter(Stage::Score);
     let mut gates = Gates::new(&job.checks, &planned.schema, &job.file).map_err(Stop::Other)?;
     let mut sketches: Vec<Sketch> = scores.iter().map(|name| Sketch::new(name)).collect();
-    let mut flow = Flow::start(Work {
-        frame: planned.frame,
+    let work = Work {
         batch_rows: job.batch_rows,
         threads: context.threads,
         bundle: bundle.cloned(),
         layout: planned.layout,
         tail,
         progress: progress.clone(),
-    });
+    };
+    let mut flow = Flow::start(work, feed);
     let mut totals = Totals::default();
     let mut loading = 0.0;
     while let Some(finished) = flow.next().await? {
@@ -366,12 +379,12 @@ pub fn tolerable(job: &Job, totals: &Totals) -> Result<()> {
 }
 
 /// Everything that must hold before rows are published.
-pub fn judge(
+pub async fn judge(
     job: &Job,
     report: &mut RunReport,
     totals: &mut Totals,
     gates: &Gates,
-    duplicates: impl FnOnce() -> Option<String>,
+    load: &mut Load,
 ) -> Result<()> {
     report.rows.transformed = totals.transformed;
     report.rows.published = totals.published;
@@ -390,7 +403,7 @@ pub fn judge(
     tolerable(job, totals)?;
     if totals.keys.repeat()? {
         let mut error = Error::data(format!("the key ({}) is not unique; nothing was published", job.key.join(", ")));
-        error.causes.extend(duplicates());
+        error.causes = load.repeated().await.unwrap_or_default();
         return Err(
             error.hint("make the rows unique in the transform, by a rule that says which row wins, or extend the key")
         );

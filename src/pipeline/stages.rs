@@ -14,7 +14,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet};
 
-use super::flow::{Flow, Layout, Work};
+use super::flow::{Feed, Flow, Layout, Work};
 use super::report::{ModelReport, RunReport, Sketch};
 use super::{Context, Totals, explain, finish_load, judge, observe, open_bundle, record_inputs};
 use crate::error::{Error, Result};
@@ -68,9 +68,15 @@ pub async fn extract(context: &Context, report: &mut RunReport, out: &Path) -> R
     context.progress.enter(Stage::Extract);
     let at = Instant::now();
     let mut sessions = extract::Sessions::new();
-    let means = extract::Means { cache: &context.shared.cache, sessions: &mut sessions, progress: &context.progress };
+    let means = extract::Means {
+        cache: &context.shared.cache,
+        sessions: &mut sessions,
+        progress: &context.progress,
+        driving: None,
+    };
     let extraction = extract::extract(&context.project, &context.job, &context.interval, means).await?;
     record_inputs(report, &extraction);
+    report.warnings.extend(extraction.warnings.iter().cloned());
     for (name, frame) in &extraction.tables {
         let inputs = extraction.inputs.iter().filter(|input| input.table == *name);
         let sources: Vec<Source> = inputs.map(|input| input.source(&context.project.root)).collect();
@@ -119,7 +125,6 @@ pub async fn score(context: &Context, report: &mut RunReport, input: &Path, out:
     marks.push((MODEL.into(), bundle.label()));
     marks.push((SCORES.into(), planned.layout.outputs.join("\n")));
     let work = Work {
-        frame: planned.frame,
         batch_rows: context.job.batch_rows,
         threads: context.threads,
         bundle: Some(bundle),
@@ -128,7 +133,10 @@ pub async fn score(context: &Context, report: &mut RunReport, input: &Path, out:
         progress: context.progress.clone(),
     };
     let place = &context.job.transform.path;
-    score_into(work, report, out, &planned.schema, &marks, place, |totals| super::tolerable(&context.job, totals)).await
+    score_into((work, Feed::Whole(Box::new(planned.frame))), report, out, &planned.schema, &marks, place, |totals| {
+        super::tolerable(&context.job, totals)
+    })
+    .await
 }
 
 /// Scores any Parquet file with any bundle, without a job: rows in the order they came, the kept columns, the outputs.
@@ -171,8 +179,8 @@ pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()>
     let layout = Layout { columns: loose.keep.to_vec(), key: 0, outputs: bundle.outputs.clone() };
     let published = layout.schema(&schema)?;
     let marks = [(MODEL.to_owned(), bundle.label())];
+    let feed = Feed::Whole(Box::new(transform::canonical_columns(frame.select(used), loose.input)?));
     let work = Work {
-        frame: transform::canonical_columns(frame.select(used), loose.input)?,
         batch_rows: loose.batch_rows,
         threads: loose.threads,
         bundle: Some(bundle),
@@ -180,11 +188,11 @@ pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()>
         tail: Tail::default(),
         progress: loose.progress,
     };
-    score_into(work, report, loose.out, &published, &marks, loose.input, |_| Ok(())).await
+    score_into((work, feed), report, loose.out, &published, &marks, loose.input, |_| Ok(())).await
 }
 
 async fn score_into(
-    work: Work,
+    (work, feed): (Work, Feed),
     report: &mut RunReport,
     out: &Path,
     schema: &Schema,
@@ -198,7 +206,7 @@ async fn score_into(
     let mut gates = Gates::new(&[], schema, place)?;
     let mut totals = Totals::default();
     let mut writer = Writer::create(out, schema, marks)?;
-    let mut flow = Flow::start(work);
+    let mut flow = Flow::start(work, feed);
     loop {
         let finished = match flow.next().await {
             Ok(Some(finished)) => finished,
@@ -254,13 +262,15 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
         mark(SCORES).into_iter().flat_map(|s| s.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     let version = model.as_deref().and_then(crate::load::model_parts);
     let tail = table::tail(&context.interval, &report.run_id, version);
-    let frame = planned.frame.clone();
-    let streamed = super::stream_tail(context, report, planned, None, &mut load, tail, &scores).await;
+    let feed = Feed::Whole(Box::new(planned.frame.clone()));
+    let streamed = super::stream_tail(context, report, (planned, feed), None, &mut load, tail, &scores).await;
     let extraction = Extraction { inputs: report.inputs.clone(), ..Extraction::default() };
-    let gated = streamed.map_err(|stop| explain(stop, &context.job, &extraction)).and_then(|(mut totals, gates)| {
-        judge(&context.job, report, &mut totals, &gates, || transform::duplicates(frame, &context.job.key))?;
+    let gated = async {
+        let (mut totals, gates) = streamed.map_err(|stop| explain(stop, &context.job, &extraction))?;
+        judge(&context.job, report, &mut totals, &gates, &mut load).await?;
         Ok(totals)
-    });
+    }
+    .await;
     finish_load(context, report, load, gated).await.map(|_| ())
 }
 
@@ -297,11 +307,8 @@ fn open(
         table: path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
         from: path.display().to_string(),
         rows: footer.file_metadata().num_rows().max(0) as u64,
-        ignored: Vec::new(),
-        bytes: None,
-        sha256: None,
-        rows_digest: None,
         file: Some(source::Stamp::of(path)?),
+        ..extract::Input::default()
     });
     report.rows.extracted += footer.file_metadata().num_rows().max(0) as u64;
     Ok((scan(path)?, found))
@@ -340,7 +347,7 @@ fn write_frame(
         Writer::create(out, &empty.schema(), &[marks(context), vec![sources]].concat()).map_err(WriteError::Other)?;
     let state = Arc::new(std::sync::Mutex::new((writer, None::<Error>)));
     let (shared, progress) = (state.clone(), context.progress.clone());
-    let streamed = transform::stream(frame, context.job.batch_rows, move |batch| {
+    let each: transform::Each = Arc::new(move |batch| {
         let mut state = shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         progress.transformed.add(batch.height() as u64);
         let written = progress.check().and_then(|()| frames::to_batch(&batch)).and_then(|batch| state.0.write(&batch));
@@ -349,6 +356,7 @@ fn write_frame(
         state.1 = state.1.take().or(failed);
         go_on
     });
+    let streamed = transform::stream(frame, context.job.batch_rows, each);
     let mutex = Arc::try_unwrap(state).map_err(|_| WriteError::Other(Error::defect("the engine kept a file open")))?;
     let (writer, failed) = mutex.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     match (failed, streamed) {

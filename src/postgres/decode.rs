@@ -5,15 +5,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, RecordBatch, StringViewBuilder,
-    TimestampMicrosecondBuilder,
+    ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, PrimitiveBuilder, RecordBatch,
+    StringViewBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Schema, TimeUnit};
 
 use crate::digest::RowSum;
 use crate::error::{Error, Result};
 use crate::project::job::ColumnType;
 
+/// Tuples whose fields are found before their columns are decoded: few enough that their bytes stay in the cache.
+const BLOCK_ROWS: usize = 256;
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Days and microseconds from 1970 to 2000, where Postgres counts from.
 pub const EPOCH_DAYS: i32 = 10_957;
@@ -145,17 +147,6 @@ impl Builder {
             Builder::Timestamp(b) => Arc::new(b.finish()),
         }
     }
-
-    fn null(&mut self) {
-        match self {
-            Builder::Bool(b) => b.append_null(),
-            Builder::Int(b) => b.append_null(),
-            Builder::Float(b) => b.append_null(),
-            Builder::Text(b) => b.append_null(),
-            Builder::Date(b) => b.append_null(),
-            Builder::Timestamp(b) => b.append_null(),
-        }
-    }
 }
 
 /// Takes the stream in pieces of any size; hands out record batches.
@@ -166,6 +157,8 @@ pub struct Decoder {
     rest: Vec<u8>,
     header_read: bool,
     trailer_read: bool,
+    /// Start and length of each field of the tuples in work, row by row; a negative length is NULL.
+    fields: Vec<(u32, i32)>,
     rows: usize,
     digest: RowSum,
 }
@@ -178,6 +171,7 @@ impl Decoder {
             rest: Vec::new(),
             header_read: false,
             trailer_read: false,
+            fields: Vec::new(),
             rows: 0,
             digest: RowSum::default(),
         }
@@ -238,12 +232,10 @@ impl Decoder {
             self.header_read = true;
         }
         while !self.trailer_read {
-            let Some(end) = self.tuple_end(bytes, at)? else { break };
-            if end == at + 2 && self.trailer_read {
-                return Ok(end);
+            let end = self.block(bytes, at)?;
+            if end == at {
+                break;
             }
-            self.digest.add(&bytes[at + 2..end]);
-            self.tuple(&bytes[at + 2..end])?;
             at = end;
         }
         if self.trailer_read && at < bytes.len() {
@@ -252,77 +244,119 @@ impl Decoder {
         Ok(at)
     }
 
-    /// Where the tuple at `at` ends, when all of it is there.
-    fn tuple_end(&mut self, bytes: &[u8], at: usize) -> Result<Option<usize>> {
-        let Some(count) = bytes.get(at..at + 2) else { return Ok(None) };
-        let count = i16::from_be_bytes([count[0], count[1]]);
-        if count == -1 {
-            self.trailer_read = true;
-            return Ok(Some(at + 2));
-        }
-        if count as usize != self.columns.len() {
-            return Err(broken(&format!("a row has {count} fields, not {}", self.columns.len())));
-        }
-        let mut end = at + 2;
-        for _ in 0..count {
-            if bytes.len() < end + 4 {
-                return Ok(None);
+    /// Finds the fields of the next complete tuples, then decodes them column by column; where they end.
+    fn block(&mut self, bytes: &[u8], mut at: usize) -> Result<usize> {
+        let width = self.columns.len();
+        self.fields.clear();
+        let mut rows = 0;
+        'tuples: while rows < BLOCK_ROWS {
+            let Some(count) = bytes.get(at..at + 2) else { break };
+            let count = i16::from_be_bytes([count[0], count[1]]);
+            if count == -1 {
+                self.trailer_read = true;
+                at += 2;
+                break;
             }
-            let length = u32_at(bytes, end) as i32;
-            end += 4 + usize::try_from(length).unwrap_or(0);
+            if count as usize != width {
+                return Err(broken(&format!("a row has {count} fields, not {width}")));
+            }
+            let mut end = at + 2;
+            for _ in 0..width {
+                if bytes.len() < end + 4 {
+                    break 'tuples;
+                }
+                let length = u32_at(bytes, end) as i32;
+                let start = u32::try_from(end + 4).map_err(|_| broken("a row of more than 4 GiB"))?;
+                self.fields.push((start, length));
+                end += 4 + usize::try_from(length).unwrap_or(0);
+            }
+            if end > bytes.len() {
+                break;
+            }
+            self.digest.add(&bytes[at + 2..end]);
+            at = end;
+            rows += 1;
         }
-        Ok((end <= bytes.len()).then_some(end))
-    }
-
-    fn tuple(&mut self, mut fields: &[u8]) -> Result<()> {
         for (index, (wire, builder)) in self.columns.iter_mut().enumerate() {
-            let length = u32_at(fields, 0) as i32;
-            fields = &fields[4..];
-            let Ok(length) = usize::try_from(length) else {
-                builder.null();
-                continue;
-            };
-            let (value, rest) = fields.split_at(length);
-            fields = rest;
-            append(*wire, builder, value).map_err(|what| {
-                Error::data(format!("column {:?}, row {}: {what}", self.schema.field(index).name(), self.rows + 1))
+            let fields = self.fields[index.min(self.fields.len())..].iter().step_by(width).take(rows);
+            let values = fields.map(|(start, length)| {
+                let start = *start as usize;
+                usize::try_from(*length).ok().map(|length| &bytes[start..start + length])
+            });
+            append(*wire, builder, values).map_err(|(row, what)| {
+                let row = self.rows + row + 1;
+                Error::data(format!("column {:?}, row {row}: {what}", self.schema.field(index).name()))
             })?;
         }
-        self.rows += 1;
-        Ok(())
+        self.rows += rows;
+        Ok(at)
     }
 }
 
-fn append(wire: Wire, builder: &mut Builder, value: &[u8]) -> Result<(), String> {
-    fn fixed<const N: usize>(value: &[u8]) -> Result<[u8; N], String> {
-        value.try_into().map_err(|_| format!("{} bytes where {N} belong", value.len()))
-    }
+/// Values of one column, in order; what is wrong with the first that is wrong, and its place among them.
+fn append<'a>(
+    wire: Wire,
+    builder: &mut Builder,
+    values: impl Iterator<Item = Option<&'a [u8]>>,
+) -> Result<(), (usize, String)> {
     match (builder, wire) {
-        (Builder::Bool(b), _) => b.append_value(fixed::<1>(value)?[0] != 0),
-        (Builder::Int(b), Wire::Int2) => b.append_value(i16::from_be_bytes(fixed(value)?).into()),
-        (Builder::Int(b), Wire::Int4) => b.append_value(i32::from_be_bytes(fixed(value)?).into()),
-        (Builder::Int(b), _) => b.append_value(i64::from_be_bytes(fixed(value)?)),
-        (Builder::Float(b), Wire::Float4) => b.append_value(f32::from_be_bytes(fixed(value)?).into()),
-        (Builder::Float(b), Wire::Numeric) => b.append_value(numeric(value)?),
-        (Builder::Float(b), _) => b.append_value(f64::from_be_bytes(fixed(value)?)),
-        (Builder::Text(b), Wire::Uuid) => b.append_value(uuid::Uuid::from_bytes(fixed(value)?).to_string()),
-        (Builder::Text(b), _) => b.append_value(std::str::from_utf8(value).map_err(|_| "not UTF-8 text".to_owned())?),
-        (Builder::Date(b), _) => {
-            let days = i32::from_be_bytes(fixed(value)?);
-            if days == i32::MAX || days == i32::MIN {
-                return Err("an infinite date".into());
-            }
-            b.append_value(days.checked_add(EPOCH_DAYS).ok_or("a date out of range")?);
-        }
-        (Builder::Timestamp(b), _) => {
-            let micros = i64::from_be_bytes(fixed(value)?);
-            if micros == i64::MAX || micros == i64::MIN {
-                return Err("an infinite timestamp".into());
-            }
-            b.append_value(micros.checked_add(EPOCH_MICROS).ok_or("a timestamp out of range")?);
-        }
+        (Builder::Bool(b), _) => each(values, |value| {
+            b.append_option(value.map(|v| bytes_of::<1>(v).map(|v| v[0] != 0)).transpose()?);
+            Ok(())
+        }),
+        (Builder::Int(b), Wire::Int2) => fixed(values, b, |v| Ok(i16::from_be_bytes(v).into())),
+        (Builder::Int(b), Wire::Int4) => fixed(values, b, |v| Ok(i32::from_be_bytes(v).into())),
+        (Builder::Int(b), _) => fixed(values, b, |v| Ok(i64::from_be_bytes(v))),
+        (Builder::Float(b), Wire::Float4) => fixed(values, b, |v| Ok(f32::from_be_bytes(v).into())),
+        (Builder::Float(b), Wire::Numeric) => each(values, |value| {
+            b.append_option(value.map(numeric).transpose()?);
+            Ok(())
+        }),
+        (Builder::Float(b), _) => fixed(values, b, |v| Ok(f64::from_be_bytes(v))),
+        (Builder::Text(b), Wire::Uuid) => each(values, |value| {
+            let text = value.map(|v| Ok::<_, String>(uuid::Uuid::from_bytes(bytes_of(v)?).to_string())).transpose()?;
+            b.append_option(text);
+            Ok(())
+        }),
+        (Builder::Text(b), _) => each(values, |value| {
+            let text = value.map(|v| std::str::from_utf8(v).map_err(|_| "not UTF-8 text".to_owned())).transpose()?;
+            b.append_option(text);
+            Ok(())
+        }),
+        (Builder::Date(b), _) => fixed(values, b, |v| match i32::from_be_bytes(v) {
+            i32::MAX | i32::MIN => Err("an infinite date".into()),
+            days => days.checked_add(EPOCH_DAYS).ok_or("a date out of range".into()),
+        }),
+        (Builder::Timestamp(b), _) => fixed(values, b, |v| match i64::from_be_bytes(v) {
+            i64::MAX | i64::MIN => Err("an infinite timestamp".into()),
+            micros => micros.checked_add(EPOCH_MICROS).ok_or("a timestamp out of range".into()),
+        }),
     }
-    Ok(())
+}
+
+fn each<'a>(
+    values: impl Iterator<Item = Option<&'a [u8]>>,
+    mut take: impl FnMut(Option<&'a [u8]>) -> Result<(), String>,
+) -> Result<(), (usize, String)> {
+    values.enumerate().try_for_each(|(row, value)| take(value).map_err(|what| (row, what)))
+}
+
+fn fixed<'a, const N: usize, P: ArrowPrimitiveType>(
+    values: impl Iterator<Item = Option<&'a [u8]>>,
+    builder: &mut PrimitiveBuilder<P>,
+    convert: impl Fn([u8; N]) -> Result<P::Native, String>,
+) -> Result<(), (usize, String)> {
+    each(values, |value| {
+        match value {
+            Some(value) => builder.append_value(convert(bytes_of(value)?)?),
+            None => builder.append_null(),
+        }
+        Ok(())
+    })
+}
+
+fn bytes_of<const N: usize>(value: &[u8]) -> Result<[u8; N], String> {
+    value.try_into().map_err(|_| format!("{} bytes where {N} belong", value.len()))
 }
 
 /// A numeric as the nearest float. A whole number that no float holds is refused: it is an identifier, not a measure.

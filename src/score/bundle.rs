@@ -1,7 +1,6 @@
 //! A bundle: a folder with model.toml (signature, feature contract, lineage), the weights, and an oracle of inputs
 //! with the training library's own outputs. Opening one verifies all of it; what opens can be trusted to score.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
 
-use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
+use super::contract::{Codes, Contract, Encoding, Feature, Kind, Policy, Unknown};
 use super::dense::Dense;
 use super::foreign::{Facts, Foreign, Format};
 use super::{Link, Model};
@@ -393,7 +392,7 @@ fn feature(table: &Table<'_>) -> Option<Feature> {
                 table.fault(table.line(), "a category needs its vocabulary and its encoding, \"code\" or \"onehot\"");
                 return None;
             };
-            let codes: HashMap<String, usize> = vocabulary.value.iter().cloned().zip(0..).collect();
+            let codes: Codes = vocabulary.value.iter().cloned().zip(0..).collect();
             let whole = |value: f32| value.fract() == 0.0 && value >= 0.0 && (value as usize) < codes.len();
             if impute.is_some_and(|value| !whole(value)) {
                 table.fault(vocabulary.line, "impute of a category must be a position in its vocabulary, from 0");

@@ -11,6 +11,12 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
+/// The position of each word in a vocabulary.
+pub type Codes = HashMap<String, usize, foldhash::fast::RandomState>;
+
+/// Up to here an f32 holds every whole number.
+const EXACT: u64 = 1 << f32::MANTISSA_DIGITS;
+
 #[derive(Clone, Debug)]
 pub struct Contract {
     pub features: Vec<Feature>,
@@ -30,7 +36,7 @@ pub enum Kind {
     Number,
     /// A text column with a closed vocabulary.
     Category {
-        codes: HashMap<String, usize>,
+        codes: Codes,
         encoding: Encoding,
         unknown: Unknown,
     },
@@ -197,17 +203,20 @@ impl Feature {
         if array.data_type().is_integer() {
             let integers = cast(array, &DataType::Int64).map_err(|e| wrong(&e))?;
             let integers = integers.as_primitive::<Int64Type>();
-            for (row, slot) in out.iter_mut().enumerate() {
+            // Columns are long and odd values rare: one pass that the compiler can unroll, and another for what is odd.
+            let mut large = false;
+            for (slot, value) in out.iter_mut().zip(integers.values()) {
+                *slot = *value as f32;
+                large |= value.unsigned_abs() > EXACT;
+            }
+            for row in 0..if large || integers.null_count() > 0 { out.len() } else { 0 } {
                 if integers.is_null(row) {
-                    *slot = self.settle("NULL", self.null, f32::NAN, row, findings)?;
-                    continue;
-                }
-                let value = integers.value(row);
-                *slot = value as f32;
-                if *slot as i64 != value {
+                    out[row] = self.settle("NULL", self.null, f32::NAN, row, findings)?;
+                } else if out[row] as i64 != integers.value(row) {
                     return Err(Error::data(format!(
-                        "the feature {:?} is {value} in row {row} of a batch, which no f32 holds exactly",
-                        self.name
+                        "the feature {:?} is {} in row {row} of a batch, which no f32 holds exactly",
+                        self.name,
+                        integers.value(row)
                     ))
                     .hint("is it an identifier? If it is a measure, cast it to DOUBLE in the transform"));
                 }
@@ -216,21 +225,22 @@ impl Feature {
         }
         let floats = cast(array, &DataType::Float64).map_err(|e| wrong(&e))?;
         let floats = floats.as_primitive::<Float64Type>();
-        for (row, (slot, value)) in out.iter_mut().zip(floats.values()).enumerate() {
-            *slot = if floats.is_null(row) {
+        let mut odd = false;
+        for (slot, value) in out.iter_mut().zip(floats.values()) {
+            *slot = *value as f32;
+            odd |= !slot.is_finite();
+        }
+        for row in 0..if odd || floats.null_count() > 0 { out.len() } else { 0 } {
+            let value = floats.value(row);
+            out[row] = if floats.is_null(row) {
                 self.settle("NULL", self.null, f32::NAN, row, findings)?
             } else if value.is_nan() {
                 self.settle("NaN", self.nan, f32::NAN, row, findings)?
-            } else if (*value as f32).is_infinite() {
-                self.settle(
-                    if value.is_infinite() { "infinite" } else { "too large for f32" },
-                    self.infinity,
-                    *value as f32,
-                    row,
-                    findings,
-                )?
+            } else if out[row].is_infinite() {
+                let what = if value.is_infinite() { "infinite" } else { "too large for f32" };
+                self.settle(what, self.infinity, out[row], row, findings)?
             } else {
-                *value as f32
+                continue;
             };
         }
         Ok(())
@@ -239,7 +249,7 @@ impl Feature {
     fn encode_category(
         &self,
         array: &ArrayRef,
-        codes: &HashMap<String, usize>,
+        codes: &Codes,
         encoding: Encoding,
         unknown: Unknown,
         out: &mut [f32],

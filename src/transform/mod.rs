@@ -2,11 +2,12 @@
 //! streaming engine and handed on in batches.
 
 pub mod checks;
+pub mod rowwise;
 
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use polars::lazy::dsl::{self, col, len};
+use polars::lazy::dsl::col;
 use polars::prelude::*;
 use polars::sql::SQLContext;
 
@@ -88,12 +89,11 @@ pub fn require_columns(job: &Job, schema: &Schema) -> Result<()> {
     Err(error)
 }
 
+/// Takes a batch; says whether it wants another.
+pub type Each = Arc<dyn Fn(DataFrame) -> bool + Send + Sync>;
+
 /// Runs the plan on this thread and gives each batch to `each`, in order, until it says stop.
-pub fn stream(
-    frame: LazyFrame,
-    batch_rows: usize,
-    each: impl Fn(DataFrame) -> bool + Send + Sync + 'static,
-) -> PolarsResult<()> {
+pub fn stream(frame: LazyFrame, batch_rows: usize, each: Each) -> PolarsResult<()> {
     let callback = PlanCallback::new(move |batch: DataFrame| Ok(!each(batch)));
     let run = move || {
         frame
@@ -105,28 +105,6 @@ pub fn stream(
         Ok(result) => result,
         Err(panic) => Err(PolarsError::ComputeError(format!("{ENGINE_PANIC}: {}", crate::panic_text(&*panic)).into())),
     }
-}
-
-/// A few keys that stand on more than one row, for the message.
-pub fn duplicates(frame: LazyFrame, key: &[String]) -> Option<String> {
-    let columns: Vec<Expr> = key.iter().map(|name| col(name.as_str())).collect();
-    let rows = frame
-        .group_by(columns.clone())
-        .agg([len().alias("rows")])
-        .filter(col("rows").gt(dsl::lit(1)))
-        .sort_by_exprs(columns, SortMultipleOptions::default())
-        .limit(3)
-        .collect_with_engine(Engine::Streaming)
-        .ok()?
-        .unwrap_single();
-    let row = |i: usize| {
-        let values = rows
-            .columns()
-            .iter()
-            .map(|c| format!("{}={}", c.name(), c.get(i).map(|v| v.to_string()).unwrap_or_default()));
-        values.collect::<Vec<_>>().join(" ")
-    };
-    Some((0..rows.height()).map(row).collect::<Vec<_>>().join("\n  "))
 }
 
 /// What Polars says of the SQL, in the file's name. A column that is not there is the data breaking its contract.

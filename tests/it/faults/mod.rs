@@ -11,6 +11,7 @@ mod proxy;
 mod races;
 mod sabotage;
 pub mod scene;
+mod streams;
 mod surroundings;
 mod tls;
 mod values;

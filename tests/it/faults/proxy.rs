@@ -17,6 +17,10 @@ pub enum Trick {
     Delay(Duration),
     /// The connection ends after this many bytes of the client.
     CutAt(u64),
+    /// The connection ends after this many bytes of the server.
+    CutAnswerAt(u64),
+    /// After this many bytes of the server nothing goes through any more, and nothing is closed.
+    SwallowAnswerAt(u64),
     /// The piece that holds the text goes through, and nothing after it in either direction.
     CutAfter(&'static str),
     /// The piece that holds the text does not go through.
@@ -40,6 +44,7 @@ struct State {
     /// Refuse every connection once the trick has happened.
     for_good: AtomicBool,
     pub sent: AtomicU64,
+    answered: AtomicU64,
 }
 
 impl Proxy {
@@ -56,6 +61,7 @@ impl Proxy {
             refuse: AtomicBool::new(false),
             for_good: AtomicBool::new(false),
             sent: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
         });
         let shared = state.clone();
         std::thread::spawn(move || {
@@ -118,6 +124,21 @@ fn pump(state: &Arc<State>, client: &TcpStream, server: &TcpStream) {
         while let Ok(n @ 1..) = from.read(&mut buffer) {
             if swallowing.load(Ordering::SeqCst) {
                 continue;
+            }
+            let before = own.answered.fetch_add(n as u64, Ordering::SeqCst);
+            let trick = own.trick.lock().unwrap().clone();
+            match trick {
+                Trick::CutAnswerAt(at) if !own.happened() && before + n as u64 > at => {
+                    let _ = to.write_all(&buffer[..(at - before.min(at)) as usize]);
+                    own.happen();
+                    break;
+                }
+                Trick::SwallowAnswerAt(at) if !own.happened() && before + n as u64 > at => {
+                    own.happen();
+                    swallowing.store(true, Ordering::SeqCst);
+                    continue;
+                }
+                _ => {}
             }
             if own.give(&mut to, &buffer[..n]).is_err() {
                 break;

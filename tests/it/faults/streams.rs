@@ -1,0 +1,262 @@
+//! A large table of Postgres that is transformed, scored and loaded while it is still being read: the same rows as when
+//! it is read first, in any pieces, and the same promises when it ends in the middle.
+
+use std::time::{Duration, Instant};
+
+use super::proxy::{Proxy, Trick};
+use super::{Random, full, seed};
+use crate::support::*;
+
+const ROWS: i64 = 5000;
+const RUN: [&str; 6] = ["run", "feed", "--date", "2020-03-02", "--output", "json"];
+/// One row for each row of the source, and a name from another table.
+const ROWWISE: &str = "SELECT t.id, upper(t.word) AS word, t.v * 2.0 AS value, n.name \
+                       FROM ticks AS t LEFT JOIN names AS n ON t.kind = n.kind WHERE t.v >= 0";
+
+/// A database with a table of a few thousand rows, and a project that reads it in small pieces.
+struct Stream {
+    database: Database,
+    project: Project,
+}
+
+impl Stream {
+    /// `target` is sqlite or postgres.
+    fn new(target: &str) -> Stream {
+        let database = Database::new();
+        database.execute(&format!(
+            "CREATE TABLE ticks (id bigint, word text, kind smallint, v double precision); \
+             INSERT INTO ticks SELECT i, 'word ' || i, i % 7, (i * 37 % 1001 - 3) / 8.0 FROM generate_series(1, {ROWS}) AS i; \
+             CREATE TABLE names (kind integer, name text); \
+             INSERT INTO names SELECT i, 'kind ' || i FROM generate_series(0, 4) AS i"
+        ));
+        let project = Project::empty().env("DAYMILL_SOURCE", &database.url).env("DAYMILL_HOUSE", &database.url);
+        project.write(
+            "daymill.toml",
+            "[connection.source]\nurl = \"${env:DAYMILL_SOURCE}\"\n[connection.house]\nurl = \"${env:DAYMILL_HOUSE}\"\n\
+             [target.postgres]\nkind = \"postgres\"\nconnection = \"house\"\n\
+             [target.sqlite]\nkind = \"sqlite\"\npath = \"house.sqlite\"\n",
+        );
+        project.write(
+            "jobs/feed.toml",
+            "timezone = \"UTC\"\nkey = [\"id\"]\n[extract.ticks]\nconnection = \"source\"\nsql = \"sql/ticks.sql\"\n\
+             [extract.names]\nconnection = \"source\"\nsql = \"sql/names.sql\"\n\
+             [transform]\nsql = \"sql/feed.sql\"\n[load]\ntable = \"feed\"\n",
+        );
+        project.write("sql/ticks.sql", "SELECT * FROM ticks WHERE :date = DATE '2020-03-02'");
+        project.write("sql/names.sql", "SELECT * FROM names");
+        project.write("sql/feed.sql", ROWWISE);
+        let project = project.env("DAYMILL_TARGET", target);
+        Stream { database, project }
+    }
+
+    fn pieces(self, rows: &str) -> Stream {
+        let project = self.project.env("DAYMILL_LIMIT_CHUNK_ROWS", rows).env("DAYMILL_LIMIT_CHUNK_BYTES", "2000");
+        Stream { project, ..self }
+    }
+
+    fn published(&self) -> Vec<String> {
+        self.database.rows("SELECT * FROM (SELECT id, word, value, name FROM feed ORDER BY id) AS f")
+    }
+
+    /// A run whose source waits for this can be stopped at once.
+    fn stops_while(&self, wait_event: &str) {
+        let child = self.project.start("", &RUN);
+        let waiting = format!(
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event = '{wait_event}' AND datname = current_database() \
+             AND application_name LIKE 'daymill%'"
+        );
+        until("the source waits", || !self.database.rows(&waiting).is_empty());
+        let at = Instant::now();
+        signal(&child, "TERM");
+        finish(child).expect(143);
+        assert!(at.elapsed() < Duration::from_secs(4), "{:?}", at.elapsed());
+    }
+
+    /// No session of the program is left, soon.
+    fn nothing_left(&self) {
+        let left = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'daymill%'";
+        until("every session of the program is gone", || self.database.rows(left).is_empty());
+    }
+}
+
+fn streamed(report: &serde_json::Value) -> Vec<&str> {
+    let inputs = report["inputs"].as_array().unwrap();
+    inputs.iter().filter(|input| input["streamed"] == true).map(|input| input["table"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn s01_pieces_of_any_size_give_the_rows_of_the_whole() {
+    for target in ["sqlite", "postgres"] {
+        let whole = Stream::new(target);
+        let expected = whole.project.daymill(&RUN).expect(0).json();
+        assert!(streamed(&expected).is_empty());
+        assert_eq!(expected["rows"]["extracted"], ROWS + 5);
+        for (rows, threads) in [("64", "1"), ("333", "2"), ("2000", "4"), ("2500", "1")] {
+            let stream = Stream::new(target).pieces(rows);
+            let report = stream.project.daymill(&[&RUN[..], &["--threads", threads]].concat()).expect(0).json();
+            assert_eq!(streamed(&report), ["ticks"], "{rows}");
+            for same in ["content_hash", "rows"] {
+                assert_eq!(report[same], expected[same], "{same} with {rows} rows a piece");
+            }
+            let without = |report: &serde_json::Value| {
+                let mut inputs = report["inputs"].as_array().unwrap().clone();
+                for input in &mut inputs {
+                    let input = input.as_object_mut().unwrap();
+                    input.remove("streamed");
+                    input.remove("from");
+                }
+                inputs
+            };
+            assert_eq!(without(&report), without(&expected));
+        }
+        // A table that ends with a chunk, or within the first, is not worth it; the rows are the same.
+        let one = Stream::new(target).pieces("5000").project.daymill(&RUN).expect(0).json();
+        assert!(streamed(&one).is_empty());
+        assert_eq!(one["content_hash"], expected["content_hash"]);
+    }
+}
+
+#[test]
+fn s02_a_transform_that_looks_at_all_rows_gets_all_rows() {
+    for sql in [
+        "SELECT id, word, v - avg(v) OVER (PARTITION BY kind) AS value, 'x' AS name FROM ticks",
+        "SELECT min(id) AS id, min(word) AS word, sum(v) AS value, 'x' AS name FROM ticks GROUP BY kind",
+        "SELECT id, word, v AS value, 'x' AS name FROM ticks ORDER BY v, id LIMIT 100",
+        "SELECT a.id, a.word, b.v AS value, 'x' AS name FROM ticks AS a JOIN ticks AS b ON a.id = b.id",
+    ] {
+        let hash = |stream: Stream| {
+            stream.project.write("sql/feed.sql", sql);
+            let report = stream.project.daymill(&RUN).expect(0).json();
+            assert!(streamed(&report).is_empty(), "{sql}");
+            report["content_hash"].clone()
+        };
+        assert_eq!(hash(Stream::new("sqlite").pieces("64")), hash(Stream::new("sqlite")), "{sql}");
+    }
+}
+
+#[test]
+fn s03_a_query_that_fails_in_the_middle_publishes_nothing() {
+    for target in ["postgres", "sqlite"] {
+        let stream = Stream::new(target).pieces("64");
+        stream.project.daymill(&RUN).expect(0);
+        let before = stream.published();
+        // The server fails at the row, then the engine does, then the checks.
+        let source = "SELECT id, word, kind, v / (id - 4321) AS v FROM ticks";
+        stream.project.write("sql/ticks.sql", source);
+        let ended = stream.project.daymill(&RUN);
+        let said = ended.stderr.clone();
+        ended.expect(65).says("division by zero").says("ticks.sql");
+        assert!(said.contains("table ticks"), "{said}");
+        stream
+            .project
+            .write("sql/ticks.sql", "SELECT id, CASE WHEN id = 4321 THEN 'x' ELSE '1' END AS word, kind, v FROM ticks");
+        let cast = "SELECT t.id, t.word, CAST(t.word AS DOUBLE) AS value, n.name FROM ticks AS t LEFT JOIN names AS n ON t.kind = n.kind";
+        stream.project.write("sql/feed.sql", cast);
+        stream.project.daymill(&RUN).expect(65).says("feed.sql");
+        if target == "postgres" {
+            assert_eq!(stream.published(), before);
+            assert_eq!(before.len(), ROWS as usize - stream.database.rows("SELECT 1 FROM ticks WHERE v < 0").len());
+        }
+        stream.nothing_left();
+    }
+}
+
+#[test]
+fn s04_keys_that_repeat_are_named_wherever_the_rows_are() {
+    for (target, path) in [("postgres", "direct"), ("postgres", "staged"), ("sqlite", "direct")] {
+        let stream = Stream::new(target).pieces("64");
+        stream
+            .database
+            .execute("UPDATE ticks SET id = 4000 WHERE id IN (17, 18); UPDATE ticks SET id = 5 WHERE id = 4999");
+        let way = ["--load-path", path];
+        let ended = stream.project.daymill(&[&RUN[..], if target == "postgres" { &way } else { &[] }].concat());
+        ended.expect(65).says("the key (id) is not unique").says("id=5 on 2 rows").says("id=4000 on 3 rows");
+        assert!(stream.published().is_empty());
+        stream.nothing_left();
+    }
+}
+
+#[test]
+fn s05_a_source_that_is_cut_anywhere_is_read_again_from_the_start() {
+    let mut random = Random(seed());
+    let mut cuts = 0;
+    for round in 0..if full() { 40 } else { 6 } {
+        let stream = Stream::new("postgres").pieces("64");
+        stream.project.daymill(&RUN).expect(0);
+        let expected = stream.published();
+        let at = 2000 + random.below(150_000);
+        let proxy = Proxy::new(&stream.database.url, Trick::CutAnswerAt(at));
+        let mut command = stream.project.command(&RUN);
+        let ended = outcome(command.env("DAYMILL_SOURCE", proxy.url(&stream.database.url)).output().unwrap());
+        let report = ended.expect(0).json();
+        assert_eq!(streamed(&report), ["ticks"]);
+        assert_eq!(stream.published(), expected, "round {round}, cut at {at}");
+        cuts += u32::from(proxy.happened());
+        stream.nothing_left();
+    }
+    assert!(cuts > 0, "no connection was cut");
+}
+
+#[test]
+fn s06_a_source_that_falls_silent_is_given_up_and_asked_again() {
+    let stream = Stream::new("postgres").pieces("64");
+    stream.project.daymill(&RUN).expect(0);
+    let expected = stream.published();
+    let proxy = Proxy::new(&stream.database.url, Trick::SwallowAnswerAt(60_000));
+    let at = Instant::now();
+    let mut command = stream.project.command(&RUN);
+    let ended = outcome(command.env("DAYMILL_SOURCE", proxy.url(&stream.database.url)).output().unwrap());
+    assert!(proxy.happened());
+    ended.expect(0);
+    assert!(at.elapsed() < Duration::from_secs(60), "{:?}", at.elapsed());
+    assert_eq!(stream.published(), expected);
+}
+
+#[test]
+fn s07_a_signal_does_not_wait_for_a_slow_source() {
+    let stream = Stream::new("postgres").pieces("64");
+    stream.project.daymill(&RUN).expect(0);
+    let expected = stream.published();
+    // Some rows come at once, the next after a long time.
+    stream
+        .project
+        .write("sql/ticks.sql", "SELECT id, word, kind, v FROM ticks WHERE id < 4000 OR pg_sleep(30) IS NULL");
+    stream.stops_while("PgSleep");
+    assert_eq!(stream.published(), expected);
+    // And a table that somebody has locked.
+    stream.project.write("sql/ticks.sql", "SELECT id, word, kind, v FROM ticks");
+    let url = stream.database.url.clone();
+    let keeper = std::thread::spawn(move || {
+        Database { url }.execute("BEGIN; LOCK TABLE ticks IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(6); ROLLBACK")
+    });
+    stream.stops_while("relation");
+    keeper.join().unwrap();
+    assert_eq!(stream.published(), expected);
+}
+
+#[test]
+fn s08_a_new_table_gets_its_index_after_its_first_rows() {
+    let stream = Stream::new("postgres").pieces("64");
+    let index = "SELECT indexdef FROM pg_indexes WHERE tablename = 'feed'";
+    for _ in 0..2 {
+        stream.project.daymill(&RUN).expect(0);
+        let found = stream.database.rows(index);
+        assert!(found.len() == 1 && found[0].contains("btree (interval_start)"), "{found:?}");
+    }
+    // Where intervals are large, a summary of pages; rows are replaced as ever.
+    let large = Stream::new("postgres").pieces("64");
+    let large = Stream { project: large.project.env("DAYMILL_LIMIT_LARGE_INTERVAL", "1000"), ..large };
+    for _ in 0..2 {
+        large.project.daymill(&RUN).expect(0);
+        let found = large.database.rows(index);
+        assert!(found.len() == 1 && found[0].contains("brin (interval_start)"), "{found:?}");
+        assert_eq!(large.published(), stream.published());
+    }
+    let lite = Stream::new("sqlite").pieces("64");
+    lite.project.daymill(&RUN).expect(0);
+    let found = rows_of(
+        &lite.project.path("house.sqlite"),
+        "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'feed'",
+    );
+    assert!(found.len() == 1 && found[0].contains("interval_start"), "{found:?}");
+}
