@@ -20,6 +20,8 @@ pub struct Known {
     pub stamp: Stamp,
     pub sha256: String,
     pub rows: u64,
+    /// Rows of each group that is decoded by itself.
+    pub groups: Vec<u64>,
     /// Bytes of all columns when they are decompressed.
     pub decoded: u64,
     pub columns: Described,

@@ -67,7 +67,11 @@ pub struct Extraction {
     pub tables: Vec<(String, LazyFrame)>,
     pub inputs: Vec<Input>,
     pub warnings: Vec<String>,
-    /// The table whose rows are still coming. Among the tables it stands without rows.
+    /// The table whose rows the transform takes one by one.
+    pub driving: Option<String>,
+    /// The driving table in parts, when it is of long files.
+    pub pieces: Vec<parquet::Piece>,
+    /// The driving table, when its rows are still coming. Among the tables it stands without rows.
     pub arriving: Option<Arriving>,
 }
 
@@ -121,6 +125,7 @@ pub struct Means<'a> {
 pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: Means<'_>) -> Result<Extraction> {
     let mut extraction = Extraction::default();
     let mut queries: Vec<(&str, Vec<&TableSpec>)> = Vec::new();
+    let mut pieces = Vec::new();
     for spec in &job.extract {
         match &spec.source {
             TableSource::Parquet { template, time_column } => {
@@ -129,6 +134,7 @@ pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: M
                 extraction.warnings.extend(table.warnings);
                 extraction.inputs.extend(table.inputs);
                 extraction.tables.push((spec.name.clone(), table.frame));
+                pieces.push((spec.name.clone(), table.pieces));
             }
             TableSource::Postgres { connection, .. } => match queries.iter_mut().find(|(name, _)| name == connection) {
                 Some((_, specs)) => specs.push(spec),
@@ -147,19 +153,20 @@ pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: M
         let origin = postgres::Origin { name, dsn, cache, progress };
         opened.push((dsn, postgres::Snapshot::open(origin, sessions, job, specs, interval).await?));
     }
-    let driving = match driving {
-        Some(find) if !opened.is_empty() => cache.driving(&job.name, || {
+    if let Some(find) = driving {
+        extraction.driving = cache.driving(&job.name, || {
             let mut tables = extraction.tables.clone();
             for (_, snapshot) in &opened {
                 tables.extend(snapshot.tables()?.into_iter().map(|(name, frame)| (name, frame.lazy())));
             }
             find(&tables)
-        })?,
-        _ => None,
-    };
+        })?;
+        let driving = pieces.into_iter().find(|(name, _)| Some(name) == extraction.driving.as_ref());
+        extraction.pieces = driving.map(|(_, pieces)| pieces).unwrap_or_default();
+    }
     for (dsn, snapshot) in opened {
         let schemas = snapshot.tables()?;
-        let (tables, arriving) = snapshot.read(driving.as_deref(), sessions).await?;
+        let (tables, arriving) = snapshot.read(extraction.driving.as_deref(), sessions).await?;
         for postgres::Read { spec, table } in tables {
             extraction.inputs.push(Input {
                 table: spec.name.clone(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use arrow::datatypes::DataType as ArrowType;
@@ -13,6 +14,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use polars::prelude::*;
 
 use super::cache::{Cache, Known};
+use super::incoming::chunk_rows;
 use super::{Input, agree, canonical, ignored, small};
 use crate::error::{Error, Result};
 use crate::interval::Interval;
@@ -24,10 +26,39 @@ pub struct Listing {
     pub missing: Vec<String>,
 }
 
+/// A table of more chunks than this is worth reading in pieces.
+const LONG: usize = 4;
+
 pub struct Scan {
     pub frame: LazyFrame,
+    /// The same rows, in order, in parts that can be read one after the other.
+    pub pieces: Vec<Piece>,
     pub inputs: Vec<Input>,
     pub warnings: Vec<String>,
+}
+
+/// A part of a file: whole groups of rows of a large one, or as many rows of a small one.
+pub struct Piece {
+    file: Arc<Rows>,
+    from: u64,
+    /// At most: those outside the interval are still among them.
+    pub rows: u64,
+}
+
+impl Piece {
+    pub fn frame(&self) -> Result<LazyFrame> {
+        self.file.frame(Some((self.from, self.rows)))
+    }
+
+    /// Takes in the piece that follows in the same file. The engine would read a file that stands in a plan twice as one,
+    /// from its beginning.
+    pub fn take(&mut self, next: &Piece) -> bool {
+        let follows = Arc::ptr_eq(&self.file, &next.file) && self.from + self.rows == next.from;
+        if follows {
+            self.rows += next.rows;
+        }
+        follows
+    }
 }
 
 /// A file as it was when the run listed it.
@@ -141,9 +172,12 @@ pub fn scan(
     cache: &Cache,
 ) -> Result<Scan> {
     let mut inputs = Vec::with_capacity(listing.files.len());
-    let mut frames = Vec::new();
+    let (mut frames, mut pieces) = (Vec::new(), Vec::new());
+    let span = interval.extended_back(spec.lookback_days)?;
+    let during = time_column.map(|name| (name.to_owned(), span.start.timestamp_micros(), span.end.timestamp_micros()));
     let known = listing.files.iter().map(|path| cache.file(path)).collect::<Result<Vec<_>>>()?;
     let decoded: u64 = known.iter().map(|known| known.decoded).sum();
+    let long = known.iter().map(|known| known.rows).sum::<u64>() > LONG as u64 * chunk_rows() as u64;
     for (path, known) in listing.files.iter().zip(known) {
         let partition = hive(root, path, spec);
         let found = with_partition(known.columns.clone(), &partition);
@@ -159,20 +193,22 @@ pub fn scan(
             file: Some(known.stamp.clone()),
             ..Input::default()
         });
-        let small = known.stamp.bytes() <= small::LIMIT && decoded <= small::TABLE_LIMIT;
-        frames.push(one((&known, small), (&spec.name, &wanted), &partition, cache)?);
+        let small = known.stamp.bytes() <= small::limit() && decoded <= small::TABLE_LIMIT;
+        let own: Vec<_> = wanted.iter().filter(|(name, _)| folder(&partition, name).is_none()).cloned().collect();
+        let decode = || cache.frame(&spec.name, &known, || small::decode(path, &known, &own));
+        let decoded = if small { Some(decode()?) } else { None };
+        let file = Arc::new(Rows { path: path.clone(), decoded, wanted, own, partition, during: during.clone() });
+        if long {
+            pieces.extend(cut(&known.groups, small).map(|(from, rows)| Piece { file: file.clone(), from, rows }));
+        }
+        frames.push(file.frame(None)?);
     }
     if frames.is_empty() {
         return Err(Error::input(format!("table {}: there is no file to read", spec.name)));
     }
     let union = UnionArgs { parallel: true, rechunk: false, ..UnionArgs::default() };
-    let mut frame =
+    let frame =
         if frames.len() == 1 { frames.remove(0) } else { concat(frames, union).map_err(|e| plan_error(spec, &e))? };
-    if let Some(name) = time_column {
-        let span = interval.extended_back(spec.lookback_days)?;
-        let at = |t: chrono::DateTime<chrono::Utc>| lit(t.timestamp_micros()).cast(canonical(ColumnType::Timestamp));
-        frame = frame.filter(col(name).gt_eq(at(span.start)).and(col(name).lt(at(span.end))));
-    }
     let mut warnings = Vec::new();
     if let (Some(first), Some(last)) = (listing.missing.first(), listing.missing.last()) {
         let n = listing.missing.len();
@@ -181,7 +217,7 @@ pub fn scan(
             spec.name, spec.lookback_days
         ));
     }
-    Ok(Scan { frame, inputs, warnings })
+    Ok(Scan { frame, pieces, inputs, warnings })
 }
 
 /// Name, family and full type of each column of a file, the folders it lies in included.
@@ -200,31 +236,70 @@ fn with_partition(mut columns: Described, partition: &[(String, String, ColumnTy
     columns
 }
 
-/// The wanted columns of one file: a small one decoded here and now, a large one scanned by the engine.
-fn one(
-    (known, small): (&Known, bool),
-    (table, wanted): (&str, &[(String, ColumnType)]),
-    partition: &[(String, String, ColumnType)],
-    cache: &Cache,
-) -> Result<LazyFrame> {
-    let path = known.stamp.path();
-    let folder = |name: &str| partition.iter().find(|(key, ..)| key == name);
-    let own: Vec<_> = wanted.iter().filter(|(name, _)| folder(name).is_none()).cloned().collect();
-    let frame = match small {
-        true => cache.frame(table, known, || small::decode(path, known, &own))?.lazy(),
-        false => large(path)?.select(
-            own.iter().map(|(name, kind)| col(name.as_str()).strict_cast(canonical(*kind))).collect::<Vec<_>>(),
-        ),
+/// Where to cut a file, as first row and number of rows. A large file is decoded group by group, so it is cut between them.
+fn cut(groups: &[u64], small: bool) -> impl Iterator<Item = (u64, u64)> {
+    let (rows, chunk) = (groups.iter().sum::<u64>(), chunk_rows() as u64);
+    let mut ends: Vec<u64> = match small {
+        true => (0..rows).step_by(chunk_rows()).map(|from| (from + chunk).min(rows)).collect(),
+        false => groups
+            .iter()
+            .scan(0, |end, rows| {
+                *end += rows;
+                Some(*end)
+            })
+            .collect(),
     };
-    let literals = wanted
-        .iter()
-        .filter_map(|(name, kind)| Some((name, folder(name)?, kind)))
-        .map(|(name, (_, value, _), kind)| {
-            Ok(literal(path, name, value, *kind)?.strict_cast(canonical(*kind)).alias(name.as_str()))
-        })
-        .collect::<Result<Vec<Expr>>>()?;
-    let columns: Vec<Expr> = wanted.iter().map(|(name, _)| col(name.as_str())).collect();
-    Ok(frame.with_columns(literals).select(columns))
+    ends.dedup();
+    let mut from = 0;
+    ends.into_iter().map(move |end| (std::mem::replace(&mut from, end), end)).map(|(from, end)| (from, end - from))
+}
+
+/// The rows of one file as the wanted columns: those of a small one are decoded, those of a large one are scanned by the
+/// engine.
+struct Rows {
+    path: PathBuf,
+    decoded: Option<DataFrame>,
+    wanted: Vec<(String, ColumnType)>,
+    /// Those of them that stand in the file itself.
+    own: Vec<(String, ColumnType)>,
+    partition: Vec<(String, String, ColumnType)>,
+    /// Only rows of which this column lies between these microseconds.
+    during: Option<(String, i64, i64)>,
+}
+
+impl Rows {
+    /// All rows, or so many from one on.
+    fn frame(&self, part: Option<(u64, u64)>) -> Result<LazyFrame> {
+        let cast = |(name, kind): &(String, ColumnType)| col(name.as_str()).strict_cast(canonical(*kind));
+        let rows = match (&self.decoded, part) {
+            (Some(rows), None) => rows.clone().lazy(),
+            (Some(rows), Some((from, n))) => rows.slice(from as i64, n as usize).lazy(),
+            (None, None) => large(&self.path)?,
+            (None, Some((from, n))) => large(&self.path)?.slice(from as i64, n as IdxSize),
+        };
+        let frame = match self.decoded {
+            Some(_) => rows,
+            None => rows.select(self.own.iter().map(cast).collect::<Vec<_>>()),
+        };
+        let literals = self
+            .wanted
+            .iter()
+            .filter_map(|(name, kind)| Some((name, folder(&self.partition, name)?, kind)))
+            .map(|(name, value, kind)| {
+                Ok(literal(&self.path, name, value, *kind)?.strict_cast(canonical(*kind)).alias(name.as_str()))
+            })
+            .collect::<Result<Vec<Expr>>>()?;
+        let columns: Vec<Expr> = self.wanted.iter().map(|(name, _)| col(name.as_str())).collect();
+        let frame = frame.with_columns(literals).select(columns);
+        let Some((name, start, end)) = &self.during else { return Ok(frame) };
+        let at = |micros: i64| lit(micros).cast(canonical(ColumnType::Timestamp));
+        Ok(frame.filter(col(name.as_str()).gt_eq(at(*start)).and(col(name.as_str()).lt(at(*end)))))
+    }
+}
+
+/// The value of a folder that stands for a column.
+fn folder<'a>(partition: &'a [(String, String, ColumnType)], name: &str) -> Option<&'a str> {
+    partition.iter().find(|(key, ..)| key == name).map(|(_, value, _)| value.as_str())
 }
 
 fn large(path: &Path) -> Result<LazyFrame> {
@@ -323,6 +398,7 @@ pub fn know(path: &Path) -> Result<Known> {
     Ok(Known {
         columns: columns(path, &footer)?,
         rows: footer.file_metadata().num_rows().max(0) as u64,
+        groups: footer.row_groups().iter().map(|group| group.num_rows().max(0) as u64).collect(),
         decoded: footer.row_groups().iter().map(|group| group.total_byte_size().max(0) as u64).sum(),
         sha256: crate::digest::file_hex(path)?,
         stamp,

@@ -15,11 +15,15 @@ use polars::prelude::DataFrame;
 use super::cache::Known;
 use crate::digest;
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::frames;
 use crate::project::job::ColumnType;
 
 /// A file larger than this is scanned by the engine, so that only the needed rows and columns are read.
-pub const LIMIT: u64 = 16 << 20;
+pub fn limit() -> u64 {
+    faults::limit("SMALL_FILE", 16 << 20) as u64
+}
+
 /// ... and so is every file of a table whose files decode to more than this together: memory must not follow the day.
 pub const TABLE_LIMIT: u64 = 256 << 20;
 const BATCH_ROWS: usize = 1 << 16;

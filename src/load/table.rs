@@ -127,8 +127,8 @@ impl TableSchema {
         self.all().map(|(quoted, ..)| quoted).collect::<Vec<_>>().join(", ")
     }
 
-    /// Inside the load transaction. Whether the table is new: then [`TableSchema::index`] belongs after its first rows,
-    /// since an index is made in less time than it is kept up.
+    /// Inside the load transaction. Whether [`TableSchema::index`] is still to be called, after the first rows of a new
+    /// table: Postgres makes an index in less time than it keeps it up. SQLite does not.
     pub async fn create(&self, db: &mut Db, job: &str) -> Result<bool> {
         let mut new = existing(db, &self.name).await?.is_empty();
         if new && db.is_postgres() {
@@ -141,7 +141,10 @@ impl TableSchema {
             db.script(&format!("CREATE TABLE IF NOT EXISTS {table} ({columns})")).await?;
         }
         self.claim(db, job).await?;
-        Ok(new)
+        if new && !db.is_postgres() {
+            self.index(db, 0).await?;
+        }
+        Ok(new && db.is_postgres())
     }
 
     /// By the interval, which is how a run finds the rows that it replaces; `rows` are those of the first interval.

@@ -1,22 +1,75 @@
-//! What the engine is fed with: everything at once, or one large table of Postgres piece by piece while it is read.
+//! What the engine is fed with: everything at once, or the driving table piece by piece, so that memory holds a few pieces
+//! of a table of any length; and if the table comes from Postgres, work on it begins before its last row has come.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use polars::prelude::{DataFrame, IntoLazy, LazyFrame};
+use polars::prelude::{DataFrame, IntoLazy, LazyFrame, UnionArgs, concat};
+use tokio::sync::mpsc::Receiver;
 
-use super::flow::{Feed, Pieces};
+use super::flow::Feed;
 use super::{Context, Planned, plan};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::extract::Extraction;
 use crate::extract::incoming::chunk_rows;
+use crate::extract::parquet::Piece;
 use crate::interval::Interval;
 use crate::project::Job;
 use crate::score::Bundle;
-use crate::transform;
+use crate::transform::{self, rowwise};
 
 /// The table of a job whose rows its SQL takes one by one.
 pub fn driving(job: &Job, interval: &Interval, tables: &[(String, LazyFrame)]) -> Result<Option<String>> {
-    transform::rowwise::driving(transform::plan(&job.transform, tables, interval)?, tables)
+    let tables = rowwise::empty(tables)?;
+    rowwise::driving(transform::plan(&job.transform, &tables, interval)?, &tables)
+}
+
+/// Where the parts of the driving table come from.
+enum Parts {
+    Files(VecDeque<Piece>),
+    Rows { came: VecDeque<DataFrame>, coming: Receiver<DataFrame> },
+}
+
+impl Parts {
+    /// The next part, of at least so many rows; none when no row is left.
+    fn next(&mut self, least: u64) -> Result<Option<LazyFrame>> {
+        match self {
+            Parts::Files(pieces) => files(pieces, least),
+            Parts::Rows { came, coming } => {
+                let mut part: Option<DataFrame> = None;
+                while part.as_ref().is_none_or(|part| (part.height() as u64) < least) {
+                    let Some(chunk) = came.pop_front().or_else(|| coming.blocking_recv()) else { break };
+                    match &mut part {
+                        None => part = Some(chunk),
+                        Some(part) => {
+                            part.vstack_mut_owned(chunk).map_err(differ)?;
+                        }
+                    }
+                }
+                Ok(part.map(IntoLazy::lazy))
+            }
+        }
+    }
+}
+
+fn differ(error: impl std::fmt::Display) -> Error {
+    Error::defect("parts of one table differ").cause(error)
+}
+
+fn files(pieces: &mut VecDeque<Piece>, least: u64) -> Result<Option<LazyFrame>> {
+    let mut part: Vec<Piece> = Vec::new();
+    while part.iter().map(|piece| piece.rows).sum::<u64>() < least {
+        let Some(next) = pieces.pop_front() else { break };
+        if !part.last_mut().is_some_and(|last| last.take(&next)) {
+            part.push(next);
+        }
+    }
+    let mut frames = part.iter().map(Piece::frame).collect::<Result<Vec<_>>>()?;
+    let union = UnionArgs { parallel: false, rechunk: false, ..UnionArgs::default() };
+    match frames.len() {
+        0 | 1 => Ok(frames.pop()),
+        _ => concat(frames, union).map(Some).map_err(differ),
+    }
 }
 
 /// The feed for a plan, which was made of the tables as they stand: a table that is still arriving has no rows there.
@@ -26,19 +79,32 @@ pub fn of(
     extraction: &mut Extraction,
     planned: Planned,
 ) -> (Planned, Feed) {
-    let whole = Feed::Whole(Box::new(planned.frame.clone()));
-    let Some(arriving) = &mut extraction.arriving else { return (planned, whole) };
-    let Some((came, coming)) = arriving.rows.rows() else { return (planned, whole) };
-    let others: u64 = extraction.inputs.iter().map(|input| input.rows).sum();
-    let (job, interval, bundle) = (context.job.clone(), context.interval.clone(), bundle.cloned());
-    let (driving, tables) = (arriving.rows.table.clone(), extraction.tables.clone());
-    let plan = move |piece: DataFrame| {
-        let mut tables = tables.clone();
-        for (_, frame) in tables.iter_mut().filter(|(name, _)| *name == driving) {
-            *frame = piece.clone().lazy();
-        }
-        Ok(plan(&job, bundle.as_deref(), &tables, &interval)?.frame)
+    let is_driving = |table: &String| Some(table) == extraction.driving.as_ref();
+    let rows = |driving: bool| -> u64 {
+        extraction.inputs.iter().filter(|input| is_driving(&input.table) == driving).map(|input| input.rows).sum()
     };
-    let rows = (2 * chunk_rows()).max(2 * others as usize);
-    (planned, Feed::Pieces(Pieces { came, coming, plan: Box::new(plan), rows }))
+    let (own, others) = (rows(true), rows(false));
+    let arriving = extraction.arriving.as_mut().and_then(|arriving| arriving.rows.rows());
+    let mut parts = match arriving {
+        Some((came, coming)) => Parts::Rows { came: came.into(), coming },
+        // A table of which each piece is joined with something larger is better joined at once.
+        None if own < 2 * others || extraction.pieces.is_empty() => {
+            let whole = planned.frame.clone();
+            let whole = if extraction.driving.is_some() && own >= others { rowwise::driven(whole) } else { whole };
+            return (planned, Feed::Whole(Box::new(whole)));
+        }
+        None => Parts::Files(std::mem::take(&mut extraction.pieces).into()),
+    };
+    // What each plan does once (it hashes the tables that it joins) should stay small beside its rows.
+    let least = (2 * chunk_rows() as u64).max(2 * others);
+    let (job, interval, bundle) = (context.job.clone(), context.interval.clone(), bundle.cloned());
+    let (driving, mut tables) = (extraction.driving.clone(), extraction.tables.clone());
+    let pieces = move || {
+        let Some(part) = parts.next(least)? else { return Ok(None) };
+        for (_, frame) in tables.iter_mut().filter(|(name, _)| driving.as_ref() == Some(name)) {
+            *frame = part.clone();
+        }
+        Ok(Some(rowwise::driven(plan(&job, bundle.as_deref(), &tables, &interval)?.frame)))
+    };
+    (planned, Feed::Pieces(Box::new(pieces)))
 }

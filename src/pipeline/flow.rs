@@ -62,36 +62,11 @@ impl Layout {
 pub enum Feed {
     /// One plan over everything.
     Whole(Box<LazyFrame>),
-    /// A plan for each piece of the table that drives the transform.
+    /// Plans over one piece of the driving table after the other, made as they are asked for.
     Pieces(Pieces),
 }
 
-pub struct Pieces {
-    /// What has come of the table.
-    pub came: Vec<DataFrame>,
-    pub coming: tokio::sync::mpsc::Receiver<DataFrame>,
-    pub plan: Box<dyn Fn(DataFrame) -> Result<LazyFrame> + Send>,
-    /// Rows of a piece, at least, so that what each plan does once (it hashes the tables it joins) stays small beside.
-    pub rows: usize,
-}
-
-impl Pieces {
-    /// The next piece; none when no chunk is left.
-    fn next(&mut self) -> Result<Option<DataFrame>> {
-        let mut piece: Option<DataFrame> = None;
-        while piece.as_ref().is_none_or(|p| p.height() < self.rows) {
-            let chunk = if self.came.is_empty() { self.coming.blocking_recv() } else { Some(self.came.remove(0)) };
-            match (chunk, &mut piece) {
-                (None, _) => break,
-                (Some(chunk), None) => piece = Some(chunk),
-                (Some(chunk), Some(piece)) => {
-                    piece.vstack_mut_owned(chunk).map_err(|e| Error::defect("chunks of one query differ").cause(e))?;
-                }
-            }
-        }
-        Ok(piece)
-    }
-}
+pub type Pieces = Box<dyn FnMut() -> Result<Option<LazyFrame>> + Send>;
 
 pub struct Work {
     pub batch_rows: usize,
@@ -216,9 +191,9 @@ fn run_engine(
         Feed::Whole(frame) => stream(*frame),
         Feed::Pieces(mut pieces) => {
             while wanted.load(Ordering::Relaxed)
-                && let Some(piece) = pieces.next().map_err(Stop::Other)?
+                && let Some(piece) = pieces().map_err(Stop::Other)?
             {
-                stream((pieces.plan)(piece).map_err(Stop::Other)?)?;
+                stream(piece)?;
             }
             Ok(())
         }

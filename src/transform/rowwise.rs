@@ -1,10 +1,10 @@
-//! Which table a plan takes row by row. If every step from a table to the result looks at one row at a time (filters,
-//! expressions, joins against other tables), then the plan over all of its rows is the plan over each piece of them,
-//! and the pieces need not be in memory together.
+//! Which table drives a plan: the one whose rows it takes one by one. If every step from a table to the result looks at
+//! one row at a time (filters, expressions, joins against other tables), then the plan over all of its rows is the plan
+//! over each piece of them, and the pieces need not be in memory together.
 
 use std::sync::Arc;
 
-use polars::prelude::{DataFrame, JoinType, LazyFrame};
+use polars::prelude::{DataFrame, IntoLazy, JoinBuildSide, JoinType, LazyFrame};
 use polars_plan::dsl::DslPlan;
 use polars_plan::plans::expr_ir::ExprIR;
 use polars_plan::plans::{IR, IRPlan, is_elementwise_rec, is_length_preserving_ae};
@@ -12,7 +12,17 @@ use polars_plan::prelude::Node;
 
 use crate::error::{Error, Result};
 
-/// The name of the one table in memory whose rows `plan` takes one by one, if there is one.
+/// The tables as they are, but without rows.
+pub fn empty(tables: &[(String, LazyFrame)]) -> Result<Vec<(String, LazyFrame)>> {
+    let empty = |(name, frame): &(String, LazyFrame)| {
+        let schema = frame.clone().collect_schema();
+        let schema = schema.map_err(|e| Error::data(format!("the table {name} has no schema")).cause(e))?;
+        Ok((name.clone(), DataFrame::empty_with_schema(&schema).lazy()))
+    };
+    tables.iter().map(empty).collect()
+}
+
+/// The name of the table that drives `plan`, if one does; `tables` are those of the plan, all in memory.
 pub fn driving(plan: LazyFrame, tables: &[(String, LazyFrame)]) -> Result<Option<String>> {
     let plan = plan.to_alp().map_err(|e| Error::defect("a plan that was checked cannot be read").cause(e))?;
     let Some(leaf) = leaf(&plan, plan.lp_top) else { return Ok(None) };
@@ -23,6 +33,34 @@ pub fn driving(plan: LazyFrame, tables: &[(String, LazyFrame)]) -> Result<Option
     let is_leaf =
         |frame: &LazyFrame| matches!(&frame.logical_plan, DslPlan::DataFrameScan { df, .. } if Arc::ptr_eq(df, leaf));
     Ok(tables.iter().find(|(_, frame)| is_leaf(frame)).map(|(name, _)| name.clone()))
+}
+
+/// Tells the engine that what the driving table is joined with is the smaller side. Left to itself it reads on, and keeps
+/// what it reads, until it knows.
+pub fn driven(plan: LazyFrame) -> LazyFrame {
+    let mut plan = plan.logical_plan;
+    build_right(&mut plan);
+    plan.into()
+}
+
+fn build_right(plan: &mut DslPlan) {
+    match plan {
+        DslPlan::IR { dsl, .. } => {
+            *plan = DslPlan::clone(dsl);
+            build_right(plan);
+        }
+        DslPlan::Select { input, .. }
+        | DslPlan::HStack { input, .. }
+        | DslPlan::Filter { input, .. }
+        | DslPlan::MapFunction { input, .. } => build_right(Arc::make_mut(input)),
+        DslPlan::Join { input_left, options, .. } => {
+            if matches!(options.args.how, JoinType::Inner | JoinType::Left) {
+                Arc::make_mut(options).args.build_side = Some(JoinBuildSide::ForceRight);
+            }
+            build_right(Arc::make_mut(input_left));
+        }
+        _ => {}
+    }
 }
 
 /// Down from `node` by steps that take each row alone.

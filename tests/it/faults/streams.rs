@@ -260,3 +260,63 @@ fn s08_a_new_table_gets_its_index_after_its_first_rows() {
     );
     assert!(found.len() == 1 && found[0].contains("interval_start"), "{found:?}");
 }
+
+/// Files of one day, in groups of rows that do not divide anything.
+fn files(project: &Project) {
+    use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+    use std::sync::Arc;
+    let midnight = 1_583_107_200_000_000_i64; // 2020-03-02
+    for (part, rows, group) in [("a", 3100_i64, 307), ("b", 1900, 150), ("c", 0, 10)] {
+        let ids: Vec<i64> = (0..rows).map(|i| i + if part == "b" { 10_000 } else { 0 }).collect();
+        let columns: [(&str, ArrayRef); 4] = [
+            ("id", Arc::new(Int64Array::from(ids.clone()))),
+            ("word", Arc::new(StringArray::from_iter_values(ids.iter().map(|i| format!("word {i}"))))),
+            ("v", Arc::new(Float64Array::from_iter(ids.iter().map(|i| (i % 11 != 0).then_some(*i as f64 / 8.0))))),
+            // A few rows of the days before and after.
+            (
+                "at",
+                Arc::new(
+                    TimestampMicrosecondArray::from_iter_values(
+                        ids.iter().map(|i| midnight + (i % 5000 - 100) * 18_000_000),
+                    )
+                    .with_timezone("UTC"),
+                ),
+            ),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let path = project.path(&format!("data/region=north/{part}.parquet"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let properties =
+            parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
+        let file = std::fs::File::create(path).unwrap();
+        let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    }
+}
+
+#[test]
+fn s09_long_files_in_pieces_give_the_rows_of_the_whole() {
+    let run = |pieces: &str, small: &str, sql: &str| {
+        let stream = Stream::new("sqlite");
+        files(&stream.project);
+        let ticks = "[extract.ticks]\nparquet = \"data/region=north/*.parquet\"\ntime_column = \"at\"\n";
+        let names = "[extract.names]\nconnection = \"source\"\nsql = \"sql/names.sql\"\n";
+        let rest = "[transform]\nsql = \"sql/feed.sql\"\n[load]\ntable = \"feed\"\n";
+        stream.project.write("jobs/feed.toml", format!("timezone = \"UTC\"\nkey = [\"id\"]\n{ticks}{names}{rest}"));
+        stream.project.write("sql/feed.sql", sql);
+        let project = stream.project.env("DAYMILL_LIMIT_CHUNK_ROWS", pieces).env("DAYMILL_LIMIT_SMALL_FILE", small);
+        let report = project.daymill(&RUN).expect(0).json();
+        assert_eq!(report["rows"]["extracted"], 5005);
+        (report["content_hash"].clone(), report["rows"]["published"].as_i64().unwrap())
+    };
+    let rowwise = "SELECT t.id, t.word, t.v, t.region, n.name FROM ticks AS t LEFT JOIN names AS n ON t.id = n.kind";
+    let whole = "SELECT id, word, sum(v) OVER () AS v, region, 'x' AS name FROM ticks";
+    for sql in [rowwise, whole] {
+        let expected = run("1000000", "16777216", sql);
+        assert!((4000..5000).contains(&expected.1), "{expected:?}");
+        for (pieces, small) in [("64", "16777216"), ("64", "0"), ("333", "0"), ("700", "16777216"), ("1000000", "0")] {
+            assert_eq!(run(pieces, small, sql), expected, "{pieces} rows a piece, small up to {small}: {sql}");
+        }
+    }
+}
