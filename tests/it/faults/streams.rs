@@ -320,3 +320,22 @@ fn s09_long_files_in_pieces_give_the_rows_of_the_whole() {
         }
     }
 }
+
+#[test]
+fn s10_memory_does_not_follow_the_table() {
+    let rows = if full() { 10_000_000 } else { 1_500_000 };
+    let stream = Stream::new("sqlite");
+    stream.project.write("sql/feed.sql", "SELECT id, word, v AS value FROM ticks WHERE id % 100 = 0");
+    let mut peaks = Vec::new();
+    for rows in [rows / 5, rows] {
+        let wide = "SELECT i::bigint AS id, 'word ' || i AS word, 1 AS kind, i::float8 AS v, repeat('x', 100) AS pad";
+        stream.project.write("sql/ticks.sql", format!("{wide} FROM generate_series(1, {rows}) AS i"));
+        let report = stream.project.daymill(&RUN).expect(0).json();
+        assert_eq!(streamed(&report), ["ticks"]);
+        assert_eq!(report["rows"]["published"], rows / 100);
+        peaks.push(report["peak_memory_mb"].as_i64().unwrap());
+    }
+    eprintln!("peak memory: {} MB for {} rows, {} MB for {rows}", peaks[0], rows / 5, peaks[1]);
+    // All of it would be 200 MB more.
+    assert!(peaks[1] < peaks[0] * 5 / 4, "{peaks:?} MB");
+}
