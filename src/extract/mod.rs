@@ -2,6 +2,7 @@
 //! types whatever the source: 64-bit integers, floats, text, booleans, dates, and timestamps in microseconds of UTC.
 
 pub mod cache;
+pub mod footer;
 pub mod incoming;
 pub mod now;
 pub mod parquet;

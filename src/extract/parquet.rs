@@ -10,10 +10,11 @@ use std::time::SystemTime;
 use arrow::datatypes::DataType as ArrowType;
 use chrono::{Datelike, NaiveDate};
 use parquet::arrow::parquet_to_arrow_schema;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaData;
 use polars::prelude::*;
 
 use super::cache::{Cache, Known};
+use super::footer::{self, footer};
 use super::incoming::chunk_rows;
 use super::{Input, agree, canonical, ignored, small};
 use crate::error::{Error, Result};
@@ -348,53 +349,13 @@ fn hive(root: &Path, path: &Path, spec: &TableSpec) -> Vec<(String, String, Colu
         .collect()
 }
 
-/// The footer, read by a reader that survives any bytes.
-pub fn footer(path: &Path) -> Result<ParquetMetaData> {
-    let file = File::open(path).map_err(|e| Error::unreadable(path, &e))?;
-    let damaged = |e: &dyn std::fmt::Display| {
-        Error::input(format!("{} is not a whole Parquet file", path.display()))
-            .cause(e)
-            .hint("was it still being written? Replace it with a whole one")
-    };
-    let size = file.metadata().map_err(|e| Error::unreadable(path, &e))?.len();
-    match std::panic::catch_unwind(|| ParquetMetaDataReader::new().parse_and_finish(&file)) {
-        Ok(Ok(metadata)) => match nonsense(&metadata, size) {
-            None => Ok(metadata),
-            Some(what) => Err(damaged(&what)),
-        },
-        Ok(Err(error)) => Err(damaged(&error)),
-        Err(_) => Err(damaged(&"the footer makes no sense")),
-    }
-}
-
-/// What a footer says that cannot be: the engine believes a footer, and reads where it says.
-fn nonsense(metadata: &ParquetMetaData, size: u64) -> Option<String> {
-    let rows: i64 = metadata.row_groups().iter().map(|group| group.num_rows()).sum();
-    if rows != metadata.file_metadata().num_rows() {
-        return Some(format!(
-            "the footer says {} rows, and its row groups {rows}",
-            metadata.file_metadata().num_rows()
-        ));
-    }
-    for (number, group) in metadata.row_groups().iter().enumerate() {
-        for column in group.columns() {
-            let (data, length) = (column.data_page_offset(), column.compressed_size());
-            let start = column.dictionary_page_offset().unwrap_or(data);
-            let end = start.checked_add(length).and_then(|end| u64::try_from(end).ok());
-            let inside = 4 <= start && start <= data && length >= 0 && end.is_some_and(|end| end <= size);
-            let flat = column.column_descr().max_rep_level() == 0;
-            if !inside || group.num_rows() < 0 || (flat && column.num_values() != group.num_rows()) {
-                return Some(format!("row group {number} and its column {} do not fit together", column.column_path()));
-            }
-        }
-    }
-    None
-}
-
 /// Everything about a file that its stamp vouches for.
 pub fn know(path: &Path) -> Result<Known> {
     let stamp = Stamp::of(path)?;
     let footer = footer(path)?;
+    if stamp.bytes > small::limit() {
+        footer::pages(path, &footer)?;
+    }
     Ok(Known {
         columns: columns(path, &footer)?,
         rows: footer.file_metadata().num_rows().max(0) as u64,

@@ -92,6 +92,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_group_of_keys_is_looked_at() {
+        for group in [0, 1, 2047, 4094, 4095_u128] {
+            let mut keys: Vec<u128> = (0..9000).map(|i| i * 0x1_0000_0001).collect();
+            assert!(!repeats(keys.clone()));
+            keys.extend([(7 << 64) + group, (9 << 64) + group, (7 << 64) + group]);
+            assert!(repeats(keys), "{group}");
+        }
+        assert!(!repeats(Vec::new()));
+    }
+
+    #[test]
     fn a_key_that_stands_twice_is_found_in_memory_and_beyond() {
         // Spread as hashes are.
         let key = |i: u64| u128::from(i).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);

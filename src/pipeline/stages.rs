@@ -288,7 +288,7 @@ fn open(
             context.interval.label()
         )));
     }
-    let footer = source::footer(path)?;
+    let footer = extract::footer::footer(path)?;
     let found: Vec<(String, String)> = footer
         .file_metadata()
         .key_value_metadata()
@@ -315,7 +315,7 @@ fn open(
 }
 
 fn scan(path: &Path) -> Result<LazyFrame> {
-    source::footer(path)?;
+    extract::footer::footer(path)?;
     let name = path.to_str().ok_or_else(|| Error::config(format!("the path {} is not UTF-8", path.display())))?;
     let args = ScanArgsParquet { glob: false, ..ScanArgsParquet::default() };
     LazyFrame::scan_parquet(PlRefPath::new(name), args)

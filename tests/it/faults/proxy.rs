@@ -15,6 +15,8 @@ pub enum Trick {
     Slice,
     /// Each piece waits.
     Delay(Duration),
+    /// A session begins without the settings that the client asked for, as behind a pooler.
+    DropSettings,
     /// The connection ends after this many bytes of the client.
     CutAt(u64),
     /// The connection ends after this many bytes of the server.
@@ -189,10 +191,26 @@ fn upstream(state: &State, mut from: &TcpStream, to: &TcpStream, swallow: &Atomi
             }
             _ => {}
         }
-        if state.give(&mut to, piece).is_err() {
+        let changed = match trick {
+            Trick::DropSettings => without_settings(piece),
+            _ => None,
+        };
+        if state.give(&mut to, changed.as_deref().unwrap_or(piece)).is_err() {
             return;
         }
     }
+}
+
+/// A startup message without its parameter `options`.
+fn without_settings(message: &[u8]) -> Option<Vec<u8>> {
+    const NAME: &[u8] = b"\0options\0";
+    let at = message.windows(NAME.len()).position(|w| w == NAME)? + 1;
+    let value = at + NAME.len() - 1;
+    let end = value + message[value..].iter().position(|b| *b == 0)? + 1;
+    let mut short = [&message[..at], &message[end..]].concat();
+    let length = short.len() as u32;
+    short[..4].copy_from_slice(&length.to_be_bytes());
+    Some(short)
 }
 
 impl State {

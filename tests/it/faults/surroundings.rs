@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::Connection;
 
+use super::proxy::{Proxy, Trick};
 use super::scene::*;
 use crate::support::*;
 
@@ -155,6 +156,11 @@ fn f30_a_pooler_that_does_not_keep_the_session_is_refused_by_name() {
         drop(pooler);
         scene.data_agrees(Rows::Old).unwrap();
     }
+    // One that says nothing and forgets what a session asked for.
+    let proxy = Proxy::new(&database.url, Trick::DropSettings);
+    let through = proxy.url(&database.url);
+    let ended = outcome(scene.project.command(&RUN).env("DAYMILL_TALLY_URL", through).output().unwrap());
+    ended.expect(78).says("pooler").says("connect to the server itself");
     scene.check(None, Rows::Old).unwrap();
 }
 
