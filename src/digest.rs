@@ -75,9 +75,15 @@ impl RowSum {
     }
 }
 
-/// 128 bits that stand for a key. Equal keys always have equal ones, so no repetition is missed; a forger who makes two
+/// 128 bits of SHA-256 that stand for a name, the same in every version.
+pub fn name(bytes: &[u8]) -> u128 {
+    let digest = Sha256::digest(bytes);
+    u128::from_le_bytes(digest[..16].try_into().unwrap_or_default())
+}
+
+/// 128 bits that stand for a row's key. Equal keys always have equal ones, so no repetition is missed; a forger who makes two
 /// keys that share theirs only has his own day refused.
-pub fn key(bytes: &[u8]) -> u128 {
+pub fn row_key(bytes: &[u8]) -> u128 {
     xxhash_rust::xxh3::xxh3_128(bytes)
 }
 

@@ -28,6 +28,8 @@ pub fn chunk_rows() -> usize {
     faults::limit("CHUNK_ROWS", 1 << 16)
 }
 
+/// Bytes of rows after which a chunk is handed on, however few they are.
+const LARGEST_CHUNK: usize = 32 << 20;
 const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
 
 /// A connection, and how the server knows it.
@@ -58,12 +60,18 @@ impl Drop for Incoming {
 
 impl Incoming {
     /// Begins to run `copy`, whose rows have these columns.
-    pub fn start(session: Session, copy: String, columns: Vec<(String, Wire)>, progress: &Progress) -> Incoming {
+    /// The snapshot of the session ends with the last query.
+    pub fn start(
+        session: Session,
+        (copy, last): (String, bool),
+        columns: Vec<(String, Wire)>,
+        progress: &Progress,
+    ) -> Incoming {
         let (bytes, received) = mpsc::channel::<Vec<u8>>(4);
         let (sender, chunks) = mpsc::channel::<DataFrame>(1);
         let (seen, progress) = (progress.extracted.clone(), progress.clone());
         let decoder = tokio::task::spawn_blocking(move || decode(received, &columns, &seen, &sender));
-        let pump = tokio::spawn(async move { pump(session, &copy, bytes, &progress).await });
+        let pump = tokio::spawn(async move { pump(session, (&copy, last), bytes, &progress).await });
         Incoming { chunks: Some(chunks), pump, decoder }
     }
 
@@ -115,7 +123,7 @@ pub async fn attended<T>(
 /// Moves bytes from the socket to the decoder, a chunk at a time.
 async fn pump(
     mut session: Session,
-    copy: &str,
+    (copy, last): (&str, bool),
     sender: mpsc::Sender<Vec<u8>>,
     progress: &Progress,
 ) -> Result<(Session, Duration)> {
@@ -172,6 +180,10 @@ async fn pump(
     }
     drop(stream);
     sender.send(chunk).await.map_err(|_| gone())?;
+    if last {
+        // The load may go on for long, and needs the snapshot no more. A session that is lost now has done its work.
+        let _ = attended(sqlx::query("COMMIT").execute(&mut *connection), backend, progress).await;
+    }
     Ok((session, started.elapsed().saturating_sub(waited)))
 }
 
@@ -189,15 +201,16 @@ fn decode(
         let chunk = frames::to_frame(&decoder.batch()?)?;
         chunks.blocking_send(chunk).map_err(|_| Error::defect("nobody takes the rows of a table"))
     };
-    let mut sent = false;
+    let (mut sent, mut held) = (false, 0);
     let chunk_rows = chunk_rows();
     while let Some(bytes) = received.blocking_recv() {
         let before = decoder.rows();
         decoder.push(&bytes)?;
         seen.add((decoder.rows() - before) as u64);
-        if decoder.rows() >= chunk_rows {
+        held += bytes.len();
+        if decoder.rows() >= chunk_rows || (held >= LARGEST_CHUNK && decoder.rows() > 0) {
             hand_on(&mut decoder)?;
-            sent = true;
+            (sent, held) = (true, 0);
         }
     }
     decoder.finish()?;

@@ -73,33 +73,19 @@ pub struct Extraction {
     /// The driving table in parts, when it is of long files.
     pub pieces: Vec<parquet::Piece>,
     /// The driving table, when its rows are still coming. Among the tables it stands without rows.
-    pub arriving: Option<Arriving>,
-}
-
-/// A table on its way, and where it comes from.
-pub struct Arriving {
-    pub rows: postgres::Arriving,
-    from: String,
+    pub arriving: Option<postgres::Arriving>,
 }
 
 impl Extraction {
-    /// Makes sure that every row of the arriving table came, and adds it to the inputs. How long its source took; nothing
+    /// Makes sure that every row of the arriving table came, and completes its record. How long its source took; nothing
     /// when no table was arriving.
-    pub async fn arrive(&mut self, job: &Job, cache: &Cache, sessions: &mut Sessions) -> Result<Duration> {
-        let Some(Arriving { rows, from }) = self.arriving.take() else { return Ok(Duration::ZERO) };
-        let (table, ignored) = (rows.table.clone(), rows.ignored.clone());
+    pub async fn arrive(&mut self, cache: &Cache, sessions: &mut Sessions) -> Result<Duration> {
+        let Some(rows) = self.arriving.take() else { return Ok(Duration::ZERO) };
+        let table = rows.table.clone();
         let arrived = rows.finish(cache, sessions).await?;
-        let rows_digest = Some(arrived.digest);
-        self.inputs.push(Input {
-            table,
-            from,
-            rows: arrived.rows,
-            ignored,
-            rows_digest,
-            streamed: true,
-            ..Input::default()
-        });
-        self.sort_inputs(job);
+        for input in self.inputs.iter_mut().filter(|input| input.table == table) {
+            (input.rows, input.rows_digest) = (arrived.rows, Some(arrived.digest.clone()));
+        }
         Ok(arrived.busy)
     }
 
@@ -182,7 +168,14 @@ pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: M
         if let Some(rows) = arriving {
             let empty = schemas.into_iter().find(|(name, _)| *name == rows.table);
             extraction.tables.extend(empty.map(|(name, frame)| (name, frame.lazy())));
-            extraction.arriving = Some(Arriving { rows, from: dsn.display() });
+            extraction.inputs.push(Input {
+                table: rows.table.clone(),
+                from: dsn.display(),
+                ignored: rows.ignored.clone(),
+                streamed: true,
+                ..Input::default()
+            });
+            extraction.arriving = Some(rows);
         }
     }
     extraction.sort_inputs(job);

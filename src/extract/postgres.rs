@@ -61,7 +61,7 @@ impl Arriving {
     pub async fn finish(self, cache: &Cache, sessions: &mut Sessions) -> Result<Arrived> {
         let arrived = self.incoming.finish().await;
         let (session, arrived) = arrived.map_err(|e| place(e, &self.table, &self.path))?;
-        end_snapshot(session, &self.connection, cache, sessions).await?;
+        end_snapshot(session, &self.connection, cache, sessions).await;
         Ok(arrived)
     }
 }
@@ -139,7 +139,7 @@ impl<'a> Snapshot<'a> {
                 continue;
             }
             let Question { copy, columns, ignored } = question;
-            let mut incoming = Incoming::start(session, copy, columns, origin.progress);
+            let mut incoming = Incoming::start(session, (copy, drives), columns, origin.progress);
             let mut came = Vec::new();
             while let Some(chunk) = incoming.next().await {
                 came.push(chunk);
@@ -157,7 +157,7 @@ impl<'a> Snapshot<'a> {
             }
             tables.push(Read { spec, table });
         }
-        end_snapshot(session, origin.name, origin.cache, sessions).await?;
+        end_snapshot(session, origin.name, origin.cache, sessions).await;
         Ok((tables, None))
     }
 
@@ -165,18 +165,29 @@ impl<'a> Snapshot<'a> {
     pub async fn digests(self, sessions: &mut Sessions) -> Result<Vec<(&'a TableSpec, String)>> {
         let Snapshot { origin, mut session, asked } = self;
         let mut digests = Vec::with_capacity(asked.len());
-        for Asked { spec, sql, question, known, .. } in asked {
+        for Asked { spec, sql, constant, question, known } in asked {
             if let Some(table) = known {
                 digests.push((spec, table.digest));
                 continue;
             }
-            let mut incoming = Incoming::start(session, question.copy, question.columns, origin.progress);
-            while incoming.next().await.is_some() {}
+            let Question { copy, columns, ignored } = question;
+            let mut incoming = Incoming::start(session, (copy, false), columns, origin.progress);
+            let mut came = Vec::new();
+            while let Some(chunk) = incoming.next().await {
+                // Only what other intervals will ask for again is worth its memory.
+                if constant.is_some() {
+                    came.push(chunk);
+                }
+            }
             let (returned, arrived) = incoming.finish().await.map_err(|e| place(e, &spec.name, &sql.path))?;
             session = returned;
-            digests.push((spec, arrived.digest));
+            digests.push((spec, arrived.digest.clone()));
+            if let Some(query) = constant {
+                let table = Table { frame: joined(came)?, rows: arrived.rows, ignored, digest: arrived.digest };
+                origin.cache.keep_table(origin.name, &query, &table);
+            }
         }
-        end_snapshot(session, origin.name, origin.cache, sessions).await?;
+        end_snapshot(session, origin.name, origin.cache, sessions).await;
         Ok(digests)
     }
 }
@@ -194,17 +205,14 @@ fn joined(chunks: Vec<DataFrame>) -> Result<DataFrame> {
     Ok(whole)
 }
 
-/// A session that failed is dropped; one that did not can read the next interval.
-async fn end_snapshot(session: Session, name: &str, cache: &Cache, sessions: &mut Sessions) -> Result<()> {
+/// A session that fails now has given its rows, and is dropped; one that does not can read the next interval.
+async fn end_snapshot(session: Session, name: &str, cache: &Cache, sessions: &mut Sessions) {
     let (mut connection, backend) = session;
-    if cache.keeps() {
-        let commit = sqlx::query("COMMIT").execute(&mut connection);
-        backend.answered(commit).await.map_err(|e| classify::error(&e))?;
-        sessions.insert(name.to_owned(), (connection, backend));
-    } else {
+    if !cache.keeps() {
         let _ = connection.close().await;
+    } else if backend.answered(sqlx::query("COMMIT").execute(&mut connection)).await.is_ok() {
+        sessions.insert(name.to_owned(), (connection, backend));
     }
-    Ok(())
 }
 
 async fn session(origin: Origin<'_>, sessions: &mut Sessions, job: &Job, interval: &Interval) -> Result<Session> {

@@ -116,7 +116,7 @@ fn locked(job: &str, interval: &Interval, who: Option<String>) -> Error {
 
 /// Two 32-bit numbers that stand for a job's interval.
 fn key(job: &str, start: &str, end: &str) -> (i32, i32) {
-    let key = crate::digest::key(format!("{job}\0{start}\0{end}").as_bytes());
+    let key = crate::digest::name(format!("{job}\0{start}\0{end}").as_bytes());
     (key as i32, (key >> 32) as i32)
 }
 

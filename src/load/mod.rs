@@ -210,7 +210,14 @@ impl Load {
         if faults::sabotaged("truncate") && self.db.is_postgres() {
             return self.db.script(&format!("TRUNCATE {published}")).await;
         }
-        self.db.script(&format!("DELETE FROM {published} WHERE interval_start = {start}")).await?;
+        let delete = format!("DELETE FROM {published} WHERE interval_start = {start}");
+        self.db
+            .script(&match self.db.is_postgres() {
+                // A table that is new to the server's statistics would be read from end to end.
+                true => format!("SET LOCAL enable_seqscan = off; {delete}; SET LOCAL enable_seqscan TO DEFAULT"),
+                false => delete,
+            })
+            .await?;
         faults::at("after-delete");
         Ok(())
     }
@@ -251,6 +258,7 @@ impl Load {
         };
         faults::at("after-commit");
         let Load { mut db, lock, .. } = self;
+        table.settle(&mut db, end.rows).await;
         let released = ledger::lock::release(&mut db, lock).await;
         Ok(Committed { head: Some(head), db: released.is_ok().then_some(db) })
     }

@@ -132,7 +132,8 @@ impl TableSchema {
     pub async fn create(&self, db: &mut Db, job: &str) -> Result<bool> {
         let mut new = existing(db, &self.name).await?.is_empty();
         if new && db.is_postgres() {
-            db.script("SELECT pg_advisory_xact_lock(7237117, 3)").await?;
+            let name = crate::digest::name(db.published(&self.name).as_bytes()) as i32;
+            db.script(&format!("SELECT pg_advisory_xact_lock(7237118, {name})")).await?;
             // Another load may have made it while this one waited.
             new = existing(db, &self.name).await?.is_empty();
         }
@@ -159,6 +160,19 @@ impl TableSchema {
         let large = db.is_postgres() && rows >= faults::limit("LARGE_INTERVAL", LARGE_INTERVAL) as u64;
         let by = if large { "USING brin (interval_start) WITH (autosummarize = on)" } else { "(interval_start)" };
         db.script(&format!("CREATE INDEX IF NOT EXISTS {index} ON {table} {by}")).await
+    }
+
+    /// After the commit of a large interval: the pages of its rows are summarized now and not when the server comes to it,
+    /// so that the next run's DELETE does not read them. Whether it succeeds changes no row.
+    pub async fn settle(&self, db: &mut Db, rows: u64) {
+        if db.is_postgres() && rows >= faults::limit("LARGE_INTERVAL", LARGE_INTERVAL) as u64 {
+            let table = db.published(&self.name).replace('\'', "''");
+            let summarize = format!(
+                "SELECT brin_summarize_new_values(i.indexrelid)::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+                 JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'brin' AND i.indrelid = to_regclass('{table}')"
+            );
+            let _ = db.fetch_script(&summarize).await;
+        }
     }
 
     /// A few keys that stand on more than one row of `from`, for a message.

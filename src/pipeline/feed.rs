@@ -24,6 +24,9 @@ pub fn driving(job: &Job, interval: &Interval, tables: &[(String, LazyFrame)]) -
     rowwise::driving(transform::plan(&job.transform, &tables, interval)?, &tables)
 }
 
+/// Bytes of a part, however few its rows.
+const LARGEST_PART: usize = 256 << 20;
+
 /// Where the parts of the driving table come from.
 enum Parts {
     Files(VecDeque<Piece>),
@@ -37,7 +40,8 @@ impl Parts {
             Parts::Files(pieces) => files(pieces, least),
             Parts::Rows { came, coming } => {
                 let mut part: Option<DataFrame> = None;
-                while part.as_ref().is_none_or(|part| (part.height() as u64) < least) {
+                let enough = |part: &DataFrame| part.height() as u64 >= least || part.estimated_size() >= LARGEST_PART;
+                while !part.as_ref().is_some_and(enough) {
                     let Some(chunk) = came.pop_front().or_else(|| coming.blocking_recv()) else { break };
                     match &mut part {
                         None => part = Some(chunk),
@@ -72,6 +76,13 @@ fn files(pieces: &mut VecDeque<Piece>, least: u64) -> Result<Option<LazyFrame>> 
     }
 }
 
+/// Up to this many rows may be hashed without asking whether the driving table, once filtered, has fewer.
+const HASHED: u64 = 1_000_000;
+
+fn joined(plan: LazyFrame, others: u64) -> LazyFrame {
+    if others <= HASHED { rowwise::driven(plan) } else { plan }
+}
+
 /// The feed for a plan, which was made of the tables as they stand: a table that is still arriving has no rows there.
 pub fn of(
     context: &Context,
@@ -84,14 +95,14 @@ pub fn of(
         extraction.inputs.iter().filter(|input| is_driving(&input.table) == driving).map(|input| input.rows).sum()
     };
     let (own, others) = (rows(true), rows(false));
-    let arriving = extraction.arriving.as_mut().and_then(|arriving| arriving.rows.rows());
+    let arriving = extraction.arriving.as_mut().and_then(|arriving| arriving.rows());
     let mut parts = match arriving {
         Some((came, coming)) => Parts::Rows { came: came.into(), coming },
         // A table of which each piece is joined with something larger is better joined at once.
         None if own < 2 * others || extraction.pieces.is_empty() => {
             let whole = planned.frame.clone();
-            let whole = if extraction.driving.is_some() && own >= others { rowwise::driven(whole) } else { whole };
-            return (planned, Feed::Whole(Box::new(whole)));
+            let known = extraction.driving.is_some() && own >= others;
+            return (planned, Feed::Whole(Box::new(if known { joined(whole, others) } else { whole })));
         }
         None => Parts::Files(std::mem::take(&mut extraction.pieces).into()),
     };
@@ -104,7 +115,7 @@ pub fn of(
         for (_, frame) in tables.iter_mut().filter(|(name, _)| driving.as_ref() == Some(name)) {
             *frame = part.clone();
         }
-        Ok(Some(rowwise::driven(plan(&job, bundle.as_deref(), &tables, &interval)?.frame)))
+        Ok(Some(joined(plan(&job, bundle.as_deref(), &tables, &interval)?.frame, others)))
     };
     (planned, Feed::Pieces(Box::new(pieces)))
 }

@@ -130,7 +130,7 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
     let streamed = stream_into(context, report, (planned, feed), bundle.as_ref(), &mut load).await;
     let gated = async {
         let (mut totals, gates) = streamed.map_err(|stop| explain(stop, job, &extraction))?;
-        let busy = extraction.arrive(job, &context.shared.cache, &mut sessions.sources).await?;
+        let busy = extraction.arrive(&context.shared.cache, &mut sessions.sources).await?;
         report.stage("extract", (extracting + busy).as_secs_f64());
         record_inputs(report, &extraction);
         report.fingerprint = Some(fingerprint(context, bundle.as_deref(), &extraction));
@@ -481,13 +481,18 @@ fn ending<'a>(context: &Context, report: &RunReport, state: &'a str, rows: u64, 
 
 /// A plan that failed may have failed because a file is damaged, which the engine does not say.
 pub fn explain(stop: Stop, job: &Job, extraction: &Extraction) -> Error {
+    // A file that was replaced meanwhile explains anything, and will do when the run is made again.
+    let changed = || extraction.inputs.iter().filter_map(|input| input.file.as_ref()?.recheck().err()).next();
     match stop {
+        Stop::Other(error) if matches!(error.class, Class::Data | Class::Input | Class::Config) => {
+            changed().unwrap_or(error)
+        }
         Stop::Other(error) => error,
-        Stop::Engine(error) => {
+        Stop::Engine(error) => changed().unwrap_or_else(|| {
             let files = extraction.inputs.iter().filter(|input| input.file.is_some());
             let damaged =
                 files.filter_map(|input| extract::parquet::verify(std::path::Path::new(&input.from)).err()).next();
             damaged.unwrap_or_else(|| transform::run_error(&job.transform, &error))
-        }
+        }),
     }
 }

@@ -78,7 +78,7 @@ pub fn encode(batch: &RecordBatch, key_columns: usize, tail: &Tail) -> Result<En
                 key_end = out.bytes.len();
             }
         }
-        out.keys.push(digest::key(&out.bytes[start..key_end]));
+        out.keys.push(digest::row_key(&out.bytes[start..key_end]));
         out.rows.add(&out.bytes[start..]);
         out.bytes.extend_from_slice(&tail.bytes);
     }

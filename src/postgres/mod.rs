@@ -72,6 +72,8 @@ pub async fn connect(dsn: &Dsn, application: &str) -> Result<PgConnection> {
     nodelay::set();
     keeps_session(&mut connection, dsn).await?;
     // The server notices a dead client within a statement, so its locks go quickly. Some services forbid it.
+    let limit = "SELECT set_config('transaction_timeout', '0', false) WHERE current_setting('transaction_timeout', true) IS NOT NULL";
+    let _ = sqlx::raw_sql(limit).execute(&mut connection).await;
     let _ = sqlx::query("SET client_connection_check_interval = '500ms'").execute(&mut connection).await;
     Ok(connection)
 }

@@ -254,7 +254,7 @@ impl Database {
     /// Advisory locks that sessions of this database hold.
     pub fn locks(&self) -> Vec<String> {
         self.rows(
-            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid <> 7237117 \
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid NOT IN (7237117, 7237118) \
              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
         )
     }

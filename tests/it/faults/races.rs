@@ -70,7 +70,7 @@ pub fn zombie(sabotage: &str) -> Verdict {
     let mut command = scene.project.command(&RUN);
     command.env("FAILPOINTS", "score-batch=1*sleep(900)").env("DAYMILL_SABOTAGE", sabotage);
     let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let holder = "SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.classid <> 7237117 \
+    let holder = "SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.classid NOT IN (7237117, 7237118) \
                   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     until("the lock", || !database.locks().is_empty());
     std::thread::sleep(Duration::from_millis(200));
