@@ -341,3 +341,60 @@ fn s10_memory_does_not_follow_the_table() {
     // All of it would be 200 MB more.
     assert!(peaks[1] < peaks[0] * 5 / 4, "{peaks:?} MB");
 }
+
+#[test]
+fn s11_a_backfill_streams_each_day_on_kept_sessions() {
+    let days = |stream: Stream, jobs: &str| {
+        let ticks = "SELECT id, word, kind, v + EXTRACT(day FROM :date)::int AS v FROM ticks";
+        stream.project.write("sql/ticks.sql", ticks);
+        let arguments = ["backfill", "feed", "--from", "2020-03-01", "--to", "2020-03-05", "--yes", "--output", "json"];
+        let report = stream.project.daymill(&[&arguments[..], &["--jobs", jobs]].concat()).expect(0).json();
+        let hashes: Vec<String> =
+            report["intervals"].as_array().unwrap().iter().map(|i| i["content_hash"].to_string()).collect();
+        assert_eq!(hashes.len(), 5);
+        let runs =
+            glob::glob(&stream.project.path(".daymill/runs/*/run.json").display().to_string()).unwrap().flatten();
+        let reports = runs.map(|path| std::fs::read_to_string(path).unwrap());
+        let streams =
+            reports.filter(|report| report.contains("\"streamed\":true") || report.contains("\"streamed\": true"));
+        let streams = streams.count();
+        stream.nothing_left();
+        (hashes, streams)
+    };
+    let (expected, none) = days(Stream::new("postgres"), "1");
+    assert_eq!(none, 0);
+    for jobs in ["1", "3"] {
+        let (hashes, streams) = days(Stream::new("postgres").pieces("333"), jobs);
+        assert_eq!((hashes, streams), (expected.clone(), 5), "{jobs} workers");
+    }
+}
+
+#[test]
+fn s12_other_tables_may_be_the_larger_ones() {
+    let run = |stream: Stream| {
+        stream.database.execute("INSERT INTO names SELECT 10 + i, 'more ' || i FROM generate_series(1, 20000) AS i");
+        stream.project.daymill(&RUN).expect(0).json()["content_hash"].clone()
+    };
+    assert_eq!(run(Stream::new("sqlite").pieces("64")), run(Stream::new("sqlite")));
+}
+
+#[test]
+fn s13_first_loads_of_two_tables_do_not_wait_for_one_another() {
+    let stream = Stream::new("postgres").pieces("64");
+    let job = std::fs::read_to_string(stream.project.path("jobs/feed.toml")).unwrap();
+    stream
+        .project
+        .write("jobs/slow.toml", job.replace("sql/ticks.sql", "sql/slow.sql").replace("\"feed\"", "\"slow\""));
+    // Some rows come at once, so that its table is made, the rest much later.
+    let slow = "SELECT id, word, kind, v FROM ticks WHERE id < 4000 OR pg_sleep(20) IS NULL";
+    stream.project.write("sql/slow.sql", slow);
+    let child = stream.project.start("", &["run", "slow", "--date", "2020-03-02"]);
+    let made = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 7237118 \
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    until("the slow table is being made", || !stream.database.rows(made).is_empty());
+    let at = Instant::now();
+    stream.project.daymill(&RUN).expect(0);
+    assert!(at.elapsed() < Duration::from_secs(8), "{:?}", at.elapsed());
+    signal(&child, "TERM");
+    finish(child).expect(143);
+}
