@@ -34,9 +34,10 @@ pub async fn run(
         if attempt >= ATTEMPTS || started.elapsed() > DEADLINE {
             return Err(error.context(format!("after {attempt} attempts")));
         }
-        // Full jitter: anywhere up to 1, 2, 4 seconds.
-        let random = uuid::Uuid::now_v7().as_u128() as u64 % 1000;
-        let wait = Duration::from_millis((1 << (attempt - 1)) * random);
+        // From half of 1, 2, 4 seconds up to all of it: apart from other runs, but never so quick that four attempts are
+        // over before a server has started again.
+        let random = uuid::Uuid::now_v7().as_u128() as u64 % 500;
+        let wait = Duration::from_millis((1 << (attempt - 1)) * (500 + random));
         tell(&format!("attempt {attempt} of {ATTEMPTS}: {error}; trying again in {:.1} s", wait.as_secs_f64()));
         tokio::time::sleep(wait).await;
         context.progress.check()?;

@@ -216,6 +216,27 @@ fn damaged_graphs() -> Vec<(&'static str, Vec<u8>)> {
     fn of<'a>(node: &'a mut Node, name: &str) -> &'a mut Attribute {
         node.attribute.iter_mut().find(|a| a.name == name).unwrap_or_else(|| panic!("{name}"))
     }
+    // A step of these constants between the input and the forest.
+    let before = |op_type: &str, constants: &[(&[i64], &[i64])], first: bool| {
+        damage("onnx_forest", &|graph| {
+            let mut input: Vec<String> = if first { vec![graph.node[0].input[0].clone()] } else { Vec::new() };
+            for (number, (dims, values)) in constants.iter().enumerate() {
+                let name = format!("constant_{number}");
+                let (dims, int64_data) = (dims.to_vec(), values.to_vec());
+                graph.initializer.push(Tensor {
+                    dims,
+                    int64_data,
+                    data_type: 7,
+                    name: name.clone(),
+                    ..Tensor::default()
+                });
+                input.push(name);
+            }
+            let output = vec!["between".to_owned()];
+            graph.node[0].input[0] = output[0].clone();
+            graph.node.insert(0, Node { input, output, op_type: op_type.into(), ..Node::default() });
+        })
+    };
     let forest = |change: &dyn Fn(&mut Node)| damage("onnx_forest", &|graph| change(&mut graph.node[0]));
     let newer = |change: &dyn Fn(&mut Node)| damage("onnx_version_5", &|graph| change(&mut graph.node[0]));
     vec![
@@ -243,6 +264,10 @@ fn damaged_graphs() -> Vec<(&'static str, Vec<u8>)> {
         ("claims too many", damage("onnx_kmeans", &|graph| graph.initializer[0].dims = vec![1 << 20, 1 << 20])),
         ("holds", damage("onnx_kmeans", &|graph| graph.initializer[0].dims = vec![3, 3])),
         ("cannot be run", damage("onnx_polynomial", &|graph| graph.initializer.retain(|t: &Tensor| t.dims.len() > 1))),
+        ("slices with steps", before("Slice", &[(&[1], &[0]), (&[1], &[4]), (&[1], &[1]), (&[1], &[2])], true)),
+        ("without its ends", before("Slice", &[], true)),
+        ("is out of", before("Gather", &[(&[2], &[0, 1_000_000])], true)),
+        ("claims too many", before("ConstantOfShape", &[(&[2], &[1 << 20, 1 << 20])], false)),
         ("reached twice", newer(&|node| of(node, "nodes_truenodeids").ints[3] = 3)),
         ("out of range", newer(&|node| of(node, "nodes_falsenodeids").ints[0] = 1_000_000_000)),
         ("MEMBER", newer(&|node| of(node, "nodes_modes").t.as_mut().unwrap().int32_data[0] = 6)),
