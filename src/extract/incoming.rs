@@ -180,6 +180,8 @@ async fn pump(
     }
     drop(stream);
     sender.send(chunk).await.map_err(|_| gone())?;
+    // The decoder need not wait for what follows.
+    drop(sender);
     if last {
         // The load may go on for long, and needs the snapshot no more. A session that is lost now has done its work.
         let _ = attended(sqlx::query("COMMIT").execute(&mut *connection), backend, progress).await;
