@@ -29,6 +29,8 @@ pub struct Listing {
 
 /// A table of more chunks than this is worth reading in pieces.
 const LONG: usize = 4;
+/// ... but not one with a file of more groups than this, whose footer takes longer to read than its rows.
+const MOST_GROUPS: usize = 2048;
 
 pub struct Scan {
     pub frame: LazyFrame,
@@ -178,7 +180,9 @@ pub fn scan(
     let during = time_column.map(|name| (name.to_owned(), span.start.timestamp_micros(), span.end.timestamp_micros()));
     let known = listing.files.iter().map(|path| cache.file(path)).collect::<Result<Vec<_>>>()?;
     let decoded: u64 = known.iter().map(|known| known.decoded).sum();
-    let long = known.iter().map(|known| known.rows).sum::<u64>() > LONG as u64 * chunk_rows() as u64;
+    // All files or none; every piece reads its file's footer again.
+    let long = known.iter().map(|known| known.rows).sum::<u64>() > LONG as u64 * chunk_rows() as u64
+        && known.iter().all(|known| known.groups.len() <= MOST_GROUPS);
     for (path, known) in listing.files.iter().zip(known) {
         let partition = hive(root, path, spec);
         let found = with_partition(known.columns.clone(), &partition);
