@@ -59,8 +59,8 @@ impl Drop for Incoming {
 }
 
 impl Incoming {
-    /// Begins to run `copy`, whose rows have these columns.
-    /// The snapshot of the session ends with the last query.
+    /// Begins to run `copy`, whose rows have these columns. If it is the `last` query of its snapshot, the snapshot ends
+    /// with it.
     pub fn start(
         session: Session,
         (copy, last): (String, bool),

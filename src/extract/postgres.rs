@@ -127,6 +127,15 @@ impl<'a> Snapshot<'a> {
         driving: Option<&str>,
         sessions: &mut Sessions,
     ) -> Result<(Vec<Read<'a>>, Option<Arriving>)> {
+        self.each(driving, true, sessions).await
+    }
+
+    async fn each(
+        self,
+        driving: Option<&str>,
+        keep: bool,
+        sessions: &mut Sessions,
+    ) -> Result<(Vec<Read<'a>>, Option<Arriving>)> {
         let Snapshot { origin, mut session, mut asked } = self;
         let drives = |asked: &Asked<'_>| asked.constant.is_none() && Some(asked.spec.name.as_str()) == driving;
         asked.sort_by_key(drives);
@@ -148,6 +157,10 @@ impl<'a> Snapshot<'a> {
                     let path = sql.path.clone();
                     return Ok((tables, Some(Arriving { table, ignored, came, incoming, connection, path })));
                 }
+                // Only the digest is asked for; but what other intervals will ask for again is worth its memory.
+                if !keep && constant.is_none() {
+                    came.truncate(1);
+                }
             }
             let (returned, arrived) = incoming.finish().await.map_err(|e| place(e, &spec.name, &sql.path))?;
             session = returned;
@@ -163,32 +176,8 @@ impl<'a> Snapshot<'a> {
 
     /// The digests of all tables' rows, without keeping the rows.
     pub async fn digests(self, sessions: &mut Sessions) -> Result<Vec<(&'a TableSpec, String)>> {
-        let Snapshot { origin, mut session, asked } = self;
-        let mut digests = Vec::with_capacity(asked.len());
-        for Asked { spec, sql, constant, question, known } in asked {
-            if let Some(table) = known {
-                digests.push((spec, table.digest));
-                continue;
-            }
-            let Question { copy, columns, ignored } = question;
-            let mut incoming = Incoming::start(session, (copy, false), columns, origin.progress);
-            let mut came = Vec::new();
-            while let Some(chunk) = incoming.next().await {
-                // Only what other intervals will ask for again is worth its memory.
-                if constant.is_some() {
-                    came.push(chunk);
-                }
-            }
-            let (returned, arrived) = incoming.finish().await.map_err(|e| place(e, &spec.name, &sql.path))?;
-            session = returned;
-            digests.push((spec, arrived.digest.clone()));
-            if let Some(query) = constant {
-                let table = Table { frame: joined(came)?, rows: arrived.rows, ignored, digest: arrived.digest };
-                origin.cache.keep_table(origin.name, &query, &table);
-            }
-        }
-        end_snapshot(session, origin.name, origin.cache, sessions).await;
-        Ok(digests)
+        let (tables, _) = self.each(None, false, sessions).await?;
+        Ok(tables.into_iter().map(|read| (read.spec, read.table.digest)).collect())
     }
 }
 

@@ -258,7 +258,7 @@ impl Load {
         };
         faults::at("after-commit");
         let Load { mut db, lock, .. } = self;
-        table.settle(&mut db, end.rows).await;
+        table.summarize(&mut db, end.rows).await;
         let released = ledger::lock::release(&mut db, lock).await;
         Ok(Committed { head: Some(head), db: released.is_ok().then_some(db) })
     }

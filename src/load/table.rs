@@ -164,7 +164,7 @@ impl TableSchema {
 
     /// After the commit of a large interval: the pages of its rows are summarized now and not when the server comes to it,
     /// so that the next run's DELETE does not read them. Whether it succeeds changes no row.
-    pub async fn settle(&self, db: &mut Db, rows: u64) {
+    pub async fn summarize(&self, db: &mut Db, rows: u64) {
         if db.is_postgres() && rows >= faults::limit("LARGE_INTERVAL", LARGE_INTERVAL) as u64 {
             let table = db.published(&self.name).replace('\'', "''");
             let summarize = format!(

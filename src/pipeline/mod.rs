@@ -124,14 +124,14 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
         Ok(prepared) => prepared,
         Err(error) => return Err(load.fail(error).await),
     };
-    let extracting = at.elapsed();
+    report.stage("extract", at.elapsed().as_secs_f64());
     let at = Instant::now();
     let (planned, feed) = feed::of(context, bundle.as_ref(), &mut extraction, planned);
     let streamed = stream_into(context, report, (planned, feed), bundle.as_ref(), &mut load).await;
     let gated = async {
         let (mut totals, gates) = streamed.map_err(|stop| explain(stop, job, &extraction))?;
         let busy = extraction.arrive(&context.shared.cache, &mut sessions.sources).await?;
-        report.stage("extract", (extracting + busy).as_secs_f64());
+        report.stage("extract", busy.as_secs_f64());
         record_inputs(report, &extraction);
         report.fingerprint = Some(fingerprint(context, bundle.as_deref(), &extraction));
         extraction.inputs.iter().filter_map(|input| input.file.as_ref()).try_for_each(|file| file.recheck())?;

@@ -191,8 +191,12 @@ impl RunReport {
         });
     }
 
+    /// Adds to a stage, or begins it.
     pub fn stage(&mut self, name: &'static str, seconds: f64) {
-        self.stages.push(StageTime { name, seconds });
+        match self.stages.iter_mut().find(|stage| stage.name == name) {
+            Some(stage) => stage.seconds += seconds,
+            None => self.stages.push(StageTime { name, seconds }),
+        }
     }
 
     pub fn count(&mut self, counts: Counts) {

@@ -7,6 +7,7 @@ mod calendar;
 mod exit_codes;
 mod faults;
 mod foreign;
+mod foreign_damage;
 mod house;
 mod many;
 mod nightly;
