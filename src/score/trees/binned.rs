@@ -10,8 +10,11 @@ use std::collections::HashMap;
 use super::packed::Packed;
 use super::{Node, Set, Split, Sum, Test, Tree};
 
-/// Rows that are evaluated together.
-pub const BLOCK: usize = 256;
+/// Rows that are evaluated together: so many that guessing wrong which kind of split comes next costs little beside the
+/// split, and so few that the columns of a hundred features stay in the second-level cache.
+pub const BLOCK: usize = 2048;
+/// Rows come in so many, which fill every kind of register.
+const STEP: usize = 64;
 /// Answers that wait for their parent at once; a tree of 2^16 leaves needs 17.
 pub const SLOTS: usize = 18;
 /// Leaves that fit four registers of 512 bits.
@@ -19,40 +22,57 @@ pub const SMALL_TREE: usize = 64;
 /// Thresholds of a feature that two compares of 16 lanes find a value among.
 const TWO_COMPARES: usize = 255;
 
-/// The integer that stands for a bin and for a leaf.
-pub trait Lane: Copy + Default + PartialOrd + Send + Sync + 'static {
-    /// What a missing value is on its way right.
-    const MISSING: Self;
+/// The integer that stands for a leaf and for a bin. A bin is stored with its top bit turned: processors before AVX-512
+/// compare bytes only as signed ones.
+pub trait Lane: Copy + Default + Send + Sync + 'static {
     /// Thresholds that a feature may have, and leaves that a tree may have.
     const MOST_CUTS: usize;
     const MOST_LEAVES: usize;
-    fn of(value: usize) -> Self;
+    fn of(leaf: usize) -> Self;
     fn index(self) -> usize;
+    fn bin(bin: usize) -> Self;
+    /// The number of a bin.
+    fn rank(self) -> usize;
+    /// Whether this bin is less than the other.
+    fn below(self, other: Self) -> bool;
+
+    /// A value's bin in the column where a missing one goes right, and in the column where it goes left.
+    #[inline(always)]
+    fn bins(bin: usize, missing: bool) -> (Self, Self) {
+        if missing { (Self::bin(usize::MAX), Self::bin(0)) } else { (Self::bin(bin), Self::bin(bin)) }
+    }
 }
 
-impl Lane for u8 {
-    const MISSING: u8 = u8::MAX;
-    const MOST_CUTS: usize = 254;
-    const MOST_LEAVES: usize = 256;
-    fn of(value: usize) -> u8 {
-        value as u8
-    }
-    fn index(self) -> usize {
-        usize::from(self)
-    }
+macro_rules! lane {
+    ($lane:ty, $signed:ty) => {
+        impl Lane for $lane {
+            const MOST_CUTS: usize = <$lane>::MAX as usize - 1;
+            const MOST_LEAVES: usize = <$lane>::MAX as usize + 1;
+            #[inline(always)]
+            fn of(leaf: usize) -> $lane {
+                leaf as $lane
+            }
+            #[inline(always)]
+            fn index(self) -> usize {
+                usize::from(self)
+            }
+            #[inline(always)]
+            fn bin(bin: usize) -> $lane {
+                bin as $lane ^ (1 << (<$lane>::BITS - 1))
+            }
+            #[inline(always)]
+            fn rank(self) -> usize {
+                usize::from(self ^ (1 << (<$lane>::BITS - 1)))
+            }
+            #[inline(always)]
+            fn below(self, other: $lane) -> bool {
+                (self as $signed) < other as $signed
+            }
+        }
+    };
 }
-
-impl Lane for u16 {
-    const MISSING: u16 = u16::MAX;
-    const MOST_CUTS: usize = 65_534;
-    const MOST_LEAVES: usize = 65_536;
-    fn of(value: usize) -> u16 {
-        value as u16
-    }
-    fn index(self) -> usize {
-        usize::from(self)
-    }
-}
+lane!(u8, i8);
+lane!(u16, i16);
 
 /// The thresholds of one feature, ascending and distinct.
 #[derive(Debug)]
@@ -195,7 +215,7 @@ impl<L: Lane, V: Sum> Program<L, V> {
 
 fn set_column<L: Lane>(feature: u32, default_left: bool, set: &Set, cuts: &[Cuts]) -> SetColumn<L> {
     let feature = feature as usize;
-    let answer = |inside: bool| L::of(usize::from(!inside));
+    let answer = |inside: bool| L::bin(usize::from(!inside));
     let all = &cuts[feature].all;
     // A bin begins at its threshold; the first one lies below all of them.
     let mut answers = vec![answer(set.holds(f32::NEG_INFINITY))];
@@ -210,13 +230,13 @@ fn set_column<L: Lane>(feature: u32, default_left: bool, set: &Set, cuts: &[Cuts
 }
 
 /// Fills the columns made of sets, once the columns of features are there.
-pub fn fill_sets<L: Lane, V>(program: &Program<L, V>, columns: &mut [L]) {
-    let (features, made) = columns.split_at_mut(2 * program.cuts.len() * BLOCK);
-    for (set, out) in program.sets.iter().zip(made.chunks_exact_mut(BLOCK)) {
-        let bins = &features[2 * set.feature * BLOCK..][..BLOCK];
+pub fn fill_sets<L: Lane, V>(program: &Program<L, V>, columns: &mut [Column<L>]) {
+    let (features, made) = columns.split_at_mut(2 * program.cuts.len());
+    for (set, out) in program.sets.iter().zip(made) {
+        let bins = &features[2 * set.feature].0;
         let last = set.answers.len() - 1;
-        for (out, bin) in out.iter_mut().zip(bins) {
-            *out = set.answers[bin.index().min(last)];
+        for (out, bin) in out.0.iter_mut().zip(bins) {
+            *out = set.answers[bin.rank().min(last)];
         }
     }
 }
@@ -282,7 +302,7 @@ fn program<L: Lane, V: Sum>(tree: &Tree, splits: &Splits<'_>) -> Option<TreeProg
         let (column, threshold) = splits.place(split);
         ops.push(Op {
             column: column as u32,
-            threshold: L::of(threshold),
+            threshold: L::bin(threshold),
             left: L::of(answers[left]),
             right: L::of(answers[right]),
             out: slot,
@@ -318,37 +338,57 @@ fn fuse<L>(ops: &mut [Op<L>]) {
     }
 }
 
+/// A column of a block. A register never straddles two lines of the cache, and thanks to the line behind it columns do
+/// not all fall on the same places of the cache.
+#[derive(Clone)]
+#[repr(align(64))]
+pub struct Column<L>(pub [L; BLOCK], [u8; 64]);
+
 /// Room for one block: two copies of every column, the columns made of sets, one of zeros, and the sums of every output.
 pub struct Room<L, V> {
-    pub columns: Vec<L>,
+    pub columns: Vec<Column<L>>,
     pub sums: Vec<V>,
+    /// How many of the block are evaluated.
+    pub lanes: usize,
 }
 
 impl<L: Lane, V: Sum> Room<L, V> {
     pub fn new(program: &Program<L, V>, outputs: usize) -> Room<L, V> {
         let columns = 2 * program.cuts.len() + program.sets.len() + 1;
-        Room { columns: vec![L::default(); columns * BLOCK], sums: vec![V::default(); outputs * BLOCK] }
+        Room {
+            columns: vec![Column([L::bin(0); BLOCK], [0; 64]); columns],
+            sums: vec![V::default(); outputs * BLOCK],
+            lanes: BLOCK,
+        }
+    }
+
+    /// What stands behind the last row is evaluated too, and never read.
+    pub fn take(&mut self, rows: usize) {
+        self.lanes = rows.next_multiple_of(STEP).min(BLOCK);
     }
 }
 
-/// Bins one column of a block; `columns` are its two copies.
+/// Bins one column of a block into its two copies.
 #[inline(always)]
-pub fn bin_column<L: Lane>(cuts: &Cuts, values: &[f32], columns: &mut [L]) {
-    let (right, left) = columns.split_at_mut(BLOCK);
-    for ((value, right), left) in values.iter().zip(right).zip(left) {
-        let bin = L::of(cuts.bin(*value));
-        (*right, *left) = if value.is_nan() { (L::MISSING, L::of(0)) } else { (bin, bin) };
+pub fn bin_column<L: Lane>(cuts: &Cuts, values: &[f32], [right, left]: [&mut Column<L>; 2]) {
+    for ((value, right), left) in values.iter().zip(&mut right.0).zip(&mut left.0) {
+        (*right, *left) = L::bins(cuts.bin(*value), value.is_nan());
     }
 }
 
-/// Adds the leaves with these numbers to the sums of the tree's outputs. Loads one by one are as fast as a gather.
+/// Adds the leaves with these numbers to the sums of the tree's outputs. Loads one by one are as fast as a gather, when
+/// the additions are made side by side.
 #[inline(always)]
-pub fn add_leaves<L: Lane, V: Sum>(tree: &TreeProgram<L, V>, answers: &[L; BLOCK], sums: &mut [V]) {
+pub fn add_leaves<L: Lane, V: Sum>(tree: &TreeProgram<L, V>, answers: &[L], sums: &mut [V]) {
     for (group, leaves) in &tree.outputs {
-        let sums = &mut sums[group * BLOCK..][..BLOCK];
-        match tree.is_leaf() {
-            true => sums.iter_mut().for_each(|sum| *sum += leaves[0]),
-            false => sums.iter_mut().zip(answers).for_each(|(sum, leaf)| *sum += leaves[leaf.index()]),
+        let sums = &mut sums[group * BLOCK..][..answers.len()];
+        if tree.is_leaf() {
+            sums.iter_mut().for_each(|sum| *sum += leaves[0]);
+            continue;
+        }
+        for (sums, answers) in sums.chunks_exact_mut(8).zip(answers.chunks_exact(8)) {
+            let values: [V; 8] = std::array::from_fn(|i| leaves[answers[i].index()]);
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
     }
 }
@@ -358,8 +398,9 @@ pub fn add_leaves<L: Lane, V: Sum>(tree: &TreeProgram<L, V>, answers: &[L; BLOCK
 pub fn add_packed<L: Lane, V: Sum>(tree: &TreeProgram<L, V>, room: &mut Room<L, V>) -> bool {
     let Some(packed) = &tree.packed else { return false };
     let mut answers = [L::default(); BLOCK];
-    packed.walk(&room.columns, &mut answers);
-    add_leaves(tree, &answers, &mut room.sums);
+    let answers = &mut answers[..room.lanes];
+    packed.walk(&room.columns, answers);
+    add_leaves(tree, answers, &mut room.sums);
     true
 }
 
@@ -372,14 +413,14 @@ pub fn evaluate<L: Lane, V: Sum>(program: &Program<L, V>, room: &mut Room<L, V>)
             continue;
         }
         for op in &tree.ops {
-            let column = &room.columns[op.column as usize * BLOCK..][..BLOCK];
+            let column = &room.columns[op.column as usize].0[..room.lanes];
             let left = if op.leaves & 1 == 1 { [op.left; BLOCK] } else { slots[op.left.index() % SLOTS] };
             let right = if op.leaves & 2 == 2 { [op.right; BLOCK] } else { slots[op.right.index() % SLOTS] };
             let out = &mut slots[usize::from(op.out) % SLOTS];
-            for i in 0..BLOCK {
-                out[i] = if column[i] < op.threshold { left[i] } else { right[i] };
+            for (i, bin) in column.iter().enumerate() {
+                out[i] = if bin.below(op.threshold) { left[i] } else { right[i] };
             }
         }
-        add_leaves(tree, &slots[0], &mut room.sums);
+        add_leaves(tree, &slots[0][..room.lanes], &mut room.sums);
     }
 }

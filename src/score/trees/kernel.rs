@@ -1,6 +1,6 @@
 //! Which way trees are evaluated: binned in the widest registers that the processor has, or walked.
 
-use super::binned::{self, BLOCK, Cuts, Lane, Program, Room};
+use super::binned::{self, BLOCK, Column, Cuts, Lane, Program, Room};
 use super::walk::{Flat, walk};
 use super::{Sum, Tree};
 #[cfg(target_arch = "x86_64")]
@@ -114,7 +114,7 @@ impl<V: Sum> Kernel<V> {
                     // SAFETY: `available` has found the features that both functions are compiled for.
                     |cuts, values, columns| unsafe { avx512::bin_bytes(cuts, values, columns) },
                     // SAFETY: as above.
-                    |program, room| unsafe { avx512::evaluate_bytes(program, room) },
+                    |program, room| unsafe { avx512::evaluate::<_, _, { BLOCK / 64 }>(program, room) },
                 ),
                 #[cfg(target_arch = "x86_64")]
                 Registers::Avx2 => blocks(
@@ -122,7 +122,7 @@ impl<V: Sum> Kernel<V> {
                     // SAFETY: `available` has found the features that both functions are compiled for.
                     |cuts, values, columns| unsafe { avx2::bin_bytes(cuts, values, columns) },
                     // SAFETY: as above.
-                    |program, room| unsafe { avx2::evaluate_bytes(program, room) },
+                    |program, room| unsafe { avx2::evaluate::<_, _, { BLOCK / 32 }>(program, room) },
                 ),
                 _ => blocks((program, rows, values, margins), binned::bin_column, binned::evaluate),
             },
@@ -132,14 +132,14 @@ impl<V: Sum> Kernel<V> {
                     (program, rows, values, margins),
                     binned::bin_column,
                     // SAFETY: `available` has found the features that the function is compiled for.
-                    |program, room| unsafe { avx512::evaluate_words(program, room) },
+                    |program, room| unsafe { avx512::evaluate::<_, _, { BLOCK / 32 }>(program, room) },
                 ),
                 #[cfg(target_arch = "x86_64")]
                 Registers::Avx2 => blocks(
                     (program, rows, values, margins),
                     binned::bin_column,
                     // SAFETY: `available` has found the features that the function is compiled for.
-                    |program, room| unsafe { avx2::evaluate_words(program, room) },
+                    |program, room| unsafe { avx2::evaluate::<_, _, { BLOCK / 16 }>(program, room) },
                 ),
                 _ => blocks((program, rows, values, margins), binned::bin_column, binned::evaluate),
             },
@@ -150,16 +150,17 @@ impl<V: Sum> Kernel<V> {
 /// Block by block: bin the columns, evaluate, add to the margins.
 fn blocks<L: Lane, V: Sum>(
     (program, rows, values, margins): (&Program<L, V>, usize, &[f32], &mut [V]),
-    bin: impl Fn(&Cuts, &[f32], &mut [L]),
+    bin: impl Fn(&Cuts, &[f32], [&mut Column<L>; 2]),
     evaluate: impl Fn(&Program<L, V>, &mut Room<L, V>),
 ) {
     let outputs = margins.len() / rows.max(1);
     let mut room = Room::new(program, outputs);
     for first in (0..rows).step_by(BLOCK) {
         let n = BLOCK.min(rows - first);
+        room.take(n);
         for (feature, cuts) in program.cuts.iter().enumerate().filter(|(_, cuts)| !cuts.all.is_empty()) {
-            let column = &mut room.columns[2 * feature * BLOCK..][..2 * BLOCK];
-            bin(cuts, &values[feature * rows + first..][..n], column);
+            let [right, left] = &mut room.columns[2 * feature..][..2] else { continue };
+            bin(cuts, &values[feature * rows + first..][..n], [right, left]);
         }
         binned::fill_sets(program, &mut room.columns);
         // The sums go on from the margins, so that every row is summed in one order, whatever its block.
@@ -282,7 +283,7 @@ mod tests {
             (2000, 500, true, 0, "words"),
             (66_000, 100, false, 3, "walk"),
         ] {
-            let (width, rows) = (6, 1 + random.below(700));
+            let (width, rows) = (6, 1 + random.below(2 * BLOCK));
             let tree = random_tree(&mut random, width, Shape { splits, thresholds, chain, sets });
             let values: Vec<f32> = (0..width * rows).map(|_| value(&mut random, thresholds)).collect();
             let row = |row: usize| (0..width).map(|f| values[f * rows + row]).collect::<Vec<_>>();
@@ -331,7 +332,7 @@ mod tests {
     fn sums_in_order<V: Sum>() {
         let mut random = Random(7);
         for splits in [1, 30, 300] {
-            let (width, rows, groups) = (5usize, 700usize, 3usize);
+            let (width, rows, groups) = (5usize, BLOCK + 700, 3usize);
             let trees: Vec<Tree> = (0..40)
                 .map(|i| {
                     let shape = Shape { splits, thresholds: 40, chain: false, sets: i % 7 };

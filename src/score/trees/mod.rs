@@ -11,6 +11,8 @@ pub mod lightgbm;
 mod packed;
 pub mod ubjson;
 mod walk;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 pub mod xgboost;
 
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};

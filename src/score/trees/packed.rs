@@ -1,7 +1,7 @@
 //! Large trees, walked on bins. From some size on it is cheaper to go down a tree than to evaluate all of it: a node is
 //! eight bytes, both children stand side by side, and a step is two loads, a compare and an addition, many rows at a time.
 
-use super::binned::{BLOCK, Lane, Splits};
+use super::binned::{BLOCK, Column, Lane, Splits};
 use super::{Node, Tree};
 
 /// Rows that go down together, so that one's loads hide behind the others'.
@@ -40,48 +40,50 @@ impl Packed {
                     let left = order.len() as u64;
                     order.extend([split.left as usize, split.right as usize]);
                     let (column, below) = splits.place(split);
-                    (left, column as u64, below as u64)
+                    (left, column as u64, below)
                 }
             };
-            nodes.push(left << 32 | column << 16 | below);
+            nodes.push(left << 32 | column << 16 | L::bin(below).index() as u64);
             leaves.push(if let Node::Leaf(number) = tree.nodes[at] { Some(number) } else { None });
         }
         Some((Packed { nodes, depth, columns: splits.columns() + 1 }, leaves))
     }
 
-    /// The node in which each row of a block ends. `columns` are those that the tree was packed for.
-    pub fn walk<L: Lane>(&self, columns: &[L], answers: &mut [L; BLOCK]) {
-        assert!(columns.len() >= self.columns * BLOCK);
-        for first in (0..BLOCK).step_by(LANES) {
+    /// The node in which each row of a block ends, of as many rows as there are answers, in sixteens. `columns` are those
+    /// that the tree was packed for.
+    pub fn walk<L: Lane>(&self, columns: &[Column<L>], answers: &mut [L]) {
+        assert!(columns.len() >= self.columns && answers.len() <= BLOCK);
+        for (lanes, answers) in answers.chunks_exact_mut(LANES).enumerate() {
+            let first = lanes * LANES;
             let mut at = [0u32; LANES];
             for _ in 0..self.depth.div_ceil(STEPS) {
                 for _ in 1..STEPS {
-                    self.step(&columns[first..], &mut at);
+                    self.step(columns, first, &mut at);
                 }
                 let before = at;
-                self.step(&columns[first..], &mut at);
+                self.step(columns, first, &mut at);
                 // Deep trees are deep in few places.
                 if before == at {
                     break;
                 }
             }
-            for (answer, at) in answers[first..].iter_mut().zip(at) {
+            for (answer, at) in answers.iter_mut().zip(at) {
                 *answer = L::of(at as usize);
             }
         }
     }
 
     #[inline(always)]
-    fn step<L: Lane>(&self, columns: &[L], at: &mut [u32; LANES]) {
+    fn step<L: Lane>(&self, columns: &[Column<L>], first: usize, at: &mut [u32; LANES]) {
         for (lane, at) in at.iter_mut().enumerate() {
             // SAFETY: rows begin at node 0, and every node's children are nodes: the left one by construction, the
             // right one because it stands behind it. A leaf's column of zeros keeps it where it is.
             let node = unsafe { *self.nodes.get_unchecked(*at as usize) };
             let column = usize::from((node >> 16) as u16);
-            // SAFETY: every node's column is below `self.columns`, and `walk` has asked for that many whole blocks, of
-            // which the caller took off less than one.
-            let bin = unsafe { columns.get_unchecked(column * BLOCK + lane) }.index();
-            *at = (node >> 32) as u32 + u32::from(bin >= usize::from(node as u16));
+            // SAFETY: every node's column is below `self.columns`; `walk` has asked for that many, and for no more
+            // answers than a column has rows.
+            let bin = unsafe { *columns.get_unchecked(column).0.get_unchecked(first + lane) };
+            *at = (node >> 32) as u32 + u32::from(!bin.below(L::of(usize::from(node as u16))));
         }
     }
 }
