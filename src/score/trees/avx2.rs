@@ -64,7 +64,7 @@ fn not_greater(value: __m256, thresholds: &[f32; 16]) -> usize {
 /// Bins one column; at most 255 thresholds.
 #[target_feature(enable = "avx2,popcnt")]
 pub fn bin_bytes(cuts: &Cuts, values: &[f32], [right, left]: [&mut Column<u8>; 2]) {
-    for ((value, right), left) in values.iter().zip(&mut right.0).zip(&mut left.0) {
+    for ((value, right), left) in values.iter().zip(&mut right.lanes).zip(&mut left.lanes) {
         let all = _mm256_set1_ps(*value);
         // Full runs that end at or below the value, then thresholds of the next run that do.
         let run = not_greater(all, &cuts.pivots).min(15);

@@ -57,7 +57,7 @@ fn pick<L: Lane>(bins: Register, threshold: Register, left: Register, right: Reg
 pub fn bin_bytes(cuts: &Cuts, values: &[f32], [right, left]: [&mut Column<u8>; 2]) {
     // SAFETY: pivots are 16 floats.
     let pivots = unsafe { _mm512_loadu_ps(cuts.pivots.as_ptr()) };
-    for ((value, right), left) in values.iter().zip(&mut right.0).zip(&mut left.0) {
+    for ((value, right), left) in values.iter().zip(&mut right.lanes).zip(&mut left.lanes) {
         let all = _mm512_set1_ps(*value);
         // Full runs that end at or below the value, then thresholds of the next run that do.
         let run = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(all, pivots).count_ones().min(15) as usize;

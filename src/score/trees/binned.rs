@@ -13,6 +13,8 @@ use super::{Node, Set, Split, Sum, Test, Tree};
 /// Rows that are evaluated together: so many that guessing wrong which kind of split comes next costs little beside the
 /// split, and so few that the columns of a hundred features stay in the second-level cache.
 pub const BLOCK: usize = 2048;
+/// Values whose bins are searched at once.
+const SEARCHED: usize = 8;
 /// Rows come in so many, which fill every kind of register.
 const STEP: usize = 64;
 /// Answers that wait for their parent at once; a tree of 2^16 leaves needs 17.
@@ -106,6 +108,22 @@ impl Cuts {
     /// Thresholds that are not greater than a value; 0 for NaN.
     pub fn bin(&self, value: f32) -> usize {
         self.all.partition_point(|cut| *cut <= value)
+    }
+
+    /// The bins of many values. They are halved side by side, so that one's loads hide behind the others'.
+    #[inline(always)]
+    fn bins(&self, values: &[f32; SEARCHED]) -> [usize; SEARCHED] {
+        let mut bins = [0; SEARCHED];
+        let mut open = self.all.len();
+        while open > 0 {
+            let half = open.div_ceil(2);
+            for (bin, value) in bins.iter_mut().zip(values) {
+                let more = self.all[*bin + half - 1] <= *value;
+                *bin = std::hint::select_unpredictable(more, *bin + half, *bin);
+            }
+            open -= half;
+        }
+        bins
     }
 }
 
@@ -233,9 +251,9 @@ fn set_column<L: Lane>(feature: u32, default_left: bool, set: &Set, cuts: &[Cuts
 pub fn fill_sets<L: Lane, V>(program: &Program<L, V>, columns: &mut [Column<L>]) {
     let (features, made) = columns.split_at_mut(2 * program.cuts.len());
     for (set, out) in program.sets.iter().zip(made) {
-        let bins = &features[2 * set.feature].0;
+        let bins = &features[2 * set.feature].lanes;
         let last = set.answers.len() - 1;
-        for (out, bin) in out.0.iter_mut().zip(bins) {
+        for (out, bin) in out.lanes.iter_mut().zip(bins) {
             *out = set.answers[bin.rank().min(last)];
         }
     }
@@ -342,7 +360,15 @@ fn fuse<L>(ops: &mut [Op<L>]) {
 /// not all fall on the same places of the cache.
 #[derive(Clone)]
 #[repr(align(64))]
-pub struct Column<L>(pub [L; BLOCK], [u8; 64]);
+pub struct Column<L> {
+    pub lanes: [L; BLOCK],
+    _apart: [u8; 64],
+}
+
+impl<L> Column<L> {
+    /// From one column to the next.
+    pub const LANES: usize = size_of::<Column<L>>() / size_of::<L>();
+}
 
 /// Room for one block: two copies of every column, the columns made of sets, one of zeros, and the sums of every output.
 pub struct Room<L, V> {
@@ -356,7 +382,7 @@ impl<L: Lane, V: Sum> Room<L, V> {
     pub fn new(program: &Program<L, V>, outputs: usize) -> Room<L, V> {
         let columns = 2 * program.cuts.len() + program.sets.len() + 1;
         Room {
-            columns: vec![Column([L::bin(0); BLOCK], [0; 64]); columns],
+            columns: vec![Column { lanes: [L::bin(0); BLOCK], _apart: [0; 64] }; columns],
             sums: vec![V::default(); outputs * BLOCK],
             lanes: BLOCK,
         }
@@ -371,8 +397,13 @@ impl<L: Lane, V: Sum> Room<L, V> {
 /// Bins one column of a block into its two copies.
 #[inline(always)]
 pub fn bin_column<L: Lane>(cuts: &Cuts, values: &[f32], [right, left]: [&mut Column<L>; 2]) {
-    for ((value, right), left) in values.iter().zip(&mut right.0).zip(&mut left.0) {
-        (*right, *left) = L::bins(cuts.bin(*value), value.is_nan());
+    let columns = right.lanes.chunks_exact_mut(SEARCHED).zip(left.lanes.chunks_exact_mut(SEARCHED));
+    for (values, (right, left)) in values.chunks(SEARCHED).zip(columns) {
+        let mut whole = [f32::NAN; SEARCHED];
+        whole[..values.len()].copy_from_slice(values);
+        for (i, bin) in cuts.bins(&whole).into_iter().enumerate() {
+            (right[i], left[i]) = L::bins(bin, whole[i].is_nan());
+        }
     }
 }
 
@@ -413,7 +444,7 @@ pub fn evaluate<L: Lane, V: Sum>(program: &Program<L, V>, room: &mut Room<L, V>)
             continue;
         }
         for op in &tree.ops {
-            let column = &room.columns[op.column as usize].0[..room.lanes];
+            let column = &room.columns[op.column as usize].lanes[..room.lanes];
             let left = if op.leaves & 1 == 1 { [op.left; BLOCK] } else { slots[op.left.index() % SLOTS] };
             let right = if op.leaves & 2 == 2 { [op.right; BLOCK] } else { slots[op.right.index() % SLOTS] };
             let out = &mut slots[usize::from(op.out) % SLOTS];

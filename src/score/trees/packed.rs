@@ -7,14 +7,15 @@ use super::{Node, Tree};
 /// Rows that go down together, so that one's loads hide behind the others'.
 const LANES: usize = 16;
 /// A step costs about as much as this many splits in lanes of two bytes.
-const SPLITS_OF_A_STEP: usize = 20;
+const SPLITS_OF_A_STEP: usize = 25;
 /// Steps between two looks at whether all rows have ended.
 const STEPS: usize = 4;
 
 #[derive(Debug)]
 pub struct Packed {
-    /// From the top: the left child (32 bits), the column (16), and the bin below which a row goes left (16). The right
-    /// child follows the left one. A leaf looks at a column of zeros and is its own left child.
+    /// From the top: the left child (16 bits), where the column begins among the lanes of all columns (32), and the bin
+    /// below which a row goes left (16). The right child follows the left one. A leaf looks at a column of zeros and is its
+    /// own left child.
     nodes: Vec<u64>,
     depth: usize,
     /// Columns that nodes look at.
@@ -43,7 +44,7 @@ impl Packed {
                     (left, column as u64, below)
                 }
             };
-            nodes.push(left << 32 | column << 16 | L::bin(below).index() as u64);
+            nodes.push(left << 48 | (column * Column::<L>::LANES as u64) << 16 | L::bin(below).index() as u64);
             leaves.push(if let Node::Leaf(number) = tree.nodes[at] { Some(number) } else { None });
         }
         Some((Packed { nodes, depth, columns: splits.columns() + 1 }, leaves))
@@ -54,14 +55,15 @@ impl Packed {
     pub fn walk<L: Lane>(&self, columns: &[Column<L>], answers: &mut [L]) {
         assert!(columns.len() >= self.columns && answers.len() <= BLOCK);
         for (lanes, answers) in answers.chunks_exact_mut(LANES).enumerate() {
-            let first = lanes * LANES;
+            // SAFETY: there are that many rows.
+            let rows = unsafe { columns.as_ptr().cast::<L>().add(lanes * LANES) };
             let mut at = [0u32; LANES];
             for _ in 0..self.depth.div_ceil(STEPS) {
                 for _ in 1..STEPS {
-                    self.step(columns, first, &mut at);
+                    self.step(rows, &mut at);
                 }
                 let before = at;
-                self.step(columns, first, &mut at);
+                self.step(rows, &mut at);
                 // Deep trees are deep in few places.
                 if before == at {
                     break;
@@ -74,16 +76,16 @@ impl Packed {
     }
 
     #[inline(always)]
-    fn step<L: Lane>(&self, columns: &[Column<L>], first: usize, at: &mut [u32; LANES]) {
+    fn step<L: Lane>(&self, lanes: *const L, at: &mut [u32; LANES]) {
         for (lane, at) in at.iter_mut().enumerate() {
             // SAFETY: rows begin at node 0, and every node's children are nodes: the left one by construction, the
             // right one because it stands behind it. A leaf's column of zeros keeps it where it is.
             let node = unsafe { *self.nodes.get_unchecked(*at as usize) };
-            let column = usize::from((node >> 16) as u16);
-            // SAFETY: every node's column is below `self.columns`; `walk` has asked for that many, and for no more
-            // answers than a column has rows.
-            let bin = unsafe { *columns.get_unchecked(column).0.get_unchecked(first + lane) };
-            *at = (node >> 32) as u32 + u32::from(!bin.below(L::of(usize::from(node as u16))));
+            let column = (node >> 16) as u32 as usize;
+            // SAFETY: every node's column is below `self.columns`; `walk` has asked for that many, and for no more answers
+            // than a column has rows.
+            let bin = unsafe { *lanes.add(column + lane) };
+            *at = (node >> 48) as u32 + u32::from(!bin.below(L::of(usize::from(node as u16))));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The evaluation of a block in wide registers, written once for every width. The module that asks for it says what a
-//! register is: `Register`, `FEATURES` it is compiled for, and the functions `load`, `store`, `all`, `pick` and `add`.
+//! The evaluation of a block in wide registers, written once for every width. The module that asks for it has the type
+//! `Register` and the functions `load`, `store`, `all`, `pick` and `add`.
 
 /// Makes `evaluate`, compiled for these features of the processor.
 macro_rules! evaluation {
@@ -29,7 +29,7 @@ macro_rules! evaluation {
             #[target_feature(enable = $features)]
             fn pick(&self, i: usize, left: Register, right: Register) -> Register {
                 // SAFETY: a column is BLOCK lanes, and i stays below the registers that they fill.
-                let bins = unsafe { load(self.column.0.as_ptr().cast::<Register>().add(i)) };
+                let bins = unsafe { load(self.column.lanes.as_ptr().cast::<Register>().add(i)) };
                 pick::<L>(bins, self.threshold, left, right)
             }
 
