@@ -5,10 +5,10 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/daymill/target
 DAYMILL := $(CARGO_TARGET_DIR)/release/daymill
 DATE ?= 2013-06-08
 
-.PHONY: help build demo test faults faults-long lint bench fixtures clean
+.PHONY: help build demo test faults faults-long avx512 lint bench fixtures clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the release binary
 	cargo build --release --locked
@@ -28,6 +28,9 @@ faults: ## The whole catalogue of faults (a quarter of an hour)
 
 faults-long: ## 10,000 random kills (half an hour)
 	DAYMILL_TEST_TOOLS=1 DAYMILL_FAULTS=long scripts/with-postgres.sh cargo test --locked --features failpoints --test it f03 -- --nocapture
+
+avx512: ## The tests of the tree kernels on an emulated processor (a quarter of an hour; Debian)
+	scripts/emulate-avx512.sh
 
 lint: ## rustfmt and clippy, warnings as errors
 	cargo fmt --check

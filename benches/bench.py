@@ -136,15 +136,43 @@ def one_interval(flights, weather, planes):
         "replaced": (run("2013-12-30"), project, ()),
         "next day, staged": (run("2013-12-29", "--load-path", "staged"), project, ()),
     }
-    found = {kind: [] for kind in kinds}
+    found, alone = {kind: [] for kind in kinds}, []
     for _ in range(ROUNDS):
         for kind, (command, folder, before) in kinds.items():
-            with adbc.connect(PG, autocommit=True) as connection, connection.cursor() as cursor:
-                for statement in (*before, "CHECKPOINT"):
-                    cursor.execute(statement)
+            execute(*before, "CHECKPOINT")
             found[kind].append(measure(command, folder))
+            if kind == "new table":
+                alone.append(bytes_alone())
     report(rows, found)
+    out, into, new = (statistics.median(times) for times in (*zip(*alone), [r["wall"] for r in found["new table"]]))
+    print(f"| the bytes alone: COPY out {out:.2f} s, COPY in without an index {into:.2f} s; a new table takes {new / (out + into):.2f} of it |")
     compare()
+
+
+def execute(*statements):
+    with adbc.connect(PG, autocommit=True) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def bytes_alone():
+    """Seconds that psql needs to take the input's rows out and throw them away, and to bring the published rows in."""
+    psql = lambda command, **more: subprocess.run([os.path.join(os.environ["DAYMILL_TEST_PG_BIN"], "psql"), PG, "-qc", command], check=True, **more)
+
+    def timed(command, **more):
+        started = time.perf_counter()
+        psql(command, **more)
+        return time.perf_counter() - started
+
+    kept = WORK / "published.bin"
+    with kept.open("wb") as file:
+        psql("COPY flight_scores TO STDOUT (FORMAT binary)", stdout=file)
+    execute("DROP TABLE IF EXISTS bytes_alone", "CREATE TABLE bytes_alone (LIKE flight_scores)", "CHECKPOINT")
+    out = timed("COPY (SELECT * FROM flights_big) TO STDOUT (FORMAT binary)", stdout=subprocess.DEVNULL)
+    with kept.open("rb") as file:
+        into = timed("COPY bytes_alone FROM STDIN (FORMAT binary)", stdin=file)
+    execute("DROP TABLE bytes_alone")
+    return out, into
 
 
 def report(rows, found):
