@@ -338,6 +338,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_stage_that_goes_on_keeps_its_place() {
+        let mut report = RunReport::new("run");
+        for (name, seconds) in [("extract", 1.0), ("load", 4.0), ("extract", 2.0)] {
+            report.stage(name, seconds);
+        }
+        let stages: Vec<_> = report.stages.iter().map(|stage| (stage.name, stage.seconds)).collect();
+        assert_eq!(stages, [("extract", 3.0), ("load", 4.0)]);
+    }
+
+    #[test]
     fn a_sketch_is_bounded_and_close() {
         let mut sketch = Sketch::new("p");
         let scores: Vec<f32> = (0..1_000_000u64).map(|i| ((i * 7919) % 1_000_000) as f32 / 1e6).collect();
