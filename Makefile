@@ -38,7 +38,7 @@ lint: ## rustfmt and clippy, warnings as errors
 	cargo clippy --locked --all-targets --features failpoints -- -D warnings
 
 bench: build ## Measure the flights pipeline beside a careful Python one (minutes; needs python3)
-	scripts/with-postgres.sh benches/run.sh
+	PG_SHARED_BUFFERS=1GB scripts/with-postgres.sh benches/run.sh
 
 fixtures: ## Make the fixtures and the model bundles again (needs python3)
 	python3 -m venv $(CARGO_TARGET_DIR)/fixtures-venv

@@ -157,7 +157,8 @@ fn damaged_graphs() -> Vec<(&'static str, Vec<u8>)> {
         ("claims too many", before("ConstantOfShape", &[(&[2], &[1 << 20, 1 << 20])], false)),
         ("reached twice", newer(&|node| of(node, "nodes_truenodeids").ints[3] = 3)),
         ("out of range", newer(&|node| of(node, "nodes_falsenodeids").ints[0] = 1_000_000_000)),
-        ("MEMBER", newer(&|node| of(node, "nodes_modes").t.as_mut().unwrap().int32_data[0] = 6)),
+        ("members of 0 sets", newer(&|node| of(node, "nodes_modes").t.as_mut().unwrap().int32_data[0] = 6)),
+        ("its mode is 7", newer(&|node| of(node, "nodes_modes").t.as_mut().unwrap().int32_data[0] = 7)),
         ("outputs", damage("onnx_forest_regressor", &|graph| of(&mut graph.node[0], "n_targets").i = 1_000_000_000)),
     ]
 }

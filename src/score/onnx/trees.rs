@@ -1,5 +1,7 @@
 //! The tree ensembles of ONNX, in their old form (a list for each property of a node) and in that of ai.onnx.ml 5.
 
+use std::collections::HashMap;
+
 use candle_core::{DType, Tensor};
 
 use super::proto::{Node as ProtoNode, Tensor as ProtoTensor};
@@ -190,10 +192,7 @@ fn split(mode: &str, value: f64, missing_yes: bool, (yes, no): (u32, u32)) -> Re
         return Err(Error::input("the threshold is NaN"));
     }
     let (at_most, below) = (Test::at_most(value), Test::below(value));
-    let near = value as f32;
-    // No value of 32 bits is equal to one that has more.
-    let only = if f64::from(near) == value { vec![(near, near.next_up())] } else { Vec::new() };
-    let equal = || Test::within(only.clone()).ok_or_else(|| Error::input("the value is NaN"));
+    let equal = || among(&[value]);
     // What is missing fails every comparison but the one for being different.
     let (test, turned, missing) = match mode {
         "BRANCH_LEQ" => (at_most, false, missing_yes),
@@ -208,12 +207,19 @@ fn split(mode: &str, value: f64, missing_yes: bool, (yes, no): (u32, u32)) -> Re
     Ok(Split { feature: 0, test, default_left: missing != turned, left, right })
 }
 
+/// Equal to one of these, as the definition has it: ONNX Runtime 1.31 cuts a value to a whole number first. No value of
+/// 32 bits is equal to one that has more.
+fn among(values: &[f64]) -> Result<Test> {
+    let near = values.iter().map(|value| (*value as f32, *value)).filter(|(near, value)| f64::from(*near) == *value);
+    Test::within(near.map(|(near, _)| (near, near.next_up())).collect()).ok_or_else(|| Error::input("the value is NaN"))
+}
+
 /// Trees by the numbers that the file gives them.
 #[derive(Default)]
 struct Builder {
     trees: Vec<Tree>,
-    numbers: std::collections::HashMap<i64, usize>,
-    nodes: std::collections::HashMap<(i64, i64), usize>,
+    numbers: HashMap<i64, usize>,
+    nodes: HashMap<(i64, i64), usize>,
     /// Values of leaves, of all trees and outputs.
     held: usize,
 }
@@ -301,18 +307,25 @@ struct Newer<'a> {
     /// Where the true and the false side go, and whether that is a leaf.
     sides: [(&'a [i64], &'a [i64]); 2],
     tracks: &'a [i64],
+    /// The values of each node that asks for one of several, by the number of the node.
+    members: HashMap<usize, Vec<f64>>,
     targets: &'a [i64],
     weights: Vec<f64>,
     groups: usize,
 }
+
+/// What a node asks, by the number of its mode; the next number asks for a member of a set.
+const MODES: [&str; 6] = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
 
 impl<'a> Newer<'a> {
     fn read(node: &'a ProtoNode) -> Result<Newer<'a>> {
         let tensor = |name: &str| -> Result<Vec<f64>> {
             attribute(node, name).and_then(|a| a.t.as_ref()).map_or_else(|| Ok(Vec::new()), numbers)
         };
+        let modes = tensor("nodes_modes")?;
         let newer = Newer {
-            modes: tensor("nodes_modes")?,
+            members: members(&modes, &tensor("membership_values")?)?,
+            modes,
             splits: tensor("nodes_splits")?,
             feature: ints(node, "nodes_featureids"),
             sides: [
@@ -330,17 +343,22 @@ impl<'a> Newer<'a> {
         if !fits || newer.weights.len() != newer.targets.len() {
             return Err(Error::input("the lists of its nodes differ in length"));
         }
-        if newer.groups == 0 || newer.groups > 1 << 16 || attribute(node, "membership_values").is_some() {
-            return Err(Error::input("trees with member sets, or without targets, are not supported"));
+        if newer.groups == 0 || newer.groups > 1 << 16 {
+            return Err(Error::input(format!("the ensemble has {} targets", newer.groups)));
         }
         Ok(newer)
     }
 
     fn split(&self, at: usize) -> Result<Split> {
-        let names = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
-        let mode = names.get(self.modes[at] as usize).copied().unwrap_or("BRANCH_MEMBER");
         let tracks = self.tracks.get(at).is_some_and(|flag| *flag != 0);
-        let split = split(mode, self.splits[at], tracks, (0, 1)).map_err(|e| e.context(format!("node {at}")))?;
+        let split = match (self.members.get(&at), MODES.get(self.modes[at] as usize)) {
+            (Some(values), _) => {
+                among(values).map(|test| Split { feature: 0, test, default_left: tracks, left: 0, right: 1 })
+            }
+            (None, Some(mode)) => split(mode, self.splits[at], tracks, (0, 1)),
+            (None, None) => Err(Error::input(format!("its mode is {}", self.modes[at]))),
+        };
+        let split = split.map_err(|e| e.context(format!("node {at}")))?;
         Ok(Split { feature: u32::try_from(self.feature[at]).unwrap_or(u32::MAX), ..split })
     }
 
@@ -385,6 +403,20 @@ impl<'a> Newer<'a> {
         }
         Ok(tree)
     }
+}
+
+/// The sets stand in the order of the nodes that ask for them, and each ends with NaN.
+fn members(modes: &[f64], values: &[f64]) -> Result<HashMap<usize, Vec<f64>>> {
+    let asking: Vec<usize> = (0..modes.len()).filter(|at| modes[*at] == MODES.len() as f64).collect();
+    let mut sets: Vec<Vec<f64>> = values.split(|value| value.is_nan()).map(<[f64]>::to_vec).collect();
+    // Behind the last NaN there is no set.
+    if sets.last().is_some_and(Vec::is_empty) {
+        sets.pop();
+    }
+    if sets.len() != asking.len() {
+        return Err(Error::input(format!("{} nodes ask for members of {} sets", asking.len(), sets.len())));
+    }
+    Ok(asking.into_iter().zip(sets).collect())
 }
 
 fn lower_new(node: &ProtoNode) -> Result<(Parts, After)> {
