@@ -257,7 +257,10 @@ fn show(global: &Global, model: &str) -> Result<u8> {
     }
     if let Some(facts) = &bundle.facts {
         let used = bundle.iterations.unwrap_or(facts.iterations);
-        lines.push(format!("trained    {}, {used} of {} iterations used", facts.objective, facts.iterations));
+        lines.push(match facts.iterations {
+            0 => format!("trained    {}", facts.objective),
+            all => format!("trained    {}, {used} of {all} iterations used", facts.objective),
+        });
     }
     let oracle = &bundle.oracle;
     lines.push(format!(

@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
 use super::foreign::{Facts, Foreign, Format, bytes_of};
-use super::trees::Test;
+use super::trees::{Node, Test, Trees};
 use super::{Bundle, Link, Model, traps};
 use crate::digest;
 use crate::error::{Error, Result};
@@ -228,15 +228,7 @@ fn draw(model: &Model, facts: &Facts, contract: &Contract, seed: u64) -> Result<
         state ^= state << 17;
         (state >> 11) as usize % n.max(1)
     };
-    let mut cuts = vec![Vec::new(); model.width()];
-    if let Model::Trees(trees) = model {
-        for split in trees.parts.trees.iter().flat_map(|tree| &tree.nodes).filter_map(|node| node.split()) {
-            match &split.test {
-                Test::Below(threshold) => cuts[split.feature as usize].push(*threshold),
-                Test::In(set) => cuts[split.feature as usize].extend(set.ends()),
-            }
-        }
-    }
+    let cuts = cuts(model);
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     for (index, feature) in contract.features.iter().enumerate() {
@@ -273,6 +265,29 @@ fn draw(model: &Model, facts: &Facts, contract: &Contract, seed: u64) -> Result<
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
         .map_err(|e| Error::input("two features of the model have one name").cause(e))
+}
+
+/// The values at which some tree decides otherwise, by feature.
+fn cuts(model: &Model) -> Vec<Vec<f32>> {
+    let mut cuts = vec![Vec::new(); model.width()];
+    let mut add = |trees: &Trees, unscaled: &dyn Fn(usize, f32) -> f32| {
+        for split in trees.parts.trees.iter().flat_map(|tree| &tree.nodes).filter_map(Node::split) {
+            let feature = split.feature as usize;
+            let ends = match &split.test {
+                Test::Below(threshold) => std::slice::from_ref(threshold),
+                Test::In(set) => set.ends(),
+            };
+            cuts[feature].extend(ends.iter().map(|end| unscaled(feature, *end)));
+        }
+    };
+    match model {
+        Model::Dense(_) => {}
+        Model::Trees(trees) => add(trees, &|_, value| value),
+        Model::Graph(graph) => {
+            graph.trees().for_each(|trees| add(trees, &|column, value| graph.unscaled(column, value)))
+        }
+    }
+    cuts
 }
 
 /// The features' columns and the outputs, as Parquet.

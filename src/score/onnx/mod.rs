@@ -3,6 +3,7 @@
 //! multiplication depend on its shape. Only what leads to the chosen output is run, so a label made of words is no matter.
 //! Words are numbers from the start: their place among all words that the graph knows.
 
+mod around;
 mod math;
 mod ml;
 pub mod proto;
@@ -226,7 +227,8 @@ fn facts(inputs: &[Input], words: &HashMap<Vec<u8>, usize>, producer: &str, step
     let mut sorted: Vec<(&Vec<u8>, &usize)> = words.iter().collect();
     sorted.sort_by_key(|(_, number)| **number);
     let words: Vec<String> = sorted.into_iter().map(|(word, _)| String::from_utf8_lossy(word).into_owned()).collect();
-    let mut facts = Facts { objective: format!("a graph by {producer}"), ..Facts::default() };
+    let by = if producer.is_empty() { String::new() } else { format!(" by {producer}") };
+    let mut facts = Facts { objective: format!("a graph{by}"), ..Facts::default() };
     for input in inputs {
         for _ in 0..input.columns {
             facts.vocabularies.push((input.element == element::STRING).then(|| words.clone()));
@@ -237,6 +239,7 @@ fn facts(inputs: &[Input], words: &HashMap<Vec<u8>, usize>, producer: &str, step
     if inputs.iter().all(|input| input.columns == 1) {
         facts.names = inputs.iter().map(|input| input.name.clone()).collect();
     }
+    facts.ranges = around::ranges(steps, inputs.iter().map(|input| input.columns).sum());
     facts.unknown_words = steps.iter().any(|step| matches!(step.made, Made::Categories(_, true)));
     facts
 }

@@ -5,13 +5,13 @@
 //! missing as the greatest bin (right) and as the least (left), and a node reads the copy that it wants. A split on a set
 //! of values reads a column of zeros and ones that is made of the bins once per block.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::packed::Packed;
 use super::{Node, Set, Split, Sum, Test, Tree};
 
 /// Rows that are evaluated together: so many that guessing wrong which kind of split comes next costs little beside the
-/// split, and so few that the columns of a hundred features stay in the second-level cache.
+/// split, and so few that the columns of some tens of features stay in the second-level cache.
 pub const BLOCK: usize = 2048;
 /// Values whose bins are searched at once.
 const SEARCHED: usize = 8;
@@ -79,6 +79,7 @@ lane!(u16, i16);
 /// The thresholds of one feature, ascending and distinct.
 #[derive(Debug)]
 pub struct Cuts {
+    pub feature: usize,
     pub all: Vec<f32>,
     /// The last threshold of each full run of 16, padded with infinity.
     pub pivots: [f32; 16],
@@ -87,13 +88,13 @@ pub struct Cuts {
 }
 
 impl Cuts {
-    fn new(mut all: Vec<f32>) -> Cuts {
+    fn new(feature: usize, mut all: Vec<f32>) -> Cuts {
         all.sort_by(f32::total_cmp);
         // -0.0 and 0.0 are one threshold.
         all.dedup_by(|a, b| a == b);
         let mut pivots = [f32::INFINITY; 16];
         let mut runs = Vec::new();
-        if !all.is_empty() && all.len() <= TWO_COMPARES {
+        if all.len() <= TWO_COMPARES {
             runs = vec![[f32::NAN; 16]; 16];
             for (i, cut) in all.iter().enumerate() {
                 runs[i / 16][i % 16] = *cut;
@@ -102,7 +103,7 @@ impl Cuts {
                 }
             }
         }
-        Cuts { all, pivots, runs }
+        Cuts { feature, all, pivots, runs }
     }
 
     /// Thresholds that are not greater than a value; 0 for NaN.
@@ -130,7 +131,8 @@ impl Cuts {
 /// One split: `out = if column < threshold { left } else { right }`, for every row of a block.
 #[derive(Clone, Copy, Debug)]
 pub struct Op<L> {
-    /// Feature times two, plus one when a missing value goes left.
+    /// The place of the feature among those that are split on, times two, plus one when a missing value goes left; or
+    /// that of a column made of a set.
     pub column: u32,
     pub threshold: L,
     /// A leaf, or the slot of an answer.
@@ -164,13 +166,15 @@ impl<L, V> TreeProgram<L, V> {
 /// A column made of another's bins: 0 where the value is in a set, else 1. A split on the set is then `column < 1`.
 #[derive(Debug)]
 pub struct SetColumn<L> {
-    pub feature: usize,
+    /// The place of its cuts.
+    cuts: usize,
     /// The answer for each bin, and last for a missing value.
     answers: Vec<L>,
 }
 
 #[derive(Debug)]
 pub struct Program<L, V> {
+    /// Of the features that are split on.
     pub cuts: Vec<Cuts>,
     pub sets: Vec<SetColumn<L>>,
     pub trees: Vec<TreeProgram<L, V>>,
@@ -179,15 +183,17 @@ pub struct Program<L, V> {
 /// Which column a split reads, and below which bin a row goes left.
 pub struct Splits<'a> {
     cuts: &'a [Cuts],
+    /// The place of each feature among the cuts.
+    places: &'a HashMap<u32, usize>,
     /// The number of each set among the columns made of sets, by feature, where a missing value goes, and the set.
     sets: HashMap<(u32, bool, &'a Set), usize>,
 }
 
 impl Splits<'_> {
     pub fn place(&self, split: &Split) -> (usize, usize) {
-        let feature = split.feature as usize;
+        let place = self.places[&split.feature];
         match &split.test {
-            Test::Below(value) => (2 * feature + usize::from(split.default_left), self.cuts[feature].bin(*value)),
+            Test::Below(value) => (2 * place + usize::from(split.default_left), self.cuts[place].bin(*value)),
             Test::In(set) => (2 * self.cuts.len() + self.sets[&(split.feature, split.default_left, set)], 1),
         }
     }
@@ -201,40 +207,42 @@ impl Splits<'_> {
 impl<L: Lane, V: Sum> Program<L, V> {
     /// `None` when a feature has too many thresholds or a tree too many leaves for these lanes. The trees have been
     /// checked: every walk ends.
-    pub fn new(trees: &[Tree], width: usize) -> Option<Program<L, V>> {
+    pub fn new(trees: &[Tree]) -> Option<Program<L, V>> {
         let splits = || trees.iter().flat_map(|tree| &tree.nodes).filter_map(Node::split);
-        let mut cuts = vec![Vec::new(); width];
+        let mut ends: BTreeMap<u32, Vec<f32>> = BTreeMap::new();
         let mut numbers = HashMap::new();
         for split in splits() {
+            let ends = ends.entry(split.feature).or_default();
             match &split.test {
-                Test::Below(threshold) => cuts[split.feature as usize].push(*threshold),
+                Test::Below(threshold) => ends.push(*threshold),
                 Test::In(set) => {
-                    cuts[split.feature as usize].extend(set.ends());
+                    ends.extend(set.ends());
                     let next = numbers.len();
                     numbers.entry((split.feature, split.default_left, set)).or_insert(next);
                 }
             }
         }
-        let cuts: Vec<Cuts> = cuts.into_iter().map(Cuts::new).collect();
+        let places: HashMap<u32, usize> = ends.keys().zip(0..).map(|(feature, place)| (*feature, place)).collect();
+        let cuts: Vec<Cuts> = ends.into_iter().map(|(feature, ends)| Cuts::new(feature as usize, ends)).collect();
         if cuts.iter().any(|cuts| cuts.all.len() > L::MOST_CUTS) {
             return None;
         }
+        let made = |feature: &u32, default_left, set| set_column(places[feature], default_left, set, &cuts);
         let mut sets: Vec<(usize, SetColumn<L>)> = numbers
             .iter()
-            .map(|((feature, default_left, set), number)| (*number, set_column(*feature, *default_left, set, &cuts)))
+            .map(|((feature, default_left, set), number)| (*number, made(feature, *default_left, set)))
             .collect();
         sets.sort_by_key(|(number, _)| *number);
         let sets = sets.into_iter().map(|(_, column)| column).collect();
-        let splits = Splits { cuts: &cuts, sets: numbers };
+        let splits = Splits { cuts: &cuts, places: &places, sets: numbers };
         let trees = trees.iter().map(|tree| program(tree, &splits)).collect::<Option<Vec<_>>>()?;
         Some(Program { cuts, sets, trees })
     }
 }
 
-fn set_column<L: Lane>(feature: u32, default_left: bool, set: &Set, cuts: &[Cuts]) -> SetColumn<L> {
-    let feature = feature as usize;
+fn set_column<L: Lane>(place: usize, default_left: bool, set: &Set, cuts: &[Cuts]) -> SetColumn<L> {
     let answer = |inside: bool| L::bin(usize::from(!inside));
-    let all = &cuts[feature].all;
+    let all = &cuts[place].all;
     // A bin begins at its threshold; the first one lies below all of them.
     let mut answers = vec![answer(set.holds(f32::NEG_INFINITY))];
     answers.extend(all.iter().map(|cut| answer(set.holds(*cut))));
@@ -244,14 +252,14 @@ fn set_column<L: Lane>(feature: u32, default_left: bool, set: &Set, cuts: &[Cuts
         answers.resize(L::MOST_CUTS + 1, last);
     }
     answers.push(answer(default_left));
-    SetColumn { feature, answers }
+    SetColumn { cuts: place, answers }
 }
 
 /// Fills the columns made of sets, once the columns of features are there.
-pub fn fill_sets<L: Lane, V>(program: &Program<L, V>, columns: &mut [Column<L>]) {
-    let (features, made) = columns.split_at_mut(2 * program.cuts.len());
+pub fn fill_sets<L: Lane, V: Sum>(program: &Program<L, V>, room: &mut Room<L, V>) {
+    let (features, made) = room.columns.split_at_mut(2 * program.cuts.len());
     for (set, out) in program.sets.iter().zip(made) {
-        let bins = &features[2 * set.feature].lanes;
+        let bins = &features[2 * set.cuts].lanes[..room.lanes];
         let last = set.answers.len() - 1;
         for (out, bin) in out.lanes.iter_mut().zip(bins) {
             *out = set.answers[bin.rank().min(last)];
@@ -359,11 +367,14 @@ fn fuse<L>(ops: &mut [Op<L>]) {
 /// A column of a block. A register never straddles two lines of the cache, and thanks to the line behind it columns do
 /// not all fall on the same places of the cache.
 #[derive(Clone)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct Column<L> {
     pub lanes: [L; BLOCK],
     _apart: [u8; 64],
 }
+
+/// Who knows where a column begins knows where its lanes do.
+const _: () = assert!(std::mem::offset_of!(Column<u16>, lanes) == 0);
 
 impl<L> Column<L> {
     /// From one column to the next.
@@ -439,14 +450,19 @@ pub fn add_packed<L: Lane, V: Sum>(tree: &TreeProgram<L, V>, room: &mut Room<L, 
 #[inline(always)]
 pub fn evaluate<L: Lane, V: Sum>(program: &Program<L, V>, room: &mut Room<L, V>) {
     let mut slots = [[L::default(); BLOCK]; SLOTS];
+    let (mut left, mut right) = ([L::default(); BLOCK], [L::default(); BLOCK]);
     for tree in &program.trees {
         if add_packed(tree, room) {
             continue;
         }
         for op in &tree.ops {
             let column = &room.columns[op.column as usize].lanes[..room.lanes];
-            let left = if op.leaves & 1 == 1 { [op.left; BLOCK] } else { slots[op.left.index() % SLOTS] };
-            let right = if op.leaves & 2 == 2 { [op.right; BLOCK] } else { slots[op.right.index() % SLOTS] };
+            let side = |is_leaf: bool, number: L, other: &mut [L; BLOCK]| match is_leaf {
+                true => other[..room.lanes].fill(number),
+                false => other[..room.lanes].copy_from_slice(&slots[number.index() % SLOTS][..room.lanes]),
+            };
+            side(op.leaves & 1 == 1, op.left, &mut left);
+            side(op.leaves & 2 == 2, op.right, &mut right);
             let out = &mut slots[usize::from(op.out) % SLOTS];
             for (i, bin) in column.iter().enumerate() {
                 out[i] = if bin.below(op.threshold) { left[i] } else { right[i] };

@@ -40,10 +40,15 @@ impl Registers {
 
 impl<V: Sum> Kernel<V> {
     pub fn new(trees: &[Tree], width: usize) -> Kernel<V> {
+        Kernel::first(trees, |kernel| kernel.proves_itself(trees, width))
+    }
+
+    /// The widest kernel that is good, or the walk.
+    fn first(trees: &[Tree], good: impl Fn(&Kernel<V>) -> bool) -> Kernel<V> {
         let mut registers = Registers::best();
         loop {
-            let kernel = Kernel::with(trees, width, registers);
-            if kernel.proves_itself(trees, width) {
+            let kernel = Kernel::with(trees, registers);
+            if good(&kernel) {
                 return kernel;
             }
             registers = match registers {
@@ -54,11 +59,11 @@ impl<V: Sum> Kernel<V> {
         }
     }
 
-    fn with(trees: &[Tree], width: usize, registers: Registers) -> Kernel<V> {
-        if let Some(program) = Program::new(trees, width) {
+    fn with(trees: &[Tree], registers: Registers) -> Kernel<V> {
+        if let Some(program) = Program::new(trees) {
             return Kernel::Bytes(program, registers);
         }
-        match Program::new(trees, width) {
+        match Program::new(trees) {
             Some(program) => Kernel::Words(program, registers),
             None => Kernel::Walk(trees.iter().map(Flat::new).collect()),
         }
@@ -83,7 +88,8 @@ impl<V: Sum> Kernel<V> {
             Kernel::Walk(_) => return true,
         };
         let mut values = vec![f32::NAN; width * ROWS];
-        for (feature, cuts) in cuts.iter().enumerate().filter(|(_, cuts)| !cuts.all.is_empty()) {
+        for cuts in cuts.iter().filter(|cuts| !cuts.all.is_empty()) {
+            let feature = cuts.feature;
             for row in (0..ROWS).filter(|row| (row + feature) % 11 != 0) {
                 let cut = cuts.all[(row * 7919 + feature * 31) % cuts.all.len()];
                 values[feature * ROWS + row] = match (row + feature) % 7 {
@@ -158,11 +164,10 @@ fn blocks<L: Lane, V: Sum>(
     for first in (0..rows).step_by(BLOCK) {
         let n = BLOCK.min(rows - first);
         room.take(n);
-        for (feature, cuts) in program.cuts.iter().enumerate().filter(|(_, cuts)| !cuts.all.is_empty()) {
-            let [right, left] = &mut room.columns[2 * feature..][..2] else { continue };
-            bin(cuts, &values[feature * rows + first..][..n], [right, left]);
+        for (cuts, [right, left]) in program.cuts.iter().zip(room.columns.as_chunks_mut().0) {
+            bin(cuts, &values[cuts.feature * rows + first..][..n], [right, left]);
         }
-        binned::fill_sets(program, &mut room.columns);
+        binned::fill_sets(program, &mut room);
         // The sums go on from the margins, so that every row is summed in one order, whatever its block.
         for output in 0..outputs {
             room.sums[output * BLOCK..][..n].copy_from_slice(&margins[output * rows + first..][..n]);
@@ -289,14 +294,14 @@ mod tests {
             let row = |row: usize| (0..width).map(|f| values[f * rows + row]).collect::<Vec<_>>();
             let expected: Vec<usize> = (0..rows).map(|i| plain(&tree, &row(i))).collect();
             for registers in registers() {
-                let kernel = Kernel::<f64>::with(std::slice::from_ref(&tree), width, registers);
+                let kernel = Kernel::<f64>::with(std::slice::from_ref(&tree), registers);
                 let what = format!("{splits} splits, {sets} sets, {registers:?}");
                 assert!(kernel.name().starts_with(kind), "{what}: {}", kernel.name());
                 assert!(kernel.proves_itself(std::slice::from_ref(&tree), width), "{what}");
                 let mut margins = vec![0.0; rows];
                 kernel.add(width, rows, &values, &mut margins);
                 assert!(margins.iter().zip(&expected).all(|(found, leaf)| *found == *leaf as f64), "{what}");
-                let kernel = Kernel::<f32>::with(std::slice::from_ref(&tree), width, registers);
+                let kernel = Kernel::<f32>::with(std::slice::from_ref(&tree), registers);
                 let mut margins = vec![0.0; rows];
                 kernel.add(width, rows, &values, &mut margins);
                 assert!(margins.iter().zip(&expected).all(|(found, leaf)| *found == *leaf as f32), "{what}");
@@ -309,16 +314,33 @@ mod tests {
     /// A kernel that does not give what the walk gives is not used.
     #[test]
     fn a_kernel_that_fails_its_proof_gives_way_to_the_walk() {
+        let shape = Shape { splits: 20, thresholds: 9, chain: false, sets: 4 };
+        let trees = [random_tree(&mut Random(3), 4, shape)];
+        let mut kernel = Kernel::<f32>::with(&trees, Registers::best());
+        assert!(kernel.proves_itself(&trees, 4));
+        let Kernel::Bytes(program, _) = &mut kernel else { panic!() };
+        program.trees[0].outputs[0].1.iter_mut().for_each(|leaf| *leaf += 1.0);
+        assert!(!kernel.proves_itself(&trees, 4));
+        assert_eq!(Kernel::<f32>::first(&trees, |_| false).name(), "walk");
+        assert_eq!(Kernel::<f32>::first(&trees, |kernel| kernel.name().contains("Plain")).name(), "bytes, Plain");
+    }
+
+    /// A split that nothing passes, and features that no split asks for.
+    #[test]
+    fn an_empty_set_sends_everything_right() {
         let empty = Test::In(Set::of(Vec::new()).unwrap());
-        let root = Split { feature: 0, test: empty, default_left: true, left: 1, right: 2 };
+        let root = Split { feature: 70_000, test: empty, default_left: true, left: 1, right: 2 };
         let nodes = vec![Node::Split(root), Node::Leaf(0), Node::Leaf(1)];
         let tree = Tree { nodes, outputs: vec![Leaves { group: 0, values: vec![1.0, 2.0] }] };
-        let kernel = Kernel::<f32>::new(std::slice::from_ref(&tree), 1);
-        assert_eq!(kernel.name(), "walk");
-        let mut sums = vec![0.0; 3];
-        kernel.add(1, 3, &[f32::NAN, 0.0, f32::INFINITY], &mut sums);
-        assert_eq!(sums, [1.0, 2.0, 2.0]);
-        // What importers make of it needs no walk.
+        let mut values = vec![0.5; 3 * 70_001];
+        values[3 * 70_000..].copy_from_slice(&[f32::NAN, 0.0, f32::INFINITY]);
+        for registers in registers() {
+            let kernel = Kernel::<f32>::with(std::slice::from_ref(&tree), registers);
+            let mut sums = vec![0.0; 3];
+            kernel.add(70_001, 3, &values, &mut sums);
+            assert_eq!(sums, [1.0, 2.0, 2.0], "{}", kernel.name());
+        }
+        // What importers make of it needs no set.
         assert!(matches!(Test::within(Vec::new()), Some(Test::Below(f32::NEG_INFINITY))));
     }
 
@@ -361,7 +383,7 @@ mod tests {
             let bits = |margins: &[V]| margins.iter().map(|m| m.bits()).collect::<Vec<_>>();
             for registers in registers() {
                 let mut margins = start.clone();
-                Kernel::with(&trees, width, registers).add(width, rows, &values, &mut margins);
+                Kernel::with(&trees, registers).add(width, rows, &values, &mut margins);
                 assert!(bits(&margins) == bits(&expected), "{splits} splits, {registers:?}");
             }
         }

@@ -60,10 +60,12 @@ impl Packed {
             let mut at = [0u32; LANES];
             for _ in 0..self.depth.div_ceil(STEPS) {
                 for _ in 1..STEPS {
-                    self.step(rows, &mut at);
+                    // SAFETY: as `step` asks: the first rows of a block, or later ones of it.
+                    unsafe { self.step(rows, &mut at) };
                 }
                 let before = at;
-                self.step(rows, &mut at);
+                // SAFETY: as above.
+                unsafe { self.step(rows, &mut at) };
                 // Deep trees are deep in few places.
                 if before == at {
                     break;
@@ -75,8 +77,11 @@ impl Packed {
         }
     }
 
+    /// # Safety
+    /// `lanes` are the first column's, of as many columns as the tree was packed for, and have `LANES` more rows; the last
+    /// column is of zeros.
     #[inline(always)]
-    fn step<L: Lane>(&self, lanes: *const L, at: &mut [u32; LANES]) {
+    unsafe fn step<L: Lane>(&self, lanes: *const L, at: &mut [u32; LANES]) {
         for (lane, at) in at.iter_mut().enumerate() {
             // SAFETY: rows begin at node 0, and every node's children are nodes: the left one by construction, the
             // right one because it stands behind it. A leaf's column of zeros keeps it where it is.
@@ -123,7 +128,7 @@ mod tests {
         }
         let values = (0..nodes.len()).map(|n| n as f64).collect();
         let tree = Tree { nodes, outputs: vec![Leaves { group: 0, values }] };
-        let program = Program::<u16, f64>::new(std::slice::from_ref(&tree), 3).unwrap();
+        let program = Program::<u16, f64>::new(std::slice::from_ref(&tree)).unwrap();
         assert!(program.trees[0].packed.is_some());
         let rows: Vec<f32> =
             (0..3 * 500).map(|i| if i % 17 == 0 { f32::NAN } else { (i * 7919 % 2003) as f32 }).collect();
