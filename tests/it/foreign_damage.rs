@@ -126,6 +126,7 @@ fn damaged_graphs() -> Vec<(&'static str, Vec<u8>)> {
     };
     let forest = |change: &dyn Fn(&mut Node)| damage("onnx_forest", &|graph| change(&mut graph.node[0]));
     let newer = |change: &dyn Fn(&mut Node)| damage("onnx_version_5", &|graph| change(&mut graph.node[0]));
+    let members = |change: &dyn Fn(&mut Node)| damage("onnx_members", &|graph| change(&mut graph.node[0]));
     vec![
         ("twice", forest(&|node| of(node, "nodes_truenodeids").ints[0] = 0)),
         ("child 1000000000", forest(&|node| of(node, "nodes_falsenodeids").ints[0] = 1_000_000_000)),
@@ -157,6 +158,9 @@ fn damaged_graphs() -> Vec<(&'static str, Vec<u8>)> {
         ("claims too many", before("ConstantOfShape", &[(&[2], &[1 << 20, 1 << 20])], false)),
         ("reached twice", newer(&|node| of(node, "nodes_truenodeids").ints[3] = 3)),
         ("out of range", newer(&|node| of(node, "nodes_falsenodeids").ints[0] = 1_000_000_000)),
+        ("a leaf belongs to target 7 of 2", newer(&|node| of(node, "leaf_targetids").ints[0] = 7)),
+        ("members of 4 sets", members(&|node| of(node, "nodes_modes").t.as_mut().unwrap().int32_data[1] = 0)),
+        ("infinity", members(&|node| of(node, "membership_values").t.as_mut().unwrap().float_data[0] = f32::INFINITY)),
         ("members of 0 sets", newer(&|node| of(node, "nodes_modes").t.as_mut().unwrap().int32_data[0] = 6)),
         ("its mode is 7", newer(&|node| of(node, "nodes_modes").t.as_mut().unwrap().int32_data[0] = 7)),
         ("outputs", damage("onnx_forest_regressor", &|graph| of(&mut graph.node[0], "n_targets").i = 1_000_000_000)),

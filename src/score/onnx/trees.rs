@@ -210,6 +210,9 @@ fn split(mode: &str, value: f64, missing_yes: bool, (yes, no): (u32, u32)) -> Re
 /// Equal to one of these, as the definition has it: ONNX Runtime 1.31 cuts a value to a whole number first. No value of
 /// 32 bits is equal to one that has more.
 fn among(values: &[f64]) -> Result<Test> {
+    if values.iter().any(|value| value.is_infinite()) {
+        return Err(Error::input("comparing with infinity is not supported"));
+    }
     let near = values.iter().map(|value| (*value as f32, *value)).filter(|(near, value)| f64::from(*near) == *value);
     Test::within(near.map(|(near, _)| (near, near.next_up())).collect()).ok_or_else(|| Error::input("the value is NaN"))
 }
@@ -346,16 +349,20 @@ impl<'a> Newer<'a> {
         if newer.groups == 0 || newer.groups > 1 << 16 {
             return Err(Error::input(format!("the ensemble has {} targets", newer.groups)));
         }
+        if let Some(target) = newer.targets.iter().find(|target| !(0..newer.groups as i64).contains(target)) {
+            return Err(Error::input(format!("a leaf belongs to target {target} of {}", newer.groups)));
+        }
         Ok(newer)
     }
 
     fn split(&self, at: usize) -> Result<Split> {
         let tracks = self.tracks.get(at).is_some_and(|flag| *flag != 0);
-        let split = match (self.members.get(&at), MODES.get(self.modes[at] as usize)) {
+        let mode = (0u8..).zip(MODES).find(|(number, _)| f64::from(*number) == self.modes[at]);
+        let split = match (self.members.get(&at), mode) {
             (Some(values), _) => {
                 among(values).map(|test| Split { feature: 0, test, default_left: tracks, left: 0, right: 1 })
             }
-            (None, Some(mode)) => split(mode, self.splits[at], tracks, (0, 1)),
+            (None, Some((_, mode))) => split(mode, self.splits[at], tracks, (0, 1)),
             (None, None) => Err(Error::input(format!("its mode is {}", self.modes[at]))),
         };
         let split = split.map_err(|e| e.context(format!("node {at}")))?;
@@ -409,8 +416,8 @@ impl<'a> Newer<'a> {
 fn members(modes: &[f64], values: &[f64]) -> Result<HashMap<usize, Vec<f64>>> {
     let asking: Vec<usize> = (0..modes.len()).filter(|at| modes[*at] == MODES.len() as f64).collect();
     let mut sets: Vec<Vec<f64>> = values.split(|value| value.is_nan()).map(<[f64]>::to_vec).collect();
-    // Behind the last NaN there is no set.
-    if sets.last().is_some_and(Vec::is_empty) {
+    // Behind the last NaN there need not be a set, and of nothing there is none.
+    if values.is_empty() || sets.len() > asking.len() && sets.last().is_some_and(Vec::is_empty) {
         sets.pop();
     }
     if sets.len() != asking.len() {
