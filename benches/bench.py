@@ -3,7 +3,7 @@ million flights from Postgres to Postgres in one interval (peer.py), whose score
 Markdown; the figures that count are the ratios. BENCH_ONLY=year, files or flights runs one
 of them, and BENCH_ONLY=scoring only scoring.py, which run.sh starts before.
 
-    bench.py WORK    (DAYMILL_TEST_PG is the server, DAYMILL_BIN the binary)"""
+    bench.py WORK    (DAYMILL_TEST_PG is the server, DAYMILL_TEST_PG_BIN the folder of psql, DAYMILL_BIN the binary)"""
 
 import hashlib
 import json
@@ -136,13 +136,15 @@ def one_interval(flights, weather, planes):
         "replaced": (run("2013-12-30"), project, ()),
         "next day, staged": (run("2013-12-29", "--load-path", "staged"), project, ()),
     }
-    found, alone = {kind: [] for kind in kinds}, []
+    found, alone, published = {kind: [] for kind in kinds}, [], WORK / "published.bin"
     for _ in range(ROUNDS):
         for kind, (command, folder, before) in kinds.items():
             execute(*before, "CHECKPOINT")
             found[kind].append(measure(command, folder))
             if kind == "new table":
-                alone.append(bytes_alone())
+                psql("COPY flight_scores TO STDOUT (FORMAT binary)", stdout=published.open("wb"))
+        alone.append(bytes_alone(published))
+    published.unlink()
     report(rows, found)
     out, into, new = (statistics.median(times) for times in (*zip(*alone), [r["wall"] for r in found["new table"]]))
     print(f"| the bytes alone: COPY out {out:.2f} s, COPY in without an index {into:.2f} s; a new table takes {new / (out + into):.2f} of it |")
@@ -155,22 +157,19 @@ def execute(*statements):
             cursor.execute(statement)
 
 
-def bytes_alone():
+def psql(command, **more):
+    """Seconds that a command takes."""
+    started = time.perf_counter()
+    subprocess.run([os.path.join(os.environ["DAYMILL_TEST_PG_BIN"], "psql"), PG, "-qc", command], check=True, **more)
+    return time.perf_counter() - started
+
+
+def bytes_alone(published):
     """Seconds that psql needs to take the input's rows out and throw them away, and to bring the published rows in."""
-    psql = lambda command, **more: subprocess.run([os.path.join(os.environ["DAYMILL_TEST_PG_BIN"], "psql"), PG, "-qc", command], check=True, **more)
-
-    def timed(command, **more):
-        started = time.perf_counter()
-        psql(command, **more)
-        return time.perf_counter() - started
-
-    kept = WORK / "published.bin"
-    with kept.open("wb") as file:
-        psql("COPY flight_scores TO STDOUT (FORMAT binary)", stdout=file)
     execute("DROP TABLE IF EXISTS bytes_alone", "CREATE TABLE bytes_alone (LIKE flight_scores)", "CHECKPOINT")
-    out = timed("COPY (SELECT * FROM flights_big) TO STDOUT (FORMAT binary)", stdout=subprocess.DEVNULL)
-    with kept.open("rb") as file:
-        into = timed("COPY bytes_alone FROM STDIN (FORMAT binary)", stdin=file)
+    out = psql("COPY (SELECT * FROM flights_big) TO STDOUT (FORMAT binary)", stdout=subprocess.DEVNULL)
+    with published.open("rb") as file:
+        into = psql("COPY bytes_alone FROM STDIN (FORMAT binary)", stdin=file)
     execute("DROP TABLE bytes_alone")
     return out, into
 

@@ -1,5 +1,5 @@
 //! The evaluation of a block in wide registers, written once for every width. The module that asks for it has the type
-//! `Register` and the functions `load`, `store`, `all`, `pick` and `add`.
+//! `Register`, the functions `load`, `store`, `all`, `pick` and `add`, and the names of `binned` that are used here.
 
 /// Makes `evaluate`, compiled for these features of the processor.
 macro_rules! evaluation {

@@ -419,3 +419,19 @@ fn s14_a_file_that_is_replaced_between_two_pieces_is_read_again_whole() {
     let report = ended.json();
     assert_eq!((report["rows"]["extracted"].as_i64(), report["rows"]["published"].as_i64()), (Some(3100), Some(3000)));
 }
+
+#[test]
+fn s15_the_snapshot_of_a_source_ends_with_its_last_row() {
+    // A few pieces, of which the server need not wait for any while the first is loaded.
+    let Stream { database, project } = Stream::new("sqlite");
+    let project = project.env("DAYMILL_LIMIT_CHUNK_ROWS", "64").env("DAYMILL_LIMIT_CHUNK_BYTES", "60000");
+    let child = project.start("batch-loaded=1*sleep(3000)", &RUN);
+    let sessions = |state: &str| {
+        let all = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'daymill%'";
+        database.rows(&format!("SELECT pid {all} AND {state}"))
+    };
+    // An old snapshot would hold up every vacuum meanwhile.
+    until("the snapshot has ended", || !sessions("state = 'idle' AND query = 'COMMIT'").is_empty());
+    assert_eq!(sessions("(backend_xmin IS NOT NULL OR xact_start IS NOT NULL)"), Vec::<String>::new());
+    assert_eq!(streamed(&finish(child).expect(0).json()), ["ticks"]);
+}
