@@ -36,7 +36,7 @@ mkdir -p "$work"/root/proc "$work"/root/tmp "$work/root$here/fixtures" "$work"/i
 tests unit --lib
 tests it --test it
 cp -r "$here/fixtures/models" "$work/root$here/fixtures/"
-cp "$(find "$work/unpacked" -name busybox -type f | head -1)" "$work/root/busybox"
+cp "$(find "$work/unpacked" -path '*/bin/busybox' -type f | head -1)" "$work/root/busybox"
 ldd "$work/root/it" | grep -o '/[^ ]*' | xargs -I{} cp --parents {} "$work/root"
 cat >"$work/root/init" <<'E2'
 #!/busybox sh
