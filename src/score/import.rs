@@ -11,7 +11,6 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
 use super::foreign::{Facts, Foreign, Format, bytes_of};
-use super::trees::{Node, Test, Trees};
 use super::{Bundle, Link, Model, traps};
 use crate::digest;
 use crate::error::{Error, Result};
@@ -270,22 +269,11 @@ fn draw(model: &Model, facts: &Facts, contract: &Contract, seed: u64) -> Result<
 /// The values at which some tree decides otherwise, by feature.
 fn cuts(model: &Model) -> Vec<Vec<f32>> {
     let mut cuts = vec![Vec::new(); model.width()];
-    let mut add = |trees: &Trees, unscaled: &dyn Fn(usize, f32) -> f32| {
-        for split in trees.parts.trees.iter().flat_map(|tree| &tree.nodes).filter_map(Node::split) {
-            let feature = split.feature as usize;
-            let ends = match &split.test {
-                Test::Below(threshold) => std::slice::from_ref(threshold),
-                Test::In(set) => set.ends(),
-            };
-            cuts[feature].extend(ends.iter().map(|end| unscaled(feature, *end)));
-        }
-    };
+    let add = |(feature, value): (usize, f32)| cuts[feature].push(value);
     match model {
         Model::Dense(_) => {}
-        Model::Trees(trees) => add(trees, &|_, value| value),
-        Model::Graph(graph) => {
-            graph.trees().for_each(|trees| add(trees, &|column, value| graph.unscaled(column, value)))
-        }
+        Model::Trees(trees) => trees.cuts().for_each(add),
+        Model::Graph(graph) => graph.cuts().for_each(add),
     }
     cuts
 }

@@ -2,7 +2,6 @@
 //! given. Followed are a scaler of all columns and trees over all columns; a graph that does more is asked around zero.
 
 use super::{Graph, Made, Step, attribute};
-use crate::score::trees::Trees;
 
 /// How far from its middle a scaled column is asked.
 const SPREAD: f64 = 2.0;
@@ -26,19 +25,17 @@ pub fn ranges(steps: &[Step], width: usize) -> Vec<Option<(f64, f64)>> {
 }
 
 impl Graph {
-    /// The trees that take all columns.
-    pub fn trees(&self) -> impl Iterator<Item = &Trees> {
+    /// The columns and the values at which a tree over all columns decides otherwise, before the scaler.
+    pub fn cuts(&self) -> impl Iterator<Item = (usize, f32)> {
         let width = self.width();
-        self.steps.iter().filter_map(move |step| match &step.made {
-            Made::Trees(trees, _) if trees.width() <= width => Some(&**trees),
+        let scaled = scaled(&self.steps, width);
+        let trees = self.steps.iter().filter_map(move |step| match &step.made {
+            Made::Trees(trees, _) if trees.width() <= width => Some(trees),
             _ => None,
+        });
+        trees.flat_map(|trees| trees.cuts()).map(move |(column, value)| match &scaled {
+            Some(columns) => (column, (f64::from(value) * columns[column].1 + columns[column].0) as f32),
+            None => (column, value),
         })
-    }
-
-    /// A column's value that its scaler turns into this one.
-    pub fn unscaled(&self, column: usize, value: f32) -> f32 {
-        let scaled = scaled(&self.steps, self.width());
-        let column = scaled.as_deref().and_then(|columns| columns.get(column));
-        column.map_or(value, |(middle, unit)| (f64::from(value) * unit + middle) as f32)
     }
 }

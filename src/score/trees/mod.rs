@@ -260,6 +260,18 @@ impl Trees {
         walk::leaves(&self.parts.trees, self.width(), features.rows, &features.values)
     }
 
+    /// The features and the values at which a tree decides otherwise.
+    pub fn cuts(&self) -> impl Iterator<Item = (usize, f32)> {
+        let splits = self.parts.trees.iter().flat_map(|tree| &tree.nodes).filter_map(Node::split);
+        splits.flat_map(|split| {
+            let ends = match &split.test {
+                Test::Below(threshold) => std::slice::from_ref(threshold),
+                Test::In(set) => set.ends(),
+            };
+            ends.iter().map(|end| (split.feature as usize, *end))
+        })
+    }
+
     /// How trees are evaluated on this processor, in words.
     pub fn kernel(&self) -> String {
         match &self.ensemble.kernel {
