@@ -29,7 +29,7 @@ faults: ## The whole catalogue of faults (a quarter of an hour)
 faults-long: ## 10,000 random kills (half an hour)
 	DAYMILL_TEST_TOOLS=1 DAYMILL_FAULTS=long scripts/with-postgres.sh cargo test --locked --features failpoints --test it f03 -- --nocapture
 
-avx512: ## The tests of the tree kernels on an emulated processor (ten minutes; Debian)
+avx512: ## The tests of the tree kernels on an emulated processor (ten minutes at most; Debian 12)
 	scripts/emulate-avx512.sh
 
 lint: ## rustfmt and clippy, warnings as errors

@@ -329,19 +329,28 @@ fn large_outputs_and_whole_numbers_have_their_own_rules() {
 /// Without inputs, a bundle's oracle must still see more than one leaf: here every threshold lies far from zero.
 #[test]
 fn inputs_are_drawn_where_the_trees_of_a_graph_decide() {
+    let forest = drawn("onnx_forest_regressor", "nodes_values");
+    let scores = forest.columns().last().unwrap().as_primitive::<Float64Type>();
+    let different: std::collections::HashSet<u64> = scores.values().iter().map(|score| score.to_bits()).collect();
+    assert!(different.len() > 50, "{} different scores", different.len());
+    let scaled = drawn("onnx_polynomial", "offset");
+    let column = cast(scaled.column(0), &DataType::Float64).unwrap();
+    let values = column.as_primitive::<Float64Type>();
+    assert!(values.iter().flatten().all(|value| (value - 5000.0).abs() < 100.0), "{values:?}");
+}
+
+/// The oracle that is drawn for a model whose numbers of this name are all 5000 greater.
+fn drawn(name: &str, attribute: &str) -> RecordBatch {
     use daymill::score::onnx::proto::Model;
     use prost::Message;
     let project = Project::empty();
-    let file = repository().join("fixtures/models/foreign/onnx_forest_regressor/model.onnx");
+    let file = repository().join("fixtures/models/foreign").join(name).join("model.onnx");
     let mut model = Model::decode(std::fs::read(file).unwrap().as_slice()).unwrap();
-    let node = &mut model.graph.as_mut().unwrap().node[0];
-    let values = node.attribute.iter_mut().find(|attribute| attribute.name == "nodes_values").unwrap();
-    values.floats.iter_mut().for_each(|value| *value += 5000.0);
+    let mut attributes = model.graph.as_mut().unwrap().node.iter_mut().flat_map(|node| &mut node.attribute);
+    let found = attributes.find(|found| found.name == attribute).unwrap();
+    found.floats.iter_mut().for_each(|value| *value += 5000.0);
     project.write("far.onnx", [&[0x08, 0x0a][..], &model.encode_to_vec()].concat());
     project.daymill(&["models", "import", "far.onnx", "-o", "far/1"]).expect(0);
     let file = std::fs::File::open(project.path("far/1/oracle.parquet")).unwrap();
-    let batch = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().next().unwrap().unwrap();
-    let scores = batch.columns().last().unwrap().as_primitive::<Float64Type>();
-    let different: std::collections::HashSet<u64> = scores.values().iter().map(|score| score.to_bits()).collect();
-    assert!(different.len() > 50, "{} different scores", different.len());
+    ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().next().unwrap().unwrap()
 }
