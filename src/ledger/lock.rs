@@ -4,6 +4,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde::Serialize;
@@ -13,6 +14,10 @@ use crate::error::{Class, Error, Result};
 use crate::faults;
 use crate::interval::{Interval, instant};
 use crate::project::{Project, Target};
+
+/// A server notices the end of a killed program within this time.
+const UNNOTICED: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Who runs.
 #[derive(Clone, Debug, Serialize)]
@@ -55,21 +60,19 @@ pub async fn take(db: &mut Db, project: &Project, target: &str, job: &str, inter
             let sql = format!(
                 "SELECT pg_try_advisory_lock({class}, {object})::text, set_config('application_name', $1, false)"
             );
-            let taken = db.fetch(&sql, &[name.into()]).await?;
-            if taken.first().is_some_and(|row| row[0].as_deref() == Some("true")) {
-                return Ok(Lock::Session(class, object));
+            let asked = Instant::now();
+            loop {
+                let taken = db.fetch(&sql, &[name.clone().into()]).await?;
+                if taken.first().is_some_and(|row| row[0].as_deref() == Some("true")) {
+                    return Ok(Lock::Session(class, object));
+                }
+                let who = session(db, class, object).await?;
+                let gone = who.as_ref().is_none_or(|(name, _)| is_dead(name, &holder));
+                if !gone || asked.elapsed() >= UNNOTICED {
+                    return Err(locked(job, interval, who.map(|(name, since)| format!("{name}, since {since}"))));
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
-            let sql = format!(
-                "SELECT a.application_name, a.backend_start::text FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
-                 WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = {} AND l.objid::bigint = {} \
-                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-                class as u32, object as u32
-            );
-            let holder = db.fetch(&sql, &[]).await?;
-            let who = holder
-                .first()
-                .map(|row| format!("{}, since {}", row[0].as_deref().unwrap_or("?"), row[1].as_deref().unwrap_or("?")));
-            Err(locked(job, interval, who))
         }
         Target::Sqlite { path } => {
             let folder = folder(path);
@@ -96,6 +99,29 @@ pub async fn take(db: &mut Db, project: &Project, target: &str, job: &str, inter
             }
         }
     }
+}
+
+/// The name of the session that holds a lock, and since when it is there.
+async fn session(db: &mut Db, class: i32, object: i32) -> Result<Option<(String, String)>> {
+    let sql = format!(
+        "SELECT a.application_name, a.backend_start::text FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = {} AND l.objid::bigint = {} \
+         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        class as u32, object as u32
+    );
+    let text = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "?".into());
+    Ok(db.fetch(&sql, &[]).await?.first().map(|row| (text(&row[0]), text(&row[1]))))
+}
+
+/// Whether a session of this name belongs to a process of this machine that has ended.
+fn is_dead(name: &str, here: &Holder) -> bool {
+    let place = name.strip_prefix("daymill/").and_then(|rest| rest.split('/').next());
+    let Some((host, pid)) = place.and_then(|place| place.rsplit_once(':')) else { return false };
+    let processes = Path::new("/proc");
+    host == here.host
+        && pid
+            .parse::<u32>()
+            .is_ok_and(|pid| processes.join("self").exists() && !processes.join(pid.to_string()).exists())
 }
 
 /// Gives an interval back on a session that goes on. An error means that the session is of no more use.

@@ -40,6 +40,30 @@ fn f31_of_many_starts_one_runs() {
 }
 
 #[test]
+fn f32_a_run_right_after_a_killed_one_waits_until_the_server_has_noticed() {
+    let scene = Scene::postgres();
+    let database = scene.database.as_ref().unwrap();
+    // Only the first run meets a long statement, in which the server does not see at once that its client is gone.
+    database.execute(
+        "CREATE TABLE calm (); \
+         CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF to_regclass('calm') IS NOT NULL THEN PERFORM pg_sleep(20); END IF; RETURN NULL; END $$; \
+         CREATE TRIGGER wait BEFORE DELETE ON tally FOR EACH STATEMENT EXECUTE FUNCTION wait()",
+    );
+    let child = scene.project.start("", &RUN);
+    let waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
+    until("the long statement", || !database.rows(waits).is_empty());
+    // A live holder is not waited for.
+    let other = scene.project.daymill(&RUN).expect(75).says("is being run by");
+    assert!(other.stderr.contains(&child.id().to_string()), "{}", other.stderr);
+    database.execute("DROP TABLE calm");
+    assert_eq!(kill(child).code, 137);
+    assert!(!database.locks().is_empty(), "the server noticed too soon for this test");
+    let ended = scene.project.daymill(&RUN);
+    scene.check(Some(&ended), Rows::New).unwrap();
+}
+
+#[test]
 fn f32_the_lock_of_a_killed_holder_is_free_within_two_seconds() {
     for scene in [Scene::sqlite(), Scene::postgres()] {
         if let Some(database) = &scene.database {
