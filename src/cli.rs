@@ -127,6 +127,9 @@ pub enum Command {
         /// Do not connect to anything
         #[arg(long)]
         offline: bool,
+        /// Also print what each column of the transform is made of
+        #[arg(long)]
+        lineage: bool,
     },
     /// Run the fixture cases of the jobs, hermetically
     Test {

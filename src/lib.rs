@@ -20,6 +20,7 @@ pub mod pipeline;
 pub mod extract;
 pub mod load;
 pub mod score;
+pub mod sql;
 pub mod transform;
 
 pub mod ledger;

@@ -1,4 +1,4 @@
-//! `:date`, `:start` and `:end` in a job's SQL. They become typed literals made from the resolved interval (COPY takes
+//! `:date`, `:start` and `:end` in the SQL of a source. They become typed literals made from the resolved interval (COPY takes
 //! no bound parameters), never text of the user's; inside strings, comments, quoted names and casts they are left alone.
 
 use chrono::NaiveDate;
@@ -14,20 +14,6 @@ pub fn postgres(sql: &str, date: NaiveDate, span: &Interval) -> Result<String> {
         "date" => Some(format!("'{date}'::pg_catalog.date")),
         "start" => Some(at(span.start)),
         "end" => Some(at(span.end)),
-        _ => None,
-    })
-}
-
-/// For Polars: a date, and bounds with the time zone UTC, as every extracted timestamp has it.
-pub fn polars(sql: &str, interval: &Interval) -> Result<String> {
-    // Polars SQL has no type for a timestamp with a zone; parsing one that carries its offset gives it.
-    let at = |t: chrono::DateTime<chrono::Utc>| {
-        format!("STRPTIME('{}', '%Y-%m-%dT%H:%M:%S%.f%z')", t.format("%Y-%m-%dT%H:%M:%S%.6f+0000"))
-    };
-    replace(sql, |name| match name {
-        "date" => Some(format!("CAST({} AS DATE)", interval.date().to_epoch_days())),
-        "start" => Some(at(interval.start)),
-        "end" => Some(at(interval.end)),
         _ => None,
     })
 }

@@ -6,7 +6,7 @@ SELECT
     COUNT(*) - COUNT(dep_time) AS cancelled,
     AVG(CASE WHEN arr_delay > 15 THEN 1.0 WHEN arr_delay <= 15 THEN 0.0 END) AS share_late,
     AVG(arr_delay) AS mean_delay_minutes,
-    QUANTILE_CONT(arr_delay, 0.9) AS p90_delay_minutes
+    PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY arr_delay) AS p90_delay_minutes
 FROM flights
 WHERE flight_date = :date
 GROUP BY flight_date, carrier

@@ -1,5 +1,5 @@
 -- One row per scheduled flight of the day, with what a scheduler knows before departure.
--- Polars SQL over the tables flights (the day and the seven before it), weather and planes.
+-- Over the tables flights (the day and the seven before it), weather and planes.
 WITH history AS (
     SELECT carrier, dest, arr_delay
     FROM flights
@@ -30,7 +30,7 @@ SELECT
     f.dest,
     -- schedule and calendar
     f.hour * 60 + f.minute AS sched_dep_minute,
-    f.sched_arr_time // 100 * 60 + f.sched_arr_time % 100 AS sched_arr_minute,
+    f.sched_arr_time / 100 * 60 + f.sched_arr_time % 100 AS sched_arr_minute,
     f.distance,
     EXTRACT(isodow FROM f.flight_date) AS weekday,
     EXTRACT(day FROM f.flight_date) AS day_of_month,

@@ -11,29 +11,40 @@ use crate::output;
 use crate::pipeline;
 use crate::project::{Project, job};
 use crate::score::Bundle;
+use crate::transform::{Lineage, describe};
 
 /// What was looked at, and what was found wrong with it.
 #[derive(Default)]
 struct Findings {
-    lines: Vec<(String, Option<Error>)>,
+    lines: Vec<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    what: String,
+    error: Option<Error>,
+    /// What is right but may not be what was meant.
+    notes: Vec<String>,
+    /// Of a transform.
+    columns: Vec<Lineage>,
 }
 
 impl Findings {
     fn note<T>(&mut self, what: impl Into<String>, result: Result<T>) -> Option<T> {
         match result {
             Ok(value) => {
-                self.lines.push((what.into(), None));
+                self.lines.push(Line { what: what.into(), ..Line::default() });
                 Some(value)
             }
             Err(error) => {
-                self.lines.push((what.into(), Some(error)));
+                self.lines.push(Line { what: what.into(), error: Some(error), ..Line::default() });
                 None
             }
         }
     }
 }
 
-pub fn check(global: &Global, only: Option<&str>, offline: bool) -> Result<u8> {
+pub fn check(global: &Global, only: Option<&str>, offline: bool, lineage: bool) -> Result<u8> {
     let root = super::root(global)?;
     let project = Project::open(&root)?;
     let target = project.target_name(global.target.as_deref())?;
@@ -47,7 +58,7 @@ pub fn check(global: &Global, only: Option<&str>, offline: bool) -> Result<u8> {
     for name in &names {
         runtime.block_on(check_job(&project, name, &target, offline, &mut findings));
     }
-    show(global, &findings)
+    show(global, &findings, lineage)
 }
 
 async fn check_job(project: &Project, name: &str, target: &str, offline: bool, findings: &mut Findings) {
@@ -85,6 +96,9 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
     let what =
         format!("{name}: {}", job.transform.path.strip_prefix(&project.root).unwrap_or(&job.transform.path).display());
     let Some(planned) = findings.note(what, planned) else { return };
+    if let (Ok(described), Some(line)) = (describe(&job.transform, &tables, &interval), findings.lines.last_mut()) {
+        (line.notes, line.columns) = (described.notes, described.columns);
+    }
     findings.note(
         format!("{name}: the checks"),
         crate::transform::checks::Gates::new(&job.checks, &planned.schema, &job.file),
@@ -102,29 +116,54 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
     findings.note(what, checked);
 }
 
-fn show(global: &Global, findings: &Findings) -> Result<u8> {
-    let faults: Vec<&Error> = findings.lines.iter().filter_map(|(_, error)| error.as_ref()).collect();
+fn show(global: &Global, findings: &Findings, lineage: bool) -> Result<u8> {
+    let faults: Vec<&Error> = findings.lines.iter().filter_map(|line| line.error.as_ref()).collect();
     match global.output {
         Output::Json => {
-            let lines: Vec<_> = findings.lines.iter().map(|(what, error)| {
-                serde_json::json!({"what": what, "ok": error.is_none(), "class": error.as_ref().map(|e| e.class.name()),
-                    "message": error.as_ref().map(Error::to_string), "hint": error.as_ref().and_then(|e| e.hint.clone())})
-            }).collect();
+            let lines: Vec<_> = findings.lines.iter().map(as_json).collect();
             output::json(serde_json::json!({"faults": faults.len(), "checked": lines}))?;
         }
         Output::Human => {
-            let line = |(what, error): &(String, Option<Error>)| match error {
-                None => format!("ok      {what}"),
-                Some(error) => {
-                    let hint = error.hint.as_ref().map(|h| format!("\nhint: {h}")).unwrap_or_default();
-                    format!("FAULT   {what}\n        {}", format!("{error}{hint}").replace('\n', "\n        "))
-                }
-            };
-            output::result(&findings.lines.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+            output::result(&findings.lines.iter().map(|line| as_text(line, lineage)).collect::<Vec<_>>().join("\n"))?;
         }
     }
     let Some(first) = faults.first() else { return Ok(0) };
     // One class of fault keeps its own code; several are a matter of configuration.
     let class = if faults.iter().all(|e| e.class == first.class) { first.class } else { Class::Config };
     Err(Error::new(class, format!("{} of {} things are wrong", faults.len(), findings.lines.len())))
+}
+
+fn as_json(line: &Line) -> serde_json::Value {
+    let error = line.error.as_ref();
+    let mut made = serde_json::json!({
+        "what": line.what, "ok": error.is_none(), "class": error.map(|e| e.class.name()),
+        "message": error.map(Error::to_string), "hint": error.and_then(|e| e.hint.clone()),
+    });
+    if !line.columns.is_empty() {
+        made["columns"] = serde_json::json!(line.columns);
+        made["notes"] = serde_json::json!(line.notes);
+    }
+    made
+}
+
+fn as_text(line: &Line, lineage: bool) -> String {
+    if let Some(error) = &line.error {
+        let hint = error.hint.as_ref().map(|h| format!("\nhint: {h}")).unwrap_or_default();
+        return format!("FAULT   {}\n        {}", line.what, format!("{error}{hint}").replace('\n', "\n        "));
+    }
+    let mut out = format!("ok      {}", line.what);
+    let width = line.columns.iter().map(|c| c.column.chars().count()).max().unwrap_or(0);
+    for column in &line.columns {
+        let (name, kind) = (&column.column, column.kind);
+        let from = match (lineage, column.from.is_empty()) {
+            (false, _) => String::new(),
+            (true, true) => "constant, or a count of rows".into(),
+            (true, false) => format!("{} {}", if column.copied { "is" } else { "from" }, column.from.join(", ")),
+        };
+        out.push_str(format!("\n        {name:width$}  {kind:24}  {from}").trim_end());
+    }
+    for note in &line.notes {
+        out.push_str(&format!("\nnote    {note}"));
+    }
+    out
 }

@@ -33,7 +33,7 @@ pub fn run(cli: &Cli) -> Result<u8> {
         Command::Transform(args) => run::transform(&cli.global, args),
         Command::Score(args) => run::score(&cli.global, args),
         Command::Load(args) => run::load(&cli.global, args),
-        Command::Check { job, offline } => check::check(&cli.global, job.as_deref(), *offline),
+        Command::Check { job, offline, lineage } => check::check(&cli.global, job.as_deref(), *offline, *lineage),
         Command::Test { job, case, bless } => cases::test(&cli.global, job.as_deref(), case.as_deref(), *bless),
         Command::Backfill(args) => backfill::backfill(&cli.global, args),
         Command::Plan(args) => backfill::plan(&cli.global, args),

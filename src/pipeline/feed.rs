@@ -16,12 +16,11 @@ use crate::extract::parquet::Piece;
 use crate::interval::Interval;
 use crate::project::Job;
 use crate::score::Bundle;
-use crate::transform::{self, rowwise};
+use crate::transform;
 
 /// The table of a job whose rows its SQL takes one by one.
 pub fn driving(job: &Job, interval: &Interval, tables: &[(String, LazyFrame)]) -> Result<Option<String>> {
-    let tables = rowwise::empty(tables)?;
-    rowwise::driving(transform::plan(&job.transform, &tables, interval)?, &tables)
+    transform::driving(&job.transform, tables, interval)
 }
 
 /// Bytes of a part, however few its rows.
@@ -80,7 +79,7 @@ fn files(pieces: &mut VecDeque<Piece>, least: u64) -> Result<Option<LazyFrame>> 
 const HASHED: u64 = 1_000_000;
 
 fn joined(plan: LazyFrame, others: u64) -> LazyFrame {
-    if others <= HASHED { rowwise::driven(plan) } else { plan }
+    if others <= HASHED { transform::driven(plan) } else { plan }
 }
 
 /// The feed for a plan, which was made of the tables as they stand: a table that is still arriving has no rows there.

@@ -117,6 +117,7 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
         record_inputs(report, &extraction);
         report.warnings.extend(extraction.warnings.iter().cloned());
         let planned = plan(job, bundle.as_deref(), &extraction.tables, interval)?;
+        report.lineage = transform::describe(&job.transform, &extraction.tables, interval)?.columns;
         load.prepare(TableSchema::new(&job.load.table, &planned.schema, &job.key)?).await?;
         Ok((extraction, planned))
     };

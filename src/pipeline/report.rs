@@ -11,6 +11,7 @@ use crate::interval::{Interval, instant};
 use crate::project::secrets::redact_json;
 use crate::score::bundle::{Bundle, OracleResult};
 use crate::score::contract::Counts;
+use crate::transform::Lineage;
 use crate::transform::checks::Verdict;
 
 /// The version of run.json's form; it grows when a field changes its meaning, not when one is added.
@@ -55,6 +56,9 @@ pub struct RunReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger_head: Option<String>,
     pub inputs: Vec<Input>,
+    /// The columns of the transform, and what each is made of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<Lineage>,
     /// What was read, when an earlier stage read it.
     #[serde(skip)]
     pub sources: Option<Vec<Source>>,
@@ -162,6 +166,7 @@ impl RunReport {
             fingerprint: None,
             ledger_head: None,
             inputs: Vec::new(),
+            lineage: Vec::new(),
             sources: None,
             warnings: Vec::new(),
             peak_memory_mb: 0,

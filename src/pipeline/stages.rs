@@ -103,6 +103,7 @@ pub fn transform(context: &Context, report: &mut RunReport, input: &Path, out: &
     }
     extraction.inputs = report.inputs.clone();
     let frame = transform::plan(&context.job.transform, &extraction.tables, &context.interval)?;
+    report.lineage = transform::describe(&context.job.transform, &extraction.tables, &context.interval)?.columns;
     let rows =
         write_frame(context, frame, out, as_mark(&sources)).map_err(|e| explain_write(e, context, &extraction))?;
     report.rows.transformed = rows;

@@ -227,7 +227,7 @@ impl JobReader<'_> {
                 sql
             }
             None => {
-                table.fault(0, "[transform] is missing: name the Polars SQL file that builds the rows");
+                table.fault(0, "[transform] is missing: name the SQL file that builds the rows");
                 None
             }
         };

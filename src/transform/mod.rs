@@ -1,21 +1,20 @@
-//! Transform: the job's Polars SQL over the extracted tables, as one lazy plan for the whole interval, run by the
-//! streaming engine and handed on in batches.
+//! Transform: the job's SQL over the extracted tables, as one lazy plan for the whole interval, run by the streaming
+//! engine and handed on in batches.
 
 pub mod checks;
-pub mod rowwise;
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
 use polars::lazy::dsl::col;
 use polars::prelude::*;
-use polars::sql::SQLContext;
+use polars_plan::dsl::DslPlan;
 
 use crate::error::{Error, Result};
 use crate::interval::Interval;
-use crate::placeholders;
 use crate::project::Job;
 use crate::project::job::SqlFile;
+use crate::sql::{self, Bounds, Compiled, Table};
 
 /// What the engine said while it worked, each thing once. That a part of Polars is old is not the user's business.
 static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -35,18 +34,115 @@ pub fn warnings() -> Vec<String> {
 /// How a panic of the engine is told apart from its errors.
 const ENGINE_PANIC: &str = "the engine panicked";
 
-/// Plans the SQL over the tables. Every output column is cast to one of the canonical types, losslessly.
-pub fn plan(sql: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<LazyFrame> {
-    polars_error::set_warning_function(hear);
-    let text = placeholders::polars(&sql.text, interval).map_err(|e| e.context(sql.path.display()))?;
-    let mut context = SQLContext::new();
+/// Binds the SQL to the tables: names, types, lineage. No row is read.
+pub fn compile(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<Compiled> {
+    let mut known = Vec::with_capacity(tables.len());
     for (name, frame) in tables {
-        context.register(name, frame.clone());
+        let schema = frame.clone().collect_schema();
+        let schema = schema.map_err(|e| Error::data(format!("the table {name} has no schema")).cause(e))?;
+        let columns = schema.iter().filter_map(|(name, held)| Some((name.to_string(), sql::types::Ty::of(held)?)));
+        known.push(Table { name: name.clone(), columns: columns.collect() });
     }
-    let wrong = |e: &PolarsError| sql_error(sql, e);
-    let mut frame = context.execute(&text).map_err(|e| wrong(&e))?;
-    frame.collect_schema().map_err(|e| wrong(&e))?;
-    canonical_columns(frame, &sql.path)
+    let micros = |at: chrono::DateTime<chrono::Utc>| at.timestamp_micros();
+    let bounds = Bounds { date: interval.date(), start: micros(interval.start), end: micros(interval.end) };
+    sql::compile(&file.text, &known, interval.zone, bounds).map_err(|e| e.in_file(&file.path, &file.text))
+}
+
+/// Plans the SQL over the tables. Every output column has one of the canonical types.
+pub fn plan(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<LazyFrame> {
+    polars_error::set_warning_function(hear);
+    let compiled = compile(file, tables, interval)?;
+    let frames: Vec<LazyFrame> = tables.iter().map(|(_, frame)| frame.clone()).collect();
+    let planned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut frame = compiled.frame(&frames)?;
+        frame.collect_schema().map(|schema| (frame, schema))
+    }));
+    let wrong = |what: &dyn std::fmt::Display| {
+        Error::defect(format!("{}: the query could not be planned", file.path.display())).cause(what)
+    };
+    let (frame, schema) = match planned {
+        Ok(planned) => planned.map_err(|e| wrong(&e))?,
+        Err(panic) => return Err(wrong(&crate::panic_text(&*panic))),
+    };
+    // What the engine makes is what was promised.
+    for column in &compiled.columns {
+        if schema.get(&column.name) != Some(&column.ty.published()) {
+            return Err(wrong(&format!("the column {} is {:?}", column.name, schema.get(&column.name))));
+        }
+    }
+    Ok(frame)
+}
+
+/// A column of the transform: its type, and the columns of the sources that it is made of. What only decides which rows
+/// there are (a filter, the key of a join) is not among them.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Lineage {
+    pub column: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// As `table.column`.
+    pub from: Vec<String>,
+    /// It is the source's value as it stands.
+    pub copied: bool,
+}
+
+/// What is known of a query before any row is read.
+pub struct Described {
+    pub columns: Vec<Lineage>,
+    /// What may not have been meant.
+    pub notes: Vec<String>,
+}
+
+pub fn describe(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<Described> {
+    let compiled = compile(file, tables, interval)?;
+    let column = |column: &sql::Column| Lineage {
+        column: column.name.clone(),
+        kind: column.ty.name(),
+        from: column.origin.from.iter().map(|(table, name)| format!("{}.{name}", tables[*table].0)).collect(),
+        copied: column.origin.copied,
+    };
+    let place = |note: &sql::Note| match note.place.line {
+        0 => format!("{}: {}", file.path.display(), note.message),
+        line => format!("{}:{line}:{}: {}", file.path.display(), note.place.column, note.message),
+    };
+    Ok(Described {
+        columns: compiled.columns.iter().map(column).collect(),
+        notes: compiled.notes.iter().map(place).collect(),
+    })
+}
+
+/// The table that drives the query: the one whose rows it takes one by one.
+pub fn driving(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<Option<String>> {
+    let compiled = compile(file, tables, interval)?;
+    Ok(compiled.driving.map(|table| tables[table].0.clone()))
+}
+
+/// Tells the engine that what the driving table is joined with is the smaller side. Left to itself it reads on, and keeps
+/// what it reads, until it knows.
+pub fn driven(plan: LazyFrame) -> LazyFrame {
+    let mut plan = plan.logical_plan;
+    build_right(&mut plan);
+    plan.into()
+}
+
+fn build_right(plan: &mut DslPlan) {
+    match plan {
+        DslPlan::IR { dsl, .. } => {
+            *plan = DslPlan::clone(dsl);
+            build_right(plan);
+        }
+        DslPlan::Select { input, .. }
+        | DslPlan::HStack { input, .. }
+        | DslPlan::Filter { input, .. }
+        | DslPlan::MapFunction { input, .. } => build_right(Arc::make_mut(input)),
+        DslPlan::Join { input_left, options, .. } => {
+            if matches!(options.args.how, JoinType::Inner | JoinType::Left) {
+                Arc::make_mut(options).args.build_side = Some(JoinBuildSide::ForceRight);
+            }
+            build_right(Arc::make_mut(input_left));
+        }
+        _ => {}
+    }
 }
 
 /// Casts every column to one of the canonical types, losslessly; `place` is who to blame.
@@ -107,30 +203,16 @@ pub fn stream(frame: LazyFrame, batch_rows: usize, each: Each) -> PolarsResult<(
     }
 }
 
-/// What Polars says of the SQL, in the file's name. A column that is not there is the data breaking its contract.
-fn sql_error(sql: &SqlFile, error: &PolarsError) -> Error {
-    let path = sql.path.display();
-    match error {
-        PolarsError::ColumnNotFound(name) => {
-            Error::data(format!("{path}: there is no column {name}")).hint("nothing was written")
-        }
-        PolarsError::SQLInterface(message) if message.contains("relation") => {
-            Error::config(format!("{path}: {message}")).hint("the tables are the names under [extract]")
-        }
-        PolarsError::SQLInterface(message) if message.contains("no column named") => {
-            Error::data(format!("{path}: {message}")).hint("nothing was written")
-        }
-        other => Error::config(format!("{path}: {other}")),
-    }
-}
-
 /// What a failed run of the plan means.
-pub fn run_error(sql: &SqlFile, error: &PolarsError) -> Error {
+pub fn run_error(file: &SqlFile, error: &PolarsError) -> Error {
+    if let Some(fault) = sql::error::fault_in(error, &file.path, &file.text) {
+        return fault;
+    }
     match error {
         PolarsError::ComputeError(message) if message.starts_with(ENGINE_PANIC) => Error::defect(message.to_string()),
         PolarsError::IO { error, .. } => {
-            Error::new(crate::error::Class::Io, format!("{}: cannot read its input", sql.path.display())).cause(error)
+            Error::new(crate::error::Class::Io, format!("{}: cannot read its input", file.path.display())).cause(error)
         }
-        other => Error::data(format!("{}: {other}", sql.path.display())).hint("nothing was written"),
+        other => Error::data(format!("{}: {other}", file.path.display())).hint("nothing was written"),
     }
 }

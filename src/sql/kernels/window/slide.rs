@@ -1,0 +1,87 @@
+//! A sum, in the wide sense, over frames that only move forward: two piles, so that every row comes and goes once.
+
+/// Combines the parts of each frame. `combine` is associative; nothing is ever taken back out of a part, so that NaN
+/// and infinity leave with the rows that brought them.
+pub fn slide<T: Clone>(
+    frames: &[(u32, u32)],
+    nothing: T,
+    value: impl Fn(usize) -> T,
+    combine: impl Fn(&T, &T) -> T,
+    mut out: impl FnMut(usize, &T),
+) {
+    // Sums of rows up to a split, each from one row on, the one of the first row on top; and the sum from the split on.
+    let (mut front, mut back): (Vec<T>, T) = (Vec::new(), nothing.clone());
+    let (mut low, mut high) = (0usize, 0usize);
+    for (row, (start, end)) in frames.iter().enumerate() {
+        let (start, end) = (*start as usize, *end as usize);
+        if start >= high || start < low {
+            // Nothing of what was summed is in this frame.
+            front.clear();
+            back = nothing.clone();
+            (low, high) = (start, start);
+        }
+        while high < end {
+            back = combine(&back, &value(high));
+            high += 1;
+        }
+        if end < high {
+            // Frames of another partition, or empty ones: begin anew.
+            front.clear();
+            back = nothing.clone();
+            (low, high) = (start, start);
+            while high < end {
+                back = combine(&back, &value(high));
+                high += 1;
+            }
+        }
+        while low < start {
+            if front.is_empty() {
+                let mut sum = nothing.clone();
+                for at in (low..high).rev() {
+                    sum = combine(&value(at), &sum);
+                    front.push(sum.clone());
+                }
+                back = nothing.clone();
+            }
+            front.pop();
+            low += 1;
+        }
+        match front.last() {
+            Some(sum) => out(row, &combine(sum, &back)),
+            None => out(row, &back),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_frame_has_its_own_sum() {
+        let values: Vec<i64> = (0..200).map(|i| (i * 7919) % 101).collect();
+        for (before, after) in [(0, 0), (3, 0), (5, 2), (0, 9), (-1, 3), (4, -2), (300, 0)] {
+            let clamp = |v: i64| v.clamp(0, 200) as u32;
+            let frames: Vec<(u32, u32)> = (0..200i64)
+                .map(|i| {
+                    let start = clamp(i - before);
+                    (start, clamp(i + after + 1).max(start))
+                })
+                .collect();
+            slide(
+                &frames,
+                0,
+                |row| values[row],
+                |a, b| a + b,
+                |row, sum| {
+                    let (start, end) = frames[row];
+                    assert_eq!(
+                        *sum,
+                        values[start as usize..end as usize].iter().sum::<i64>(),
+                        "{before} {after} {row}"
+                    );
+                },
+            );
+        }
+    }
+}
