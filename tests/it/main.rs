@@ -12,4 +12,5 @@ mod house;
 mod many;
 mod nightly;
 mod postgres;
+mod sql;
 mod support;
