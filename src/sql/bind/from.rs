@@ -229,14 +229,7 @@ impl Binder<'_> {
         let both = left_scope.clone().beside(right_scope, at)?;
         let on = match constraint {
             JoinConstraint::On(expr) => {
-                let cx = Cx {
-                    scope: &both,
-                    env,
-                    windows: &[],
-                    aliases: &[],
-                    no_aggregates: Some("ON"),
-                    no_windows: Some("ON"),
-                };
+                let cx = Cx::of_clause(&both, env, "ON");
                 let condition = self.condition(expr, cx, "ON")?;
                 if condition.any(&|ex| matches!(ex.kind, Kind::Sub(_))) {
                     return Err(SqlError::unsupported(condition.place, "a subquery in ON")

@@ -105,6 +105,13 @@ pub struct Cx<'c> {
     pub no_windows: Option<&'static str>,
 }
 
+impl<'c> Cx<'c> {
+    /// In a clause that has neither aggregates nor windows.
+    pub fn of_clause(scope: &'c Scope, env: &'c Env<'c>, clause: &'static str) -> Cx<'c> {
+        Cx { scope, env, windows: &[], aliases: &[], no_aggregates: Some(clause), no_windows: Some(clause) }
+    }
+}
+
 impl<'a> Binder<'a> {
     pub fn new(tables: &'a [Table], zone: Tz, bounds: Bounds) -> Binder<'a> {
         Binder { tables, zone, bounds, next: 1, parts: 0, depth: 0, notes: Vec::new() }

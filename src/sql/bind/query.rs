@@ -45,14 +45,7 @@ impl Binder<'_> {
         }
         let Bound { rel, out } = self.body(&query.body, &env, keep_order && order.is_empty())?;
         let scope = Scope::of_table("", super::from::columns_of(out.clone()));
-        let cx = Cx {
-            scope: &scope,
-            env: &env,
-            windows: &[],
-            aliases: &[],
-            no_aggregates: Some("ORDER BY"),
-            no_windows: Some("ORDER BY"),
-        };
+        let cx = Cx::of_clause(&scope, &env, "ORDER BY");
         let mut keys = Vec::with_capacity(order.len());
         for key in order {
             let ex = self.output_or_column(&key.expr, &out, cx)?;
@@ -116,14 +109,7 @@ impl Binder<'_> {
 
     fn limits(&mut self, query: &Query, env: &Env<'_>) -> Result<Limits> {
         let scope = Scope::default();
-        let cx = Cx {
-            scope: &scope,
-            env,
-            windows: &[],
-            aliases: &[],
-            no_aggregates: Some("LIMIT"),
-            no_windows: Some("LIMIT"),
-        };
+        let cx = Cx::of_clause(&scope, env, "LIMIT");
         let mut number = |expr: &Expr, what: &str| -> Result<Option<u64>> {
             let ex = self.value(expr, cx)?;
             literals::count(&ex, what)

@@ -81,14 +81,7 @@ impl Binder<'_> {
     pub fn parts(&mut self, select: &Select, order: &[OrderByExpr], limits: Limits, env: &Env<'_>) -> Result<Parts> {
         refuse_clauses(select)?;
         let (items, scope) = self.from(&select.from, env)?;
-        let cx = Cx {
-            scope: &scope,
-            env,
-            windows: &select.named_window,
-            aliases: &[],
-            no_aggregates: Some("WHERE"),
-            no_windows: Some("WHERE"),
-        };
+        let cx = Cx { windows: &select.named_window, ..Cx::of_clause(&scope, env, "WHERE") };
         let conditions = match &select.selection {
             Some(expr) => self.condition(expr, cx, "WHERE")?.conjuncts(),
             None => Vec::new(),
@@ -314,19 +307,6 @@ impl Binder<'_> {
             rel = Rel::Sort { input: Box::new(rel), keys };
         }
         Ok((parts.limits.of(rel), outputs))
-    }
-
-    /// DISTINCT ON: of the rows with one key the first in the order.
-    fn first_of_each(&mut self, rel: Rel, keys: &[Ex], order: &[SortKey]) -> Rel {
-        let id = self.id();
-        let call = super::windows::row_number(keys.to_vec(), order.to_vec());
-        let numbered = Rel::Window {
-            input: Box::new(rel),
-            partition: keys.to_vec(),
-            order: order.to_vec(),
-            calls: vec![(id, call)],
-        };
-        numbered.filter(Ex::compare(Cmp::Eq, Ex::column(id, Ty::Int8, Place::default()), Ex::int(1, Place::default())))
     }
 
     /// The outputs as columns of the plan, each with a number of its own.

@@ -3,7 +3,6 @@
 use sqlparser::ast::{SetExpr, SetOperator, SetQuantifier, Spanned, Values};
 
 use super::query::Bound;
-use super::windows::row_number;
 use super::{Binder, Cx, Env, Output, place};
 use crate::sql::error::{MISMATCH, Place, Result, SqlError};
 use crate::sql::expr::{Ex, Id, Literal};
@@ -116,8 +115,8 @@ impl Binder<'_> {
             .map(|(l, r)| Key { left: l.clone(), right: r.clone(), null_safe: true })
             .collect();
         let rel = if all {
-            let (left, n) = self.copies(left, &left_columns);
-            let (right, m) = self.copies(right, &right_columns);
+            let (left, n) = self.numbered(left, &left_columns, &[]);
+            let (right, m) = self.numbered(right, &right_columns, &[]);
             keys.push(Key { left: n, right: m, null_safe: true });
             left.join(right, how, keys, None)
         } else {
@@ -131,24 +130,9 @@ impl Binder<'_> {
         Ok(Arm { rel, out, place: at })
     }
 
-    fn copies(&mut self, rel: Rel, columns: &[Ex]) -> (Rel, Ex) {
-        let id = self.id();
-        let call = row_number(columns.to_vec(), Vec::new());
-        let numbered =
-            Rel::Window { input: Box::new(rel), partition: columns.to_vec(), order: vec![], calls: vec![(id, call)] };
-        (numbered, Ex::column(id, Ty::Int8, Place::default()))
-    }
-
     pub fn values(&mut self, values: &Values, env: &Env<'_>) -> Result<Bound> {
         let scope = Scope::default();
-        let cx = Cx {
-            scope: &scope,
-            env,
-            windows: &[],
-            aliases: &[],
-            no_aggregates: Some("VALUES"),
-            no_windows: Some("VALUES"),
-        };
+        let cx = Cx::of_clause(&scope, env, "VALUES");
         let mut rows: Vec<Vec<Ex>> = Vec::with_capacity(values.rows.len());
         for row in &values.rows {
             let row = &row.content;

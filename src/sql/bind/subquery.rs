@@ -226,7 +226,10 @@ impl Binder<'_> {
             }
             SubKind::Scalar => {
                 let (calls, value) = self.scalar_calls(&sub);
-                let input = self.ordered_first(sub.inner, &sub.first, &inner);
+                let input = match &sub.first {
+                    Some(order) => self.first_of_each(sub.inner, &inner, order),
+                    None => sub.inner,
+                };
                 let by: Vec<(Id, Ex)> = inner.into_iter().map(|ex| (self.id(), ex)).collect();
                 let keys = match by.is_empty() {
                     true => constant_key(),
@@ -306,7 +309,10 @@ impl Binder<'_> {
                 for (_, call) in &mut calls {
                     call.args = std::mem::take(&mut call.args).into_iter().map(&renamed).collect();
                 }
-                let pairs = self.ordered_first(pairs, &sub.first, &[row(again_number)]);
+                let pairs = match &sub.first {
+                    Some(order) => self.first_of_each(pairs, &[row(again_number)], order),
+                    None => pairs,
+                };
                 let id = self.id();
                 let grouped = Rel::Aggregate { input: Box::new(pairs), keys: vec![(id, row(again_number))], calls };
                 Ok((left.join(grouped, How::Left, by_number(id), None), value))
@@ -338,21 +344,6 @@ impl Binder<'_> {
                 (calls, Ex::call(only_row(ty), args, ty, sub.place))
             }
         }
-    }
-
-    /// ORDER BY ... LIMIT 1: of the rows of each key only the first.
-    fn ordered_first(&mut self, rel: Rel, first: &Option<Vec<SortKey>>, keys: &[Ex]) -> Rel {
-        let Some(order) = first else { return rel };
-        let id = self.id();
-        let call = super::windows::row_number(keys.to_vec(), order.clone());
-        let numbered = Rel::Window {
-            input: Box::new(rel),
-            partition: keys.to_vec(),
-            order: order.clone(),
-            calls: vec![(id, call)],
-        };
-        let is_first = Ex::compare(Cmp::Eq, Ex::column(id, Ty::Int8, Place::default()), Ex::int(1, Place::default()));
-        numbered.filter(is_first)
     }
 
     /// An aggregate with new numbers; its columns are those of the keys and of the calls.

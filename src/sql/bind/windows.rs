@@ -8,7 +8,7 @@ use sqlparser::ast::{
 use super::literals::count;
 use super::{Binder, Cx, intervals, place};
 use crate::sql::error::{Place, Result, SqlError};
-use crate::sql::expr::{Bound, Ex, Frame, Kind, Literal, Offset, SortKey, Units, WinCall};
+use crate::sql::expr::{Bound, Cmp, Ex, Frame, Kind, Literal, Offset, SortKey, Units, WinCall};
 use crate::sql::functions::cast::coerce;
 use crate::sql::functions::windows::Win;
 use crate::sql::kernels::window::Over;
@@ -226,13 +226,24 @@ struct Spec<'e> {
     frame: Option<&'e WindowFrame>,
 }
 
-/// The window that numbers rows within a partition.
-pub fn row_number(partition: Vec<Ex>, order: Vec<SortKey>) -> WinCall {
-    WinCall {
-        win: Win { over: Over::RowNumber, ty: Ty::Int8 },
-        args: Vec::new(),
-        partition,
-        order,
-        frame: Frame::DEFAULT,
+impl Binder<'_> {
+    /// The rows of each partition, numbered from 1 in an order, and the column of the numbers.
+    pub fn numbered(&mut self, rel: Rel, partition: &[Ex], order: &[SortKey]) -> (Rel, Ex) {
+        let (id, partition, order) = (self.id(), partition.to_vec(), order.to_vec());
+        let call = WinCall {
+            win: Win { over: Over::RowNumber, ty: Ty::Int8 },
+            args: Vec::new(),
+            partition: partition.clone(),
+            order: order.clone(),
+            frame: Frame::DEFAULT,
+        };
+        let rel = Rel::Window { input: Box::new(rel), partition, order, calls: vec![(id, call)] };
+        (rel, Ex::column(id, Ty::Int8, Place::default()))
+    }
+
+    /// Of the rows with one key the first in the order: DISTINCT ON, and a subquery with ORDER BY ... LIMIT 1.
+    pub fn first_of_each(&mut self, rel: Rel, keys: &[Ex], order: &[SortKey]) -> Rel {
+        let (numbered, number) = self.numbered(rel, keys, order);
+        numbered.filter(Ex::compare(Cmp::Eq, number, Ex::int(1, Place::default())))
     }
 }

@@ -44,6 +44,14 @@ impl Call<'_> {
         Ok(Ex::call(func, args, ty, self.place))
     }
 
+    /// The same, if there is a kernel for them.
+    pub fn maybe(&self, func: Option<Func>, types: &[Ty], ty: Ty) -> Result<Option<Ex>> {
+        match func {
+            Some(func) if self.takes(types) => self.by(func, types, ty).map(Some),
+            _ => Err(self.unknown()),
+        }
+    }
+
     /// The text of an argument that must be known when the query is planned.
     pub fn constant_text(&self, n: usize, what: &str) -> Result<Option<String>> {
         match self.args.get(n).map(|arg| (arg.as_literal(), arg.place)) {

@@ -12,32 +12,32 @@ pub fn call(call: &Call<'_>) -> Result<Option<Ex>> {
     let ty = if ty == Unknown { Float8 } else { ty };
     let one = call.args.len() == 1;
     let found = match call.name {
-        "abs" if one && ty.is_whole() => by(call, math::whole("abs", ty), &[ty], ty)?,
-        "abs" if one => by(call, math::simple("abs"), &[ty], ty)?,
-        "sign" if one && ty == Whole => by(call, math::whole("sign_whole", ty), &[Whole], Whole)?,
-        "sign" if one && ty == Numeric => by(call, math::simple("sign"), &[Numeric], Numeric)?,
-        "sign" if one => by(call, math::simple("sign"), &[Float8], Float8)?,
+        "abs" if one && ty.is_whole() => call.maybe(math::whole("abs", ty), &[ty], ty)?,
+        "abs" if one => call.maybe(math::simple("abs"), &[ty], ty)?,
+        "sign" if one && ty == Whole => call.maybe(math::whole("sign_whole", ty), &[Whole], Whole)?,
+        "sign" if one && ty == Numeric => call.maybe(math::simple("sign"), &[Numeric], Numeric)?,
+        "sign" if one => call.maybe(math::simple("sign"), &[Float8], Float8)?,
         "round" | "trunc" | "floor" | "ceil" | "ceiling" => rounding(call, ty)?,
         "sqrt" | "ln" | "log10" | "exp" | "sin" | "cos" | "tan" | "cot" | "asin" | "acos" | "acosh" | "atanh"
         | "sind" | "cosd" | "tand"
             if one =>
         {
             let result = analytic(call, ty);
-            by(call, partial(call.name), &[Float8], result)?
+            call.maybe(partial(call.name), &[Float8], result)?
         }
-        "log" if one => by(call, math::partial("log10"), &[Float8], analytic(call, ty))?,
-        "log" if call.args.len() == 2 => by(call, Some(math::log_base()), &[Float8, Float8], Numeric)?,
+        "log" if one => call.maybe(math::partial("log10"), &[Float8], analytic(call, ty))?,
+        "log" if call.args.len() == 2 => call.maybe(Some(math::log_base()), &[Float8, Float8], Numeric)?,
         "cbrt" | "degrees" | "radians" | "sinh" | "cosh" | "tanh" | "asinh" | "atan" if one => {
-            by(call, simple(call.name), &[Float8], Float8)?
+            call.maybe(simple(call.name), &[Float8], Float8)?
         }
         "power" | "pow" if call.args.len() == 2 => {
             let numeric = call.types().iter().any(|t| t.is_numeric()) && !call.types().iter().any(|t| t.is_float());
-            by(call, Some(math::power()), &[Float8, Float8], if numeric { Numeric } else { Float8 })?
+            call.maybe(Some(math::power()), &[Float8, Float8], if numeric { Numeric } else { Float8 })?
         }
-        "atan2" if call.args.len() == 2 => by(call, Some(math::atan2()), &[Float8, Float8], Float8)?,
+        "atan2" if call.args.len() == 2 => call.maybe(Some(math::atan2()), &[Float8, Float8], Float8)?,
         "pi" if call.args.is_empty() => Some(Ex::literal(Literal::Float(math::pi(), None), Float8, call.place)),
         "width_bucket" if call.args.len() == 4 => {
-            by(call, Some(math::width_bucket()), &[Float8, Float8, Float8, Int4], Int4)?
+            call.maybe(Some(math::width_bucket()), &[Float8, Float8, Float8, Int4], Int4)?
         }
         "div" if call.args.len() == 2 => {
             let types = call.types();
@@ -49,7 +49,7 @@ pub fn call(call: &Call<'_>) -> Result<Option<Ex>> {
                     Int8,
                     call.zone,
                 )?),
-                false => by(call, Some(math::div_float()), &[Float8, Float8], Numeric)?,
+                false => call.maybe(Some(math::div_float()), &[Float8, Float8], Numeric)?,
             }
         }
         "mod" if call.args.len() == 2 => {
@@ -66,28 +66,21 @@ pub fn call(call: &Call<'_>) -> Result<Option<Ex>> {
         }
         "gcd" | "lcm" if call.args.len() == 2 => {
             let name = if call.name == "gcd" { "gcd" } else { "lcm" };
-            by(call, math::whole2(name, Int8), &[Int8, Int8], Int8)?
+            call.maybe(math::whole2(name, Int8), &[Int8, Int8], Int8)?
         }
-        "factorial" if one => by(call, math::whole("factorial", Int8), &[Int8], Whole)?,
+        "factorial" if one => call.maybe(math::whole("factorial", Int8), &[Int8], Whole)?,
         "to_hex" if one && ty.is_int() => {
             let bits = if ty == Int8 { 64 } else { 32 };
-            by(call, Some(crate::sql::kernels::text::to_hex(bits)), &[ty], Text)?
+            call.maybe(Some(crate::sql::kernels::text::to_hex(bits)), &[ty], Text)?
         }
-        "isnan" if one => by(call, Some(math::is_nan()), &[Float8], Bool)?,
-        "isfinite" if one && ty.is_number() => by(call, Some(math::is_finite()), &[Float8], Bool)?,
+        "isnan" if one => call.maybe(Some(math::is_nan()), &[Float8], Bool)?,
+        "isfinite" if one && ty.is_number() => call.maybe(Some(math::is_finite()), &[Float8], Bool)?,
         _ => None,
     };
     Ok(found)
 }
 
 /// The call, if the arguments fit.
-fn by(call: &Call<'_>, func: Option<crate::sql::expr::Func>, types: &[Ty], ty: Ty) -> Result<Option<Ex>> {
-    match func {
-        Some(func) if call.takes(types) => call.by(func, types, ty).map(Some),
-        _ => Err(call.unknown()),
-    }
-}
-
 fn simple(name: &str) -> Option<crate::sql::expr::Func> {
     ["cbrt", "degrees", "radians", "sinh", "cosh", "tanh", "asinh", "atan"]
         .into_iter()
@@ -114,11 +107,11 @@ fn rounding(call: &Call<'_>, ty: Ty) -> Result<Option<Ex>> {
     let (name, types) = (call.name, call.types());
     if types.len() == 2 && matches!(name, "round" | "trunc") && types[0].is_number() {
         if types[0].is_whole() && name == "round" {
-            return by(call, Some(math::round_whole()), &[Whole, Int4], Whole);
+            return call.maybe(Some(math::round_whole()), &[Whole, Int4], Whole);
         }
         let func = if name == "round" { math::round_to() } else { math::trunc_to() };
         let held = if types[0].is_float() { Float8 } else { Numeric };
-        return by(call, Some(func), &[held, Int4], held);
+        return call.maybe(Some(func), &[held, Int4], held);
     }
     if types.len() != 1 {
         return Err(call.unknown());
@@ -132,7 +125,7 @@ fn rounding(call: &Call<'_>, ty: Ty) -> Result<Option<Ex>> {
                 "floor" => "floor_numeric",
                 _ => "ceil_numeric",
             };
-            by(call, math::simple(func), &[Numeric], Numeric)
+            call.maybe(math::simple(func), &[Numeric], Numeric)
         }
         _ => {
             let func = match name {
@@ -141,7 +134,7 @@ fn rounding(call: &Call<'_>, ty: Ty) -> Result<Option<Ex>> {
                 "floor" => "floor",
                 _ => "ceil",
             };
-            by(call, math::simple(func), &[Float8], Float8)
+            call.maybe(math::simple(func), &[Float8], Float8)
         }
     }
 }

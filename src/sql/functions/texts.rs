@@ -10,31 +10,31 @@ use crate::sql::types::Ty::{self, *};
 pub fn call(call: &Call<'_>) -> Result<Option<Ex>> {
     let n = call.args.len();
     let found = match (call.name, n) {
-        ("upper", 1) => by(call, text::to_text("upper"), &[Text], Text)?,
-        ("lower", 1) => by(call, text::to_text("lower"), &[Text], Text)?,
-        ("initcap", 1) => by(call, text::to_text("initcap"), &[Text], Text)?,
-        ("reverse", 1) => by(call, text::to_text("reverse"), &[Text], Text)?,
-        ("quote_literal", 1) => by(call, text::to_text("quote_literal"), &[Text], Text)?,
-        ("length" | "char_length" | "character_length", 1) => by(call, text::to_number("length"), &[Text], Int4)?,
-        ("octet_length", 1) => by(call, text::to_number("octet_length"), &[Text], Int4)?,
-        ("bit_length", 1) => by(call, text::to_number("bit_length"), &[Text], Int4)?,
-        ("ascii", 1) => by(call, text::to_number("ascii"), &[Text], Int4)?,
-        ("chr", 1) => by(call, Some(text::chr()), &[Int4], Text)?,
-        ("left", 2) => by(call, text::text_number("left"), &[Text, Int4], Text)?,
-        ("right", 2) => by(call, text::text_number("right"), &[Text, Int4], Text)?,
-        ("repeat", 2) => by(call, text::text_number("repeat"), &[Text, Int4], Text)?,
+        ("upper", 1) => call.maybe(text::to_text("upper"), &[Text], Text)?,
+        ("lower", 1) => call.maybe(text::to_text("lower"), &[Text], Text)?,
+        ("initcap", 1) => call.maybe(text::to_text("initcap"), &[Text], Text)?,
+        ("reverse", 1) => call.maybe(text::to_text("reverse"), &[Text], Text)?,
+        ("quote_literal", 1) => call.maybe(text::to_text("quote_literal"), &[Text], Text)?,
+        ("length" | "char_length" | "character_length", 1) => call.maybe(text::to_number("length"), &[Text], Int4)?,
+        ("octet_length", 1) => call.maybe(text::to_number("octet_length"), &[Text], Int4)?,
+        ("bit_length", 1) => call.maybe(text::to_number("bit_length"), &[Text], Int4)?,
+        ("ascii", 1) => call.maybe(text::to_number("ascii"), &[Text], Int4)?,
+        ("chr", 1) => call.maybe(Some(text::chr()), &[Int4], Text)?,
+        ("left", 2) => call.maybe(text::text_number("left"), &[Text, Int4], Text)?,
+        ("right", 2) => call.maybe(text::text_number("right"), &[Text, Int4], Text)?,
+        ("repeat", 2) => call.maybe(text::text_number("repeat"), &[Text, Int4], Text)?,
         ("substr" | "substring", 2) if call.takes(&[Text, Int4]) && call.ty(1) != Unknown => {
-            by(call, text::text_number("substr"), &[Text, Int4], Text)?
+            call.maybe(text::text_number("substr"), &[Text, Int4], Text)?
         }
-        ("substr" | "substring", 3) => by(call, Some(text::substr_count()), &[Text, Int4, Int4], Text)?,
+        ("substr" | "substring", 3) => call.maybe(Some(text::substr_count()), &[Text, Int4, Int4], Text)?,
         ("substring" | "regexp_substr", 2) => regular(call, pattern::substring, Text, None)?,
-        ("strpos" | "position", 2) => by(call, text::text_text("strpos"), &[Text, Text], Int4)?,
-        ("starts_with", 2) => by(call, text::text_text("starts_with"), &[Text, Text], Bool)?,
-        ("ends_with", 2) => by(call, text::text_text("ends_with"), &[Text, Text], Bool)?,
+        ("strpos" | "position", 2) => call.maybe(text::text_text("strpos"), &[Text, Text], Int4)?,
+        ("starts_with", 2) => call.maybe(text::text_text("starts_with"), &[Text, Text], Bool)?,
+        ("ends_with", 2) => call.maybe(text::text_text("ends_with"), &[Text, Text], Bool)?,
         ("btrim" | "ltrim" | "rtrim" | "trim", 1 | 2) => trim(call)?,
-        ("replace", 3) => by(call, Some(text::replace()), &[Text, Text, Text], Text)?,
-        ("translate", 3) => by(call, Some(text::translate_text()), &[Text, Text, Text], Text)?,
-        ("split_part", 3) => by(call, Some(text::part()), &[Text, Text, Int4], Text)?,
+        ("replace", 3) => call.maybe(Some(text::replace()), &[Text, Text, Text], Text)?,
+        ("translate", 3) => call.maybe(Some(text::translate_text()), &[Text, Text, Text], Text)?,
+        ("split_part", 3) => call.maybe(Some(text::part()), &[Text, Text, Int4], Text)?,
         ("lpad" | "rpad", 2 | 3) => pad(call)?,
         ("overlay", 3 | 4) => overlay(call)?,
         ("concat", 1..) => Some(texts(call, 0, text::concat())?),
@@ -51,13 +51,6 @@ pub fn call(call: &Call<'_>) -> Result<Option<Ex>> {
     Ok(found)
 }
 
-fn by(call: &Call<'_>, func: Option<Func>, types: &[Ty], ty: Ty) -> Result<Option<Ex>> {
-    match func {
-        Some(func) if call.takes(types) => call.by(func, types, ty).map(Some),
-        _ => Err(call.unknown()),
-    }
-}
-
 fn literal(text: &str, call: &Call<'_>) -> Ex {
     Ex::literal(Literal::Text(text.into()), Text, call.place)
 }
@@ -72,7 +65,8 @@ fn trim(call: &Call<'_>) -> Result<Option<Ex>> {
     if args.len() == 1 {
         args.push(literal(" ", call));
     }
-    by(&Call { args, ..*call }, text::text_text(name), &[Text, Text], Text)
+    let call = Call { args, ..*call };
+    call.maybe(text::text_text(name), &[Text, Text], Text)
 }
 
 fn pad(call: &Call<'_>) -> Result<Option<Ex>> {
@@ -80,7 +74,8 @@ fn pad(call: &Call<'_>) -> Result<Option<Ex>> {
     if args.len() == 2 {
         args.push(literal(" ", call));
     }
-    by(&Call { args, ..*call }, Some(text::padded(call.name == "lpad")), &[Text, Int4, Text], Text)
+    let call = Call { args, ..*call };
+    call.maybe(Some(text::padded(call.name == "lpad")), &[Text, Int4, Text], Text)
 }
 
 fn overlay(call: &Call<'_>) -> Result<Option<Ex>> {
@@ -90,7 +85,8 @@ fn overlay(call: &Call<'_>) -> Result<Option<Ex>> {
         let length = text::to_number("length").ok_or_else(|| call.unknown())?;
         args.push(Ex::call(length, vec![new], Int4, call.place));
     }
-    by(&Call { args, ..*call }, Some(text::overlaid()), &[Text, Text, Int4, Int4], Text)
+    let call = Call { args, ..*call };
+    call.maybe(Some(text::overlaid()), &[Text, Text, Int4, Int4], Text)
 }
 
 /// Any types, as text the way Postgres prints them; the first `strict` arguments must be text already.

@@ -26,15 +26,15 @@ pub fn call(call: &Call<'_>) -> Result<Option<Ex>> {
         }
         ("date_trunc", 2 | 3) => Some(trunc(call)?),
         ("date", 1) => Some(cast::explicit(call.args[0].clone(), Date, call.zone)?),
-        ("make_date", 3) => by(call, Some(time::make_date()), &[Int4, Int4, Int4], Date)?,
+        ("make_date", 3) => call.maybe(Some(time::make_date()), &[Int4, Int4, Int4], Date)?,
         ("make_timestamp", 6) => {
-            by(call, Some(time::make_timestamp(None)), &[Int4, Int4, Int4, Int4, Int4, Float8], Timestamp)?
+            call.maybe(Some(time::make_timestamp(None)), &[Int4, Int4, Int4, Int4, Int4, Float8], Timestamp)?
         }
         ("make_timestamptz", 6) => {
             let func = time::make_timestamp(Some(call.zone));
-            by(call, Some(func), &[Int4, Int4, Int4, Int4, Int4, Float8], Timestamptz)?
+            call.maybe(Some(func), &[Int4, Int4, Int4, Int4, Int4, Float8], Timestamptz)?
         }
-        ("to_timestamp", 1) => by(call, Some(time::from_epoch()), &[Float8], Timestamptz)?,
+        ("to_timestamp", 1) => call.maybe(Some(time::from_epoch()), &[Float8], Timestamptz)?,
         ("to_timestamp", 2) => patterned(call, |p| to_char::to_timestamp(p, call.zone), Text, Timestamptz)?,
         ("to_date", 2) => patterned(call, to_char::to_date, Text, Date)?,
         ("to_char", 2) => Some(written(call, false)?),
@@ -48,13 +48,6 @@ pub fn call(call: &Call<'_>) -> Result<Option<Ex>> {
         _ => None,
     };
     Ok(found)
-}
-
-fn by(call: &Call<'_>, func: Option<Func>, types: &[Ty], ty: Ty) -> Result<Option<Ex>> {
-    match func {
-        Some(func) if call.takes(types) => call.by(func, types, ty).map(Some),
-        _ => Err(call.unknown()),
-    }
 }
 
 /// The zone whose clock a time of this type goes by.

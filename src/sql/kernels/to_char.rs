@@ -193,42 +193,12 @@ fn field(name: &'static str, plain: bool, ordinal: Option<&str>, at: &Moment) ->
         "MON" | "Mon" | "mon" => word(&month_name[..3], name, 3, plain),
         "DAY" | "Day" | "day" => word(day_name, name, 9, plain),
         "DY" | "Dy" | "dy" => word(&day_name[..3], name, 3, plain),
-        "AM" | "PM" => {
-            if afternoon {
-                "PM".into()
-            } else {
-                "AM".into()
-            }
-        }
-        "am" | "pm" => {
-            if afternoon {
-                "pm".into()
-            } else {
-                "am".into()
-            }
-        }
-        "A.M." | "P.M." => {
-            if afternoon {
-                "P.M.".into()
-            } else {
-                "A.M.".into()
-            }
-        }
-        "a.m." | "p.m." => {
-            if afternoon {
-                "p.m.".into()
-            } else {
-                "a.m.".into()
-            }
-        }
+        "AM" | "PM" => if afternoon { "PM" } else { "AM" }.into(),
+        "am" | "pm" => if afternoon { "pm" } else { "am" }.into(),
+        "A.M." | "P.M." => if afternoon { "P.M." } else { "A.M." }.into(),
+        "a.m." | "p.m." => if afternoon { "p.m." } else { "a.m." }.into(),
         "Y,YYY" => format!("{},{:03}", year / 1000, year % 1000),
-        "BC" | "AD" => {
-            if year > 0 {
-                "AD".into()
-            } else {
-                "BC".into()
-            }
-        }
+        "BC" | "AD" => if year > 0 { "AD" } else { "BC" }.into(),
         _ => zone_field(name, at),
     }
 }
