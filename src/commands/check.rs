@@ -11,7 +11,7 @@ use crate::output;
 use crate::pipeline;
 use crate::project::{Project, job};
 use crate::score::Bundle;
-use crate::transform::{Lineage, describe};
+use crate::transform::Lineage;
 
 /// What was looked at, and what was found wrong with it.
 #[derive(Default)]
@@ -96,8 +96,8 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
     let what =
         format!("{name}: {}", job.transform.path.strip_prefix(&project.root).unwrap_or(&job.transform.path).display());
     let Some(planned) = findings.note(what, planned) else { return };
-    if let (Ok(described), Some(line)) = (describe(&job.transform, &tables, &interval), findings.lines.last_mut()) {
-        (line.notes, line.columns) = (described.notes, described.columns);
+    if let Some(line) = findings.lines.last_mut() {
+        (line.notes, line.columns) = (planned.notes, planned.columns);
     }
     findings.note(
         format!("{name}: the checks"),

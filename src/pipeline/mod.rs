@@ -98,6 +98,9 @@ pub struct Planned {
     pub frame: LazyFrame,
     pub layout: Layout,
     pub schema: arrow::datatypes::Schema,
+    /// The columns of the transform, and what may not have been meant in it; of rows from a file there are none.
+    pub columns: Vec<transform::Lineage>,
+    pub notes: Vec<String>,
 }
 
 /// Extracts, transforms, scores and loads in one streamed pass.
@@ -116,8 +119,8 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
         let extraction = extract::extract(project, job, interval, means).await?;
         record_inputs(report, &extraction);
         report.warnings.extend(extraction.warnings.iter().cloned());
-        let planned = plan(job, bundle.as_deref(), &extraction.tables, interval)?;
-        report.lineage = transform::describe(&job.transform, &extraction.tables, interval)?.columns;
+        let mut planned = plan(job, bundle.as_deref(), &extraction.tables, interval)?;
+        report.lineage = std::mem::take(&mut planned.columns);
         load.prepare(TableSchema::new(&job.load.table, &planned.schema, &job.key)?).await?;
         Ok((extraction, planned))
     };
@@ -212,8 +215,8 @@ pub fn plan(
     tables: &[(String, LazyFrame)],
     interval: &Interval,
 ) -> Result<Planned> {
-    let frame = transform::plan(&job.transform, tables, interval)?;
-    select(job, bundle, frame)
+    let transform::Plan { frame, columns, notes } = transform::plan(&job.transform, tables, interval)?;
+    Ok(Planned { columns, notes, ..select(job, bundle, frame)? })
 }
 
 /// The layout of a transformed frame, and the frame cut down to what the layout and the model need.
@@ -239,7 +242,7 @@ pub fn select(job: &Job, bundle: Option<&Bundle>, mut frame: LazyFrame) -> Resul
         used.extend(features.filter(|name| !layout.columns.contains(name)));
     }
     let frame = frame.select(used.iter().map(|name| col(name.as_str())).collect::<Vec<_>>());
-    Ok(Planned { frame, schema: layout.schema(&schema)?, layout })
+    Ok(Planned { frame, schema: layout.schema(&schema)?, layout, columns: Vec::new(), notes: Vec::new() })
 }
 
 fn layout(job: &Job, bundle: Option<&Bundle>, transformed: &[String]) -> Result<Layout> {

@@ -102,10 +102,10 @@ pub fn transform(context: &Context, report: &mut RunReport, input: &Path, out: &
         extraction.tables.push((spec.name.clone(), frame));
     }
     extraction.inputs = report.inputs.clone();
-    let frame = transform::plan(&context.job.transform, &extraction.tables, &context.interval)?;
-    report.lineage = transform::describe(&context.job.transform, &extraction.tables, &context.interval)?.columns;
+    let plan = transform::plan(&context.job.transform, &extraction.tables, &context.interval)?;
+    report.lineage = plan.columns;
     let rows =
-        write_frame(context, frame, out, as_mark(&sources)).map_err(|e| explain_write(e, context, &extraction))?;
+        write_frame(context, plan.frame, out, as_mark(&sources)).map_err(|e| explain_write(e, context, &extraction))?;
     report.rows.transformed = rows;
     report.rows.published = rows;
     report.stage("transform", at.elapsed().as_secs_f64());

@@ -127,9 +127,25 @@ pub fn engine_error(fault: &Fault, place: Place) -> PolarsError {
 pub fn fault_in(error: &PolarsError, path: &Path, text: &str) -> Option<Error> {
     let said = error.to_string();
     let mut parts = said.split(MARK).skip(1);
-    let (_code, line, column, message) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (code, line, column, message) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let place = Place { line: line.parse().ok()?, column: column.parse().ok()? };
-    Some(Error::data(format!("{}{}", located(path, place, message), caret(text, place))).hint("nothing was written"))
+    let error = Error::data(format!("{}{}", located(path, place, message), caret(text, place)));
+    Some(error.hint(match instead(code) {
+        Some(instead) => format!("nothing was written; {instead}"),
+        None => "nothing was written".into(),
+    }))
+}
+
+/// What to write so that a value of this kind does not stop the query.
+fn instead(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "22012" => "x / NULLIF(y, 0) is NULL where y is 0",
+        "22003" => "compute with a wider type, CAST(x AS DOUBLE PRECISION), or leave out the rows with such values",
+        "22P02" | "22007" | "22008" => "CASE WHEN x ~ '...' THEN CAST(x AS ...) END casts only the values that fit",
+        "21000" => "give the subquery an aggregate, or ORDER BY ... LIMIT 1",
+        "2201E" | "2201F" => "CASE WHEN x > 0 THEN ... END asks only the values that it is defined for",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -148,7 +164,9 @@ mod tests {
     fn a_fault_comes_back_from_the_engine() {
         let error = engine_error(&Fault::zero(), Place { line: 1, column: 8 });
         let error = PolarsError::ComputeError(format!("in the engine: {error}").into());
-        let said = fault_in(&error, Path::new("q.sql"), "SELECT 1/0").unwrap().to_string();
+        let error = fault_in(&error, Path::new("q.sql"), "SELECT 1/0").unwrap();
+        let said = error.to_string();
+        assert!(error.hint.is_some_and(|hint| hint.contains("NULLIF")));
         assert!(said.contains("q.sql:1:8: division by zero\n    SELECT 1/0\n           ^"), "{said}");
     }
 }

@@ -40,16 +40,27 @@ pub fn compile(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interv
     for (name, frame) in tables {
         let schema = frame.clone().collect_schema();
         let schema = schema.map_err(|e| Error::data(format!("the table {name} has no schema")).cause(e))?;
-        let columns = schema.iter().filter_map(|(name, held)| Some((name.to_string(), sql::types::Ty::of(held)?)));
-        known.push(Table { name: name.clone(), columns: columns.collect() });
+        let column = |(column, held): (&PlSmallStr, &DataType)| match sql::types::Ty::of(held) {
+            Some(ty) => Ok((column.to_string(), ty)),
+            None => Err(Error::defect(format!("the column {name}.{column} is {held}, which no source may give"))),
+        };
+        known.push(Table { name: name.clone(), columns: schema.iter().map(column).collect::<Result<_>>()? });
     }
     let micros = |at: chrono::DateTime<chrono::Utc>| at.timestamp_micros();
     let bounds = Bounds { date: interval.date(), start: micros(interval.start), end: micros(interval.end) };
     sql::compile(&file.text, &known, interval.zone, bounds).map_err(|e| e.in_file(&file.path, &file.text))
 }
 
+/// A query over tables, ready to run, and what is known of it before any row is read.
+pub struct Plan {
+    pub frame: LazyFrame,
+    pub columns: Vec<Lineage>,
+    /// What may not have been meant.
+    pub notes: Vec<String>,
+}
+
 /// Plans the SQL over the tables. Every output column has one of the canonical types.
-pub fn plan(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<LazyFrame> {
+pub fn plan(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<Plan> {
     polars_error::set_warning_function(hear);
     let compiled = compile(file, tables, interval)?;
     let frames: Vec<LazyFrame> = tables.iter().map(|(_, frame)| frame.clone()).collect();
@@ -70,7 +81,8 @@ pub fn plan(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval)
             return Err(wrong(&format!("the column {} is {:?}", column.name, schema.get(&column.name))));
         }
     }
-    Ok(frame)
+    let (columns, notes) = described(&compiled, file, tables);
+    Ok(Plan { frame, columns, notes })
 }
 
 /// A column of the transform: its type, and the columns of the sources that it is made of. What only decides which rows
@@ -86,15 +98,7 @@ pub struct Lineage {
     pub copied: bool,
 }
 
-/// What is known of a query before any row is read.
-pub struct Described {
-    pub columns: Vec<Lineage>,
-    /// What may not have been meant.
-    pub notes: Vec<String>,
-}
-
-pub fn describe(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<Described> {
-    let compiled = compile(file, tables, interval)?;
+fn described(compiled: &Compiled, file: &SqlFile, tables: &[(String, LazyFrame)]) -> (Vec<Lineage>, Vec<String>) {
     let column = |column: &sql::Column| Lineage {
         column: column.name.clone(),
         kind: column.ty.name(),
@@ -105,10 +109,7 @@ pub fn describe(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Inter
         0 => format!("{}: {}", file.path.display(), note.message),
         line => format!("{}:{line}:{}: {}", file.path.display(), note.place.column, note.message),
     };
-    Ok(Described {
-        columns: compiled.columns.iter().map(column).collect(),
-        notes: compiled.notes.iter().map(place).collect(),
-    })
+    (compiled.columns.iter().map(column).collect(), compiled.notes.iter().map(place).collect())
 }
 
 /// The table that drives the query: the one whose rows it takes one by one.

@@ -65,7 +65,7 @@ pub fn ours(sql: &str, tables: &[Table], zone: &str) -> Result<Answer, Refusal> 
     let frames: Vec<_> = tables.iter().map(|t| (t.name.clone(), t.frame.clone().lazy())).collect();
     let interval = interval(zone);
     let refused = |planned: bool, e: &dyn std::fmt::Display| Refusal { planned, said: e.to_string() };
-    let mut plan = daymill::transform::plan(&file, &frames, &interval).map_err(|e| refused(true, &e))?;
+    let mut plan = daymill::transform::plan(&file, &frames, &interval).map_err(|e| refused(true, &e))?.frame;
     let schema = plan.collect_schema().unwrap();
     let parts: Arc<Mutex<Vec<DataFrame>>> = Arc::default();
     let sink = parts.clone();
