@@ -157,7 +157,13 @@ pub struct AggCall {
     pub args: Vec<Ex>,
     pub distinct: bool,
     pub order: Vec<SortKey>,
-    pub filter: Option<Ex>,
+}
+
+impl AggCall {
+    /// Over all rows, in no order.
+    pub fn of(kind: super::functions::aggregates::AggKind, ty: Ty, args: Vec<Ex>) -> AggCall {
+        AggCall { agg: super::functions::aggregates::Agg { kind, ty }, args, distinct: false, order: Vec::new() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -363,7 +369,7 @@ impl Ex {
             }
             Not(a) | IsNull(a) => vec![a],
             Compare(_, a, b) | Same(a, b) => vec![a, b],
-            Agg(call) => call.args.iter().chain(call.order.iter().map(|k| &k.ex)).chain(call.filter.as_ref()).collect(),
+            Agg(call) => call.args.iter().chain(call.order.iter().map(|k| &k.ex)).collect(),
             Win(call) => call.args.iter().chain(&call.partition).chain(call.order.iter().map(|k| &k.ex)).collect(),
             Sub(sub) => sub.outer().collect(),
         }
@@ -384,7 +390,7 @@ impl Ex {
             Compare(_, a, b) | Same(a, b) => vec![a, b],
             Agg(call) => {
                 let order = call.order.iter_mut().map(|k| &mut k.ex);
-                call.args.iter_mut().chain(order).chain(call.filter.as_mut()).collect()
+                call.args.iter_mut().chain(order).collect()
             }
             Win(call) => {
                 let order = call.order.iter_mut().map(|k| &mut k.ex);

@@ -299,7 +299,7 @@ fn trace(rel: &Rel, known: &mut BTreeMap<Id, Origin>, parts: &mut BTreeSet<usize
         Rel::Aggregate { keys, calls, .. } => {
             let mut found: Vec<_> = keys.iter().map(|(id, ex)| (*id, of(ex, known))).collect();
             for (id, call) in calls {
-                let parts = call.args.iter().chain(&call.filter);
+                let parts = call.args.iter().chain(call.order.iter().map(|key| &key.ex));
                 let from = parts.flat_map(|ex| of(ex, known).from).collect();
                 found.push((*id, Origin { from, copied: false }));
             }

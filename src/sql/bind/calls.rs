@@ -220,13 +220,7 @@ impl Binder<'_> {
             mask(&mut bound.args, &mut bound.agg, filter);
         }
         let Some(over) = &function.over else {
-            let call = AggCall {
-                agg: bound.agg,
-                args: bound.args,
-                distinct: written.distinct,
-                order: bound.order,
-                filter: None,
-            };
+            let call = AggCall { agg: bound.agg, args: bound.args, distinct: written.distinct, order: bound.order };
             let ty = call.agg.ty;
             return Ok(Meaning::Value(Ex::new(Kind::Agg(Box::new(call)), ty, at)));
         };
@@ -283,13 +277,7 @@ impl Binder<'_> {
             if let Some(over) = &function.over {
                 return this.aggregate_over(name, bound, written.distinct, over, at, cx);
             }
-            let call = AggCall {
-                agg: bound.agg,
-                args: bound.args,
-                distinct: written.distinct,
-                order: Vec::new(),
-                filter: None,
-            };
+            let call = AggCall { agg: bound.agg, args: bound.args, distinct: written.distinct, order: Vec::new() };
             let ty = call.agg.ty;
             Ok(Ex::new(Kind::Agg(Box::new(call)), ty, at))
         };

@@ -147,7 +147,7 @@ impl Binder<'_> {
             return Err(no_table(&table, &known, at));
         };
         let columns: Vec<(Id, String, Ty)> =
-            self.tables[number].columns.iter().map(|(name, ty)| (self.next_id(), name.clone(), *ty)).collect();
+            self.tables[number].columns.iter().map(|(name, ty)| (self.id(), name.clone(), *ty)).collect();
         let outputs = columns
             .iter()
             .map(|(id, name, ty)| Output { name: name.clone(), meaning: value(*id, *ty), place: at })
@@ -158,8 +158,7 @@ impl Binder<'_> {
 
     /// A part under new numbers.
     fn reference(&mut self, cte: &super::Cte) -> (Rel, Vec<Output>) {
-        let columns: Vec<(Id, Id, Ty)> =
-            cte.rel.columns().into_iter().map(|(id, ty)| (id, self.next_id(), ty)).collect();
+        let columns: Vec<(Id, Id, Ty)> = cte.rel.columns().into_iter().map(|(id, ty)| (id, self.id(), ty)).collect();
         let other = |ex: &Ex| {
             let id = ex.as_column().and_then(|id| columns.iter().find(|(old, ..)| *old == id));
             id.map_or_else(|| ex.clone(), |(_, new, _)| Ex::column(*new, ex.ty, ex.place))
@@ -173,10 +172,6 @@ impl Binder<'_> {
         });
         let outputs = outputs.collect();
         (Rel::Shared { part: cte.part, input: cte.rel.clone(), columns }, outputs)
-    }
-
-    fn next_id(&mut self) -> Id {
-        self.id()
     }
 
     /// The columns under the names that stand behind an alias.
@@ -217,7 +212,7 @@ impl Binder<'_> {
                 let shared = left_scope.names.iter().filter(|n| !n.hidden).map(|n| n.name.clone());
                 Some(shared.filter(|name| right_scope.names.iter().any(|r| !r.hidden && r.name == *name)).collect())
             }
-            JoinConstraint::None if !cross && !matches!(constraint, JoinConstraint::Natural) => {
+            JoinConstraint::None if !cross => {
                 return Err(SqlError::new("42601", at, "JOIN needs ON or USING")
                     .hint("CROSS JOIN pairs every row with every row"));
             }

@@ -31,7 +31,7 @@ use super::types::Ty;
 #[derive(Clone, Debug)]
 pub struct Table {
     pub name: String,
-    /// Names and types; columns of types that the transform does not know are left out.
+    /// Names and types.
     pub columns: Vec<(String, Ty)>,
 }
 

@@ -69,7 +69,7 @@ impl Binder<'_> {
         if arms.len() == 1 {
             return Ok(arms.remove(0));
         }
-        let types = common_types(&arms)?;
+        let types = common_types(&arms.iter().collect::<Vec<_>>())?;
         let at = arms[0].place;
         let names: Vec<(String, Place)> = arms[0].out.iter().map(|o| (o.name.clone(), o.place)).collect();
         let mut inputs = Vec::with_capacity(arms.len());
@@ -103,10 +103,7 @@ impl Binder<'_> {
     fn compared(&mut self, left: Arm, right: Arm, how: How, all: bool) -> Result<Arm> {
         let at = left.place;
         let names: Vec<(String, Place)> = left.out.iter().map(|o| (o.name.clone(), o.place)).collect();
-        let types = common_types(&[
-            Arm { rel: none(), out: left.out.clone(), place: at },
-            Arm { rel: none(), out: right.out.clone(), place: right.place },
-        ])?;
+        let types = common_types(&[&left, &right])?;
         let (left, left_columns) = self.as_types(left, &types)?;
         let (right, right_columns) = self.as_types(right, &types)?;
         let mut keys: Vec<Key> = left_columns
@@ -171,11 +168,7 @@ impl Binder<'_> {
     }
 }
 
-fn none() -> Rel {
-    Rel::Values { columns: Vec::new(), rows: vec![vec![Literal::Null]] }
-}
-
-fn common_types(arms: &[Arm]) -> Result<Vec<Ty>> {
+fn common_types(arms: &[&Arm]) -> Result<Vec<Ty>> {
     let width = arms[0].out.len();
     let mut types = Vec::with_capacity(width);
     if let Some(arm) = arms.iter().find(|arm| arm.out.len() != width) {

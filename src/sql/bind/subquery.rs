@@ -10,7 +10,7 @@ use super::operators::compare;
 use super::{Binder, Cx, Level};
 use crate::sql::error::{Fault, Place, Result, SqlError};
 use crate::sql::expr::{AggCall, Cmp, Ex, Func, Id, Kind, Literal, SortKey};
-use crate::sql::functions::aggregates::{Agg, AggKind};
+use crate::sql::functions::aggregates::AggKind;
 use crate::sql::kernels::group::Group;
 use crate::sql::rel::{How, Key, Rel};
 use crate::sql::types::Ty;
@@ -64,34 +64,17 @@ fn only_row(ty: Ty) -> Func {
     Func { name: "only_row", parameter: format!("{ty:?}"), run, fallible: true }
 }
 
-fn first_call(ex: Ex) -> AggCall {
-    let agg = Agg { kind: AggKind::Group(Group::First), ty: ex.ty };
-    AggCall { agg, args: vec![ex], distinct: false, order: Vec::new(), filter: None }
-}
-
 fn count_rows() -> AggCall {
-    AggCall {
-        agg: Agg { kind: AggKind::CountRows, ty: Ty::Int8 },
-        args: vec![],
-        distinct: false,
-        order: vec![],
-        filter: None,
-    }
+    AggCall::of(AggKind::CountRows, Ty::Int8, Vec::new())
 }
 
 fn count_of(ex: Ex) -> AggCall {
-    AggCall {
-        agg: Agg { kind: AggKind::Count, ty: Ty::Int8 },
-        args: vec![ex],
-        distinct: false,
-        order: vec![],
-        filter: None,
-    }
+    AggCall::of(AggKind::Count, Ty::Int8, vec![ex])
 }
 
+/// An aggregate of the type of its argument.
 fn call_of(kind: AggKind, ex: Ex) -> AggCall {
-    let ty = if kind == AggKind::Group(Group::BoolOr) { Ty::Bool } else { ex.ty };
-    AggCall { agg: Agg { kind, ty }, args: vec![ex], distinct: false, order: Vec::new(), filter: None }
+    AggCall::of(kind, ex.ty, vec![ex])
 }
 
 fn case(branches: Vec<(Ex, Ex)>, otherwise: Ex) -> Ex {
@@ -339,7 +322,7 @@ impl Binder<'_> {
                 let value = sub.values[0].clone();
                 let (first, count) = (self.id(), self.id());
                 let ty = value.ty;
-                let calls = vec![(first, first_call(value)), (count, count_rows())];
+                let calls = vec![(first, call_of(AggKind::Group(Group::First), value)), (count, count_rows())];
                 let args = vec![Ex::column(first, ty, sub.place), Ex::column(count, Ty::Int8, sub.place)];
                 (calls, Ex::call(only_row(ty), args, ty, sub.place))
             }

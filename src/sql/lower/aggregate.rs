@@ -3,7 +3,7 @@
 use polars::prelude::*;
 
 use super::Lowerer;
-use super::expr::{column, lowered, name, whole};
+use super::expr::{column, kernel, lowered, name, whole};
 use crate::sql::error::{Fault, Place, engine_error};
 use crate::sql::expr::{AggCall, Ex, Id};
 use crate::sql::functions::aggregates::AggKind;
@@ -70,7 +70,7 @@ impl Lowerer<'_> {
                 aggs.push(values.clone().sum().alias(name(sum)));
                 aggs.push(values.count().cast(DataType::Float64).alias(name(count)));
                 let inputs = vec![column(sum), column(count)];
-                after.push(out(super::expr::kernel(decimal_mean, inputs, DataType::Float64)));
+                after.push(out(kernel(decimal_mean, inputs, DataType::Float64)));
             }
             AggKind::Spread { root, sample } => {
                 let values = if call.distinct { arg(0).drop_nulls().unique() } else { arg(0) };
@@ -103,16 +103,12 @@ impl Lowerer<'_> {
         // Beside a sum that wraps, one that does not: a float is near enough to tell. Of floats, whether one was infinite.
         aggs.push(match whole_number {
             true => values.cast(DataType::Float64).sum().alias(name(check)),
-            false => values.abs_max().alias(name(check)),
+            false => abs_max(values).alias(name(check)),
         });
         let ty = call.agg.ty;
         let run = move |c: &mut [Column]| sum_checked(c, ty, place);
-        let dtype = ty.held();
         let inputs = vec![column(sum), column(check), column(count)];
-        let checked = polars_plan::dsl::map_multiple(run, inputs, move |_: &Schema, f: &[Field]| {
-            Ok(Field::new(f[0].name().clone(), dtype.clone()))
-        });
-        after.push(checked.alias(name(id)));
+        after.push(kernel(run, inputs, ty.held()).alias(name(id)));
     }
 
     fn ours(&mut self, group: Group, call: &AggCall, args: &[Id], order: &[Id]) -> Expr {
@@ -171,21 +167,13 @@ fn decimal_mean(c: &mut [Column]) -> PolarsResult<Column> {
 }
 
 /// The largest distance from zero.
-trait AbsMax {
-    fn abs_max(self) -> Expr;
-}
-
-impl AbsMax for Expr {
-    fn abs_max(self) -> Expr {
-        let (high, low) = (self.clone().max(), self.min());
-        let run = |c: &mut [Column]| {
-            let (high, low) = (c[0].f64()?, c[1].f64()?);
-            let out: Float64Chunked =
-                high.iter().zip(low.iter()).map(|(h, l)| h.zip(l).map(|(h, l)| h.abs().max(l.abs()))).collect();
-            Ok(out.into_column())
-        };
-        polars_plan::dsl::map_multiple(run, vec![high, low], |_: &Schema, f: &[Field]| {
-            Ok(Field::new(f[0].name().clone(), DataType::Float64))
-        })
-    }
+fn abs_max(values: Expr) -> Expr {
+    let (high, low) = (values.clone().max(), values.min());
+    let run = |c: &mut [Column]| {
+        let (high, low) = (c[0].f64()?, c[1].f64()?);
+        let out: Float64Chunked =
+            high.iter().zip(low.iter()).map(|(h, l)| h.zip(l).map(|(h, l)| h.abs().max(l.abs()))).collect();
+        Ok(out.into_column())
+    };
+    kernel(run, vec![high, low], DataType::Float64)
 }

@@ -79,7 +79,7 @@ fn guarded(value: Expr, guard: Option<&Expr>, ty: Ty) -> Expr {
     }
 }
 
-fn null(ty: Ty) -> Expr {
+pub fn null(ty: Ty) -> Expr {
     Expr::Literal(LiteralValue::Scalar(Scalar::null(ty.held())))
 }
 

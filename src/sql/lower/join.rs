@@ -3,7 +3,7 @@
 use polars::prelude::*;
 
 use super::Lowerer;
-use super::expr::{column, lowered, name};
+use super::expr::{column, lowered, name, null};
 use crate::sql::expr::Literal;
 use crate::sql::expr::{Cmp, Ex, Id, Kind};
 use crate::sql::kernels::fold::constant;
@@ -15,8 +15,8 @@ impl Lowerer<'_> {
         let (left, right) = (self.rel(&join.left)?, self.rel(&join.right)?);
         match (&join.residual, join.how) {
             (None, how) if !join.keys.is_empty() => Ok(self.by_keys(left, right, &join.keys, how)),
-            (_, How::Inner) => Ok(self.pairs(left, right, &join.keys, join.residual.as_ref())),
-            (_, how) => Ok(self.by_pairs((left, &join.left), (right, &join.right), join, how)),
+            (_, How::Inner) => self.pairs(left, right, &join.keys, join.residual.as_ref()),
+            (_, how) => self.by_pairs((left, &join.left), (right, &join.right), join, how),
         }
     }
 
@@ -27,10 +27,10 @@ impl Lowerer<'_> {
         let (mut on_left, mut on_right) = (Vec::new(), Vec::new());
         let (mut of_left, mut of_right) = (Vec::new(), Vec::new());
         for key in keys {
-            let (a, b) = (key_name(self.fresh()), key_name(self.fresh()));
+            let (a, b) = (name(self.fresh()), name(self.fresh()));
             if key.null_safe && !all_safe {
                 // Among keys that do not match on NULL: whether it is NULL, and a value in its place.
-                let (c, d) = (key_name(self.fresh()), key_name(self.fresh()));
+                let (c, d) = (name(self.fresh()), name(self.fresh()));
                 let filled = |ex: &Ex| lowered(ex).fill_null(filler(ex.ty));
                 of_left.extend([lowered(&key.left).is_null().alias(a.clone()), filled(&key.left).alias(c.clone())]);
                 of_right.extend([lowered(&key.right).is_null().alias(b.clone()), filled(&key.right).alias(d.clone())]);
@@ -70,24 +70,30 @@ impl Lowerer<'_> {
     }
 
     /// Pairs of an inner join.
-    fn pairs(&mut self, left: LazyFrame, right: LazyFrame, keys: &[Key], residual: Option<&Ex>) -> LazyFrame {
+    fn pairs(
+        &mut self,
+        left: LazyFrame,
+        right: LazyFrame,
+        keys: &[Key],
+        residual: Option<&Ex>,
+    ) -> PolarsResult<LazyFrame> {
         if !keys.is_empty() {
             let joined = self.by_keys(left, right, keys, How::Inner);
-            return match residual {
+            return Ok(match residual {
                 Some(predicate) => self.filter(joined, predicate),
                 None => joined,
-            };
+            });
         }
-        let Some(residual) = residual else { return left.cross_join(right, None) };
+        let Some(residual) = residual else { return Ok(left.cross_join(right, None)) };
         let parts = residual.clone().conjuncts();
         // The engine has a join for inequalities between the two sides; anything else is asked of all pairs.
         let (fit, rest): (Vec<Ex>, Vec<Ex>) = parts.into_iter().partition(inequality);
         if fit.is_empty() {
-            return self.filter(left.cross_join(right, None), residual);
+            return Ok(self.filter(left.cross_join(right, None), residual));
         }
         let mut computed = (Vec::new(), Vec::new());
         let mut predicates = Vec::new();
-        let (of_left, of_right) = (names(&left), names(&right));
+        let (of_left, of_right) = (names(&left)?, names(&right)?);
         for part in &fit {
             let Kind::Compare(cmp, a, b) = &part.kind else { continue };
             let belongs = |ex: &Ex, names: &[PlSmallStr]| ex.columns().iter().all(|id| names.contains(&name(*id)));
@@ -95,7 +101,7 @@ impl Lowerer<'_> {
                 match (belongs(a, &of_left) && belongs(b, &of_right), belongs(b, &of_left) && belongs(a, &of_right)) {
                     (true, _) => (*cmp, a, b),
                     (_, true) => (cmp.turned(), b, a),
-                    _ => return self.filter(left.cross_join(right, None), residual),
+                    _ => return Ok(self.filter(left.cross_join(right, None), residual)),
                 };
             let (x, y) = (self.fresh(), self.fresh());
             computed.0.push(lowered(a).alias(name(x)));
@@ -110,18 +116,24 @@ impl Lowerer<'_> {
         }
         let joined =
             left.with_columns(computed.0).join_builder().with(right.with_columns(computed.1)).join_where(predicates);
-        if rest.is_empty() { joined } else { self.filter(joined, &Ex::and(rest, residual.place)) }
+        Ok(if rest.is_empty() { joined } else { self.filter(joined, &Ex::and(rest, residual.place)) })
     }
 
     /// An outer, semi or anti join with more than equalities: rows are numbered, the pairs are found, and rows without a
     /// pair are told by their numbers.
-    fn by_pairs(&mut self, left: (LazyFrame, &Rel), right: (LazyFrame, &Rel), join: &Join, how: How) -> LazyFrame {
+    fn by_pairs(
+        &mut self,
+        left: (LazyFrame, &Rel),
+        right: (LazyFrame, &Rel),
+        join: &Join,
+        how: How,
+    ) -> PolarsResult<LazyFrame> {
         let ((left, left_rel), (right, right_rel)) = (left, right);
         let (l, r, met) = (self.fresh(), self.fresh(), self.fresh());
         let left = left.with_row_index(name(l), None).cache();
         let full = how == How::Full;
         let right = if full { right.with_row_index(name(r), None).cache() } else { right };
-        let pairs = self.pairs(left.clone(), right.clone(), &join.keys, join.residual.as_ref());
+        let pairs = self.pairs(left.clone(), right.clone(), &join.keys, join.residual.as_ref())?;
         let numbers = |frame: LazyFrame, id: Id| frame.select([column(id).alias(name(met))]);
         let by = |frame: LazyFrame, id: Id, other: LazyFrame, how: JoinType| {
             frame
@@ -133,7 +145,7 @@ impl Lowerer<'_> {
                 .coalesce(JoinCoalesce::KeepColumns)
                 .finish()
         };
-        match how {
+        Ok(match how {
             How::Semi => by(left, l, numbers(pairs, l), JoinType::Semi),
             How::Anti => by(left, l, numbers(pairs, l), JoinType::Anti),
             How::Left | How::Inner => {
@@ -149,8 +161,7 @@ impl Lowerer<'_> {
                     let gone: Vec<Id> =
                         missing.map(|rel| rel.columns().into_iter().map(|(id, _)| id).collect()).unwrap_or_default();
                     let all = left_rel.columns().into_iter().chain(right_rel.columns());
-                    all.map(|(id, ty)| if gone.contains(&id) { nothing(ty).alias(name(id)) } else { column(id) })
-                        .collect()
+                    all.map(|(id, ty)| if gone.contains(&id) { null(ty).alias(name(id)) } else { column(id) }).collect()
                 };
                 let parts = vec![
                     pairs.select(shown(None)),
@@ -158,14 +169,10 @@ impl Lowerer<'_> {
                     alone_right.select(shown(Some(left_rel))),
                 ];
                 let union = UnionArgs { maintain_order: false, ..UnionArgs::default() };
-                concat(parts, union).unwrap_or_default()
+                concat(parts, union)?
             }
-        }
+        })
     }
-}
-
-fn key_name(id: Id) -> PlSmallStr {
-    name(id)
 }
 
 fn once(keys: &[&Ex]) -> bool {
@@ -180,10 +187,6 @@ fn kind(how: How) -> JoinType {
         How::Semi => JoinType::Semi,
         How::Anti => JoinType::Anti,
     }
-}
-
-fn nothing(ty: Ty) -> Expr {
-    Expr::Literal(LiteralValue::Scalar(Scalar::null(ty.held())))
 }
 
 /// Any value: it stands beside the mark that there is none.
@@ -211,6 +214,6 @@ fn inequality(ex: &Ex) -> bool {
     }
 }
 
-fn names(frame: &LazyFrame) -> Vec<PlSmallStr> {
-    frame.clone().collect_schema().map(|schema| schema.iter_names().cloned().collect()).unwrap_or_default()
+fn names(frame: &LazyFrame) -> PolarsResult<Vec<PlSmallStr>> {
+    Ok(frame.clone().collect_schema()?.iter_names().cloned().collect())
 }

@@ -7,7 +7,7 @@ use super::Lowerer;
 use super::expr::{column, lowered, name, whole};
 use crate::sql::error::{Place, engine_error};
 use crate::sql::expr::{AggCall, Ex, Frame, Id, Kind, SortKey, WinCall};
-use crate::sql::functions::aggregates::{Agg, AggKind};
+use crate::sql::functions::aggregates::AggKind;
 use crate::sql::kernels::window::Over;
 use crate::sql::kernels::window::bounds::{Measure, Rows, frames};
 use crate::sql::kernels::window::evaluate;
@@ -153,8 +153,7 @@ fn as_aggregate(call: &WinCall) -> Option<AggCall> {
         Over::Max => AggKind::Max,
         _ => return None,
     };
-    let agg = Agg { kind, ty: call.win.ty };
-    Some(AggCall { agg, args: call.args.clone(), distinct: false, order: Vec::new(), filter: None })
+    Some(AggCall::of(kind, call.win.ty, call.args.clone()))
 }
 
 /// Whether a row differs from the one before it in one of the columns; NULL is equal to NULL. The first row does.
