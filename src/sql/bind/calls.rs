@@ -92,16 +92,12 @@ impl Binder<'_> {
                 };
                 let equal = super::operators::compare(a.clone(), Cmp::Eq, b, self.zone)?;
                 let null = Ex::null(a.ty, at);
-                let ty = a.ty;
-                debug_assert_eq!(ty, null.ty);
                 Ex::case(vec![(equal, null)], a, at)
             }
             ("if", 3) => {
                 let condition = self.condition(args[0], cx, "IF")?;
                 let values = self.alike(&args[1..], "IF", at, cx)?;
-                let ty = values[0].ty;
                 let [yes, no] = <[Ex; 2]>::try_from(values).map_err(|_| SqlError::unsupported(at, "this IF"))?;
-                debug_assert_eq!(ty, yes.ty);
                 Ex::case(vec![(condition, yes)], no, at)
             }
             ("age", 2) => {

@@ -237,7 +237,7 @@ pub fn count(ex: &Ex, what: &str) -> Result<Option<u64>> {
 
 /// Microseconds of a constant interval without months, for those who can use no other.
 pub fn fixed(span: crate::sql::kernels::interval::Span) -> Option<i64> {
-    (span.months == 0).then(|| span.days * DAY + span.micros)
+    span.days.checked_mul(DAY)?.checked_add(span.micros).filter(|_| span.months == 0)
 }
 
 /// The first character of an ESCAPE clause; none when it is empty.

@@ -5,7 +5,7 @@ use sqlparser::ast::{SetExpr, SetOperator, SetQuantifier, Spanned, Values};
 use super::query::Bound;
 use super::{Binder, Cx, Env, Output, place};
 use crate::sql::error::{MISMATCH, Place, Result, SqlError};
-use crate::sql::expr::{Ex, Id, Literal};
+use crate::sql::expr::{Ex, Id};
 use crate::sql::functions::cast::coerce;
 use crate::sql::rel::{How, Key, Rel};
 use crate::sql::scope::{Meaning, Scope, value};

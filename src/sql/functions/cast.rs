@@ -39,8 +39,7 @@ fn convert(ex: Ex, to: Ty, zone: Tz) -> Result<Ex> {
         if *literal == Literal::Null {
             return Ok(Ex::null(to, place));
         }
-        if let (Literal::Float(value, Some(words)), Ty::Text) = (literal, to) {
-            let _ = value;
+        if let (Literal::Float(_, Some(words)), Ty::Text) = (literal, to) {
             return Ok(Ex::literal(Literal::Text(words.clone()), Ty::Text, place));
         }
         if let (Literal::Float(value, _), Ty::Float8) = (literal, to) {

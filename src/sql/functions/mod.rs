@@ -64,17 +64,6 @@ impl Call<'_> {
         }
     }
 
-    pub fn constant_int(&self, n: usize, what: &str) -> Result<Option<i64>> {
-        match self.args.get(n).map(|arg| (arg.as_literal(), arg.place)) {
-            Some((Some(Literal::Int(value)), _)) => Ok(Some(*value)),
-            Some((Some(Literal::Null), _)) => Ok(None),
-            other => {
-                let place = other.map_or(self.place, |(_, place)| place);
-                Err(SqlError::new("0A000", place, format!("{what} of {} must be a constant", self.name.to_uppercase())))
-            }
-        }
-    }
-
     /// There is no such function of these types.
     pub fn unknown(&self) -> SqlError {
         let types: Vec<&str> = self.args.iter().map(|a| a.ty.name()).collect();

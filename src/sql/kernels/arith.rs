@@ -80,8 +80,8 @@ fn both(a: Option<Bitmap>, b: Option<&Bitmap>) -> Option<Bitmap> {
 /// The two operands of a row, given all those of the left.
 type Pair<'a, T> = Box<dyn Fn(&[T], usize) -> (T, T) + 'a>;
 
-/// Applies an operation to every row. The first row, if any, whose result must raise and which is no NULL.
-fn apply<T: Copy>(state: &mut Numbers<T>, right: Operand<'_, T>, f: impl Fn(T, T) -> (T, bool)) -> Option<usize> {
+/// Applies an operation to every row. Of the first row whose result must raise and which is no NULL, the right operand.
+fn apply<T: Copy>(state: &mut Numbers<T>, right: Operand<'_, T>, f: impl Fn(T, T) -> (T, bool)) -> Option<T> {
     let mut any = false;
     let mut step = |x: T, y: T| {
         let (value, bad) = f(x, y);
@@ -109,11 +109,8 @@ fn apply<T: Copy>(state: &mut Numbers<T>, right: Operand<'_, T>, f: impl Fn(T, T
     };
     let left = std::mem::replace(&mut state.values, values);
     let valid = |row: &usize| state.valid.as_ref().is_none_or(|v| v.get_bit(*row));
-    let raises = |row: &usize| {
-        let (x, y) = pair(&left, *row);
-        f(x, y).1
-    };
-    if any { (0..left.len()).filter(valid).find(raises) } else { None }
+    let mut operands = (0..left.len()).filter(valid).map(|row| pair(&left, row));
+    if any { operands.find(|(x, y)| f(*x, *y).1).map(|(_, y)| y) } else { None }
 }
 
 fn whole_step(
@@ -123,7 +120,6 @@ fn whole_step(
     ty: Ty,
     (low, high): (i64, i64),
 ) -> std::result::Result<(), Fault> {
-    let by_zero = matches!(op, Arith::Div | Arith::Rem) && has_zero(state, &right);
     let narrow = move |(value, bad): (i64, bool)| (value, bad | (value < low) | (value > high));
     let bad = match op {
         Arith::Add => apply(state, right, |x, y| narrow(x.overflowing_add(y))),
@@ -134,19 +130,8 @@ fn whole_step(
     };
     match bad {
         None => Ok(()),
-        Some(_) if by_zero => Err(Fault::zero()),
+        Some(0) if matches!(op, Arith::Div | Arith::Rem) => Err(Fault::zero()),
         Some(_) => Err(Fault::range(ty.name())),
-    }
-}
-
-/// Whether some row with both numbers divides by zero.
-fn has_zero(state: &Numbers<i64>, right: &Operand<'_, i64>) -> bool {
-    match right {
-        Operand::One(value) => *value == Some(0),
-        Operand::Each(values, valid) => values.iter().enumerate().any(|(row, y)| {
-            let left = if state.values.len() == 1 { 0 } else { row };
-            *y == 0 && valid.is_none_or(|v| v.get_bit(row)) && state.valid.as_ref().is_none_or(|v| v.get_bit(left))
-        }),
     }
 }
 
@@ -160,7 +145,6 @@ fn float_step(state: &mut Numbers<f64>, op: Arith, right: Operand<'_, f64>, ty: 
     let beyond = |value: f64, x: f64, y: f64| value.is_infinite() && x.is_finite() && y.is_finite();
     let below = |value: f64, x: f64, y: f64| value == 0.0 && x != 0.0 && y != 0.0;
     let numeric = ty == Ty::Numeric;
-    let by_zero = std::cell::Cell::new(false);
     let bad = match op {
         Arith::Add => apply(state, right, |x, y| {
             let value = round(x + y);
@@ -176,7 +160,6 @@ fn float_step(state: &mut Numbers<f64>, op: Arith, right: Operand<'_, f64>, ty: 
         }),
         Arith::Div => apply(state, right, |x, y| {
             if y == 0.0 && !x.is_nan() {
-                by_zero.set(true);
                 return (0.0, true);
             }
             let value = if numeric { x / y } else { round(x / y) };
@@ -184,7 +167,6 @@ fn float_step(state: &mut Numbers<f64>, op: Arith, right: Operand<'_, f64>, ty: 
         }),
         Arith::Rem => apply(state, right, |x, y| {
             if y == 0.0 {
-                by_zero.set(true);
                 return (0.0, true);
             }
             (round(remainder(x, y)), false)
@@ -192,7 +174,7 @@ fn float_step(state: &mut Numbers<f64>, op: Arith, right: Operand<'_, f64>, ty: 
     };
     match bad {
         None => Ok(()),
-        Some(_) if by_zero.get() => Err(Fault::zero()),
+        Some(y) if y == 0.0 && matches!(op, Arith::Div | Arith::Rem) => Err(Fault::zero()),
         Some(_) => Err(Fault::new("22003", "value out of range: a floating-point number overflows or underflows")),
     }
 }
@@ -257,6 +239,12 @@ mod tests {
         let ends = int(&[Some(i64::MIN)]);
         assert_eq!(run(Ty::Int8, ends.clone(), &[(Arith::Div, int(&[Some(-1)]))]), Err(Fault::range("bigint")));
         assert_eq!(run(Ty::Int8, ends, &[(Arith::Rem, int(&[Some(-1)]))]), Ok(vec![Some(0)]));
+        let (left, right) = (int(&[None, Some(i64::MIN)]), int(&[Some(0), Some(-1)]));
+        assert_eq!(
+            run(Ty::Int8, left, &[(Arith::Div, right)]),
+            Err(Fault::range("bigint")),
+            "the zero is under a NULL"
+        );
     }
 
     #[test]

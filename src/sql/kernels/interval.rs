@@ -50,9 +50,19 @@ impl Span {
         let spilled = if months > 1.0 { 0.0 } else { (all_months - whole_months) * 30.0 };
         let all_days = count * days + spilled;
         let whole_days = all_days.trunc();
-        self.months += whole_months as i64;
-        self.days += whole_days as i64;
-        self.micros += (count * micros + (all_days - whole_days) * DAY as f64).round() as i64;
+        self.months = self.months.saturating_add(whole_months as i64);
+        self.days = self.days.saturating_add(whole_days as i64);
+        let micros = (count * micros + (all_days - whole_days) * DAY as f64).round() as i64;
+        self.micros = self.micros.saturating_add(micros);
+    }
+
+    /// Months and days have 32 bits in Postgres, microseconds 64.
+    fn in_range(self, text: &str) -> Of<Span> {
+        let narrow = |n: i64| i32::try_from(n).is_ok();
+        if narrow(self.months) && narrow(self.days) && self.micros.abs_diff(0) < i64::MAX as u64 {
+            return Ok(self);
+        }
+        Err(Fault::new("22015", format!("interval field value out of range: \"{text}\"")))
     }
 
     pub fn negated(self) -> Span {
@@ -67,7 +77,7 @@ pub fn parse(text: &str, field: Option<&str>) -> Of<Span> {
         return Err(unreadable(text));
     }
     if let Some(iso) = lower.strip_prefix('p').or_else(|| lower.strip_prefix("-p")) {
-        let span = iso8601(iso).ok_or_else(|| unreadable(text))?;
+        let span = iso8601(iso).ok_or_else(|| unreadable(text))?.in_range(text)?;
         return Ok(if lower.starts_with('-') { span.negated() } else { span });
     }
     let mut words = split(&lower);
@@ -79,7 +89,7 @@ pub fn parse(text: &str, field: Option<&str>) -> Of<Span> {
     let mut words = words.into_iter().filter(|w| w != "@").peekable();
     while let Some(word) = words.next() {
         if word.contains(':') {
-            span.micros += clock(&word).ok_or_else(|| unreadable(text))?;
+            span.micros = span.micros.saturating_add(clock(&word).ok_or_else(|| unreadable(text))?);
             continue;
         }
         let count: f64 = word.parse().ok().filter(|n: &f64| n.is_finite()).ok_or_else(|| unreadable(text))?;
@@ -96,6 +106,7 @@ pub fn parse(text: &str, field: Option<&str>) -> Of<Span> {
         };
         span.add(count, of);
     }
+    let span = span.in_range(text)?;
     Ok(if ago { span.negated() } else { span })
 }
 
@@ -127,7 +138,7 @@ fn clock(word: &str) -> Option<i64> {
         return None;
     }
     let micros = (seconds * SECOND as f64).round() as i64;
-    Some(sign * ((hours.checked_mul(60)? + minutes) * 60 * SECOND + micros))
+    Some(sign * hours.saturating_mul(3600 * SECOND).saturating_add(minutes * 60 * SECOND + micros))
 }
 
 fn iso8601(text: &str) -> Option<Span> {
@@ -162,12 +173,13 @@ fn add_months(local: i64, months: i64) -> Of<i64> {
     }
     let (date, time) = (local.div_euclid(DAY), local.rem_euclid(DAY));
     let (year, month, day) = civil(date);
-    let all = year.checked_mul(12).and_then(|y| y.checked_add(month - 1 + months)).ok_or_else(beyond)?;
+    let all = year.checked_mul(12).and_then(|y| y.checked_add(month - 1)?.checked_add(months)).ok_or_else(beyond)?;
     let (year, month) = (all.div_euclid(12), all.rem_euclid(12) + 1);
     if !(-4713..=294_276).contains(&year) {
         return Err(beyond());
     }
-    Ok(days_of(year, month, day.min(days_in_month(year, month))) * DAY + time)
+    let date = days_of(year, month, day.min(days_in_month(year, month)));
+    date.checked_mul(DAY).and_then(|date| date.checked_add(time)).ok_or_else(beyond)
 }
 
 /// A local time some months and days later.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use polars::prelude::Column;
 use regex::Regex;
 
-use super::columns::{Get, Texts, collect, map1, map2, map3, rows};
+use super::columns::{Get, Texts, collect, map1, map2, rows};
 use crate::sql::error::Fault;
 use crate::sql::expr::Func;
 
@@ -345,18 +345,6 @@ pub fn count(pattern: &str, fold: bool) -> Of<Func> {
         })?;
         Ok(n)
     }))
-}
-
-/// LIKE with the escape character in the row, which is an error if it is more than one character.
-pub fn like_escape() -> Func {
-    map3::<Texts, Texts, Texts, bool, _>("like_escape", String::new(), true, |text, pattern, escape| {
-        let mut chars = escape.chars();
-        let (escape, rest) = (chars.next(), chars.next());
-        if rest.is_some() {
-            return Err(Fault::new("22025", "invalid escape string: it must be one character"));
-        }
-        Ok(like_regex(pattern, escape, false)?.is_match(text))
-    })
 }
 
 #[cfg(test)]

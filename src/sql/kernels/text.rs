@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use polars::prelude::{Column, PolarsResult};
 
-use super::columns::{Floats, Get, Ints, Texts, collect, map1, map2, map3, map4, rows};
+use super::columns::{Get, Ints, Texts, collect, map1, map2, map3, map4, rows};
 use crate::sql::error::Fault;
 use crate::sql::expr::Func;
 
@@ -353,11 +353,6 @@ fn formatted(pattern: &str, values: &[Option<&str>]) -> Of<String> {
         }
     }
     Ok(out)
-}
-
-/// A number for which there is no text: only so that its NULL stays one.
-pub fn null_text() -> Func {
-    map1::<Floats, String, _>("null_text", String::new(), false, |_| Ok(String::new()))
 }
 
 #[cfg(test)]

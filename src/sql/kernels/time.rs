@@ -368,7 +368,7 @@ pub fn make_timestamp(zone: Option<Tz>) -> Func {
             if !(0..24).contains(&p[3]) || !(0..60).contains(&p[4]) || !(0.0..60.0).contains(&s) {
                 return Err(field());
             }
-            let local = date * DAY + (p[3] * 60 + p[4]) * 60 * SECOND + (s * 1e6).round() as i64;
+            let local = midnight(date)? + (p[3] * 60 + p[4]) * 60 * SECOND + (s * 1e6).round() as i64;
             zone.map_or(Ok(local), |zone| instant(zone, local)).map(Some)
         };
         let n = super::columns::rows(&lengths);

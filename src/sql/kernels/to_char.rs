@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 
 use super::columns::{Dates, Day, Get, Instant, Micros, Texts, collect, map1};
 use super::time::{checked_date, civil, days_of, iso_week, weekday};
-use super::zone::{Clocks, DAY, SECOND, instant, offset_at};
+use super::zone::{Clocks, DAY, SECOND, instant};
 use crate::sql::error::Fault;
 use crate::sql::expr::Func;
 
@@ -355,11 +355,6 @@ pub fn date_to_char(pattern: &str) -> Of<Func> {
     Ok(map1::<Dates, String, _>("to_char", format!("date {pattern}"), false, move |d| {
         Ok(written(&parts, &Moment { days: d.into(), time: 0, zone: None }))
     }))
-}
-
-/// The offset of an instant, for those who print it.
-pub fn offset(zone: Tz, at: i64) -> Of<i64> {
-    offset_at(zone, at)
 }
 
 #[cfg(test)]

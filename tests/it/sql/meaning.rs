@@ -134,6 +134,13 @@ fn what_postgres_refuses_or_raises_is_refused_or_raises() {
         ("SELECT id FROM orders WHERE qty = (SELECT n FROM events)", "more than one row"),
         ("SELECT CAST(amount AS NUMERIC(3, 1)) AS x FROM orders", "overflow"),
         ("SELECT CAST('2024-13-01' AS DATE) AS x FROM orders", "out of range"),
+        ("SELECT MAKE_TIMESTAMP(5000000, 1, 1, 0, 0, 0) AS x", "out of range"),
+        ("SELECT placed_at + INTERVAL '9999999999999999 hours' AS x FROM orders", "out of range"),
+        ("SELECT placed_at + INTERVAL '9999999999999999:00:00' AS x FROM orders", "out of range"),
+        ("SELECT placed_at + INTERVAL '9223372036854775807 us 1 us' AS x FROM orders", "out of range"),
+        ("SELECT due + INTERVAL '3000000000 days' AS x FROM orders", "out of range"),
+        ("SELECT due + INTERVAL '1 month' * 9223372036854775807 AS x FROM orders", "out of range"),
+        ("SELECT DATE_BIN('200000000 days', placed_at, placed_at) AS x FROM orders", "stride"),
     ] {
         let refusal = ours(sql, &tables, "UTC").map(|a| a.rows).expect_err(sql);
         assert!(refusal.said.contains(says), "{sql}\nsays {:?}\nnot  {says:?}", refusal.said);
