@@ -132,10 +132,17 @@ fn config(job: &Job) -> String {
     let table = |spec: &TableSpec| {
         let columns: Vec<_> = spec.columns.iter().map(|(name, kind)| (name, kind.name())).collect();
         let source = match &spec.source {
-            TableSource::Parquet { template, time_column } => json!({"parquet": template, "time_column": time_column}),
+            TableSource::Parquet(source) => json!({"parquet": source.template, "time_column": source.time_column}),
             TableSource::Postgres { connection, .. } => json!({"connection": connection}),
         };
-        json!({"name": spec.name, "source": source, "lookback": spec.lookback_days, "columns": columns})
+        let mut value =
+            json!({"name": spec.name, "source": source, "lookback": spec.lookback_days, "columns": columns});
+        // Of a table without zones the words are those of earlier versions: nothing is stale by an upgrade.
+        if spec.zone.is_some() || !spec.zones.is_empty() {
+            let own: Vec<_> = spec.zones.iter().map(|(name, zone)| (name, zone.name())).collect();
+            value["zones"] = json!([spec.zone.map(|zone| zone.name()), own]);
+        }
+        value
     };
     let value = json!({
         "zone": job.zone.name(), "grain": if job.grain == Grain::Day { "day" } else { "hour" }, "key": job.key,
@@ -148,7 +155,7 @@ fn config(job: &Job) -> String {
 fn sql(root: &Path, job: &Job) -> String {
     let extract = job.extract.iter().filter_map(|spec| match &spec.source {
         TableSource::Postgres { sql, .. } => Some(sql),
-        TableSource::Parquet { .. } => None,
+        TableSource::Parquet(_) => None,
     });
     let files: Vec<String> = extract
         .chain(std::iter::once(&job.transform))

@@ -1,6 +1,9 @@
 //! `:date`, `:start` and `:end` in the SQL of a source. They become typed literals made from the resolved interval (COPY takes
 //! no bound parameters), never text of the user's; inside strings, comments, quoted names and casts they are left alone.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 
 use crate::error::{Error, Result};
@@ -18,17 +21,55 @@ pub fn postgres(sql: &str, date: NaiveDate, span: &Interval) -> Result<String> {
     })
 }
 
+/// The placeholders that a text has.
+pub fn used(sql: &str) -> BTreeSet<String> {
+    let names = RefCell::new(BTreeSet::new());
+    // Nothing is unknown here.
+    let _ = replace(sql, |name| {
+        names.borrow_mut().insert(name.to_owned());
+        Some(String::new())
+    });
+    names.into_inner()
+}
+
+/// The text with its placeholders replaced, up to the semicolon at its end.
 fn replace(sql: &str, value: impl Fn(&str) -> Option<String>) -> Result<String> {
-    let sql = sql.trim_end().trim_end_matches(';');
     let mut out = String::with_capacity(sql.len() + 64);
     let mut rest = sql;
+    // Open brackets, and whether each is a subscript; where the text ends if nothing but comments follows.
+    let (mut brackets, mut end) = (Vec::new(), None);
     while let Some(next) = rest.chars().next() {
+        let before = &sql[..sql.len() - rest.len()];
+        let within_word = before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$'));
+        let mut means = true;
         let skip = match next {
+            '\'' if escapes(before) => escaped(rest),
             '\'' | '"' => rest[1..].find(next).map_or(rest.len(), |i| i + 2),
-            '-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |i| i + 2),
-            '$' => dollar_quoted(rest),
+            '-' if rest.starts_with("--") => {
+                means = false;
+                rest.find('\n').unwrap_or(rest.len())
+            }
+            '/' if rest.starts_with("/*") => {
+                means = false;
+                comment(rest)
+            }
+            '$' if !within_word => dollar_quoted(rest),
+            '(' | '[' => {
+                brackets.push(next == '[' && subscript(before));
+                1
+            }
+            ')' | ']' => {
+                brackets.pop();
+                1
+            }
+            ';' => {
+                end.get_or_insert(out.len());
+                means = false;
+                1
+            }
             ':' if rest.starts_with("::") => 2,
+            // Between the bounds of a slice.
+            ':' if brackets.last() == Some(&true) => 1,
             ':' => {
                 let name: String = rest[1..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
                 if name.starts_with(|c: char| c.is_ascii_alphabetic()) {
@@ -38,16 +79,79 @@ fn replace(sql: &str, value: impl Fn(&str) -> Option<String>) -> Result<String> 
                             .hint("known are :date, :start and :end")
                     })?);
                     rest = &rest[1 + name.len()..];
+                    end = None;
                     continue;
                 }
                 1
             }
-            other => other.len_utf8(),
+            other => {
+                means = !other.is_whitespace();
+                other.len_utf8()
+            }
         };
+        if means {
+            end = None;
+        }
         out.push_str(&rest[..skip]);
         rest = &rest[skip..];
     }
+    out.truncate(end.unwrap_or(out.len()));
+    out.truncate(out.trim_end().len());
     Ok(out)
+}
+
+/// Whether a quote that follows begins a string with backslashes: `E'...'`.
+fn escapes(before: &str) -> bool {
+    let word = before.trim_end_matches(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$'));
+    matches!(&before[word.len()..], "E" | "e")
+}
+
+/// Whether a bracket that follows is a subscript, and not of `ARRAY[...]`.
+fn subscript(before: &str) -> bool {
+    let before = before.trim_end();
+    let rest = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_');
+    match &before[rest.len()..] {
+        "" => before.ends_with([')', ']', '"']),
+        word => !word.eq_ignore_ascii_case("array"),
+    }
+}
+
+/// The length of a string with backslashes.
+fn escaped(text: &str) -> usize {
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => {
+                chars.next();
+            }
+            '\'' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The length of a comment, in which there may be comments.
+fn comment(text: &str) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    while at < text.len() {
+        let step = match text.get(at..at + 2) {
+            Some("/*") => {
+                depth += 1;
+                2
+            }
+            Some("*/") => {
+                depth -= 1;
+                2
+            }
+            _ => text[at..].chars().next().map_or(1, char::len_utf8),
+        };
+        at += step;
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
 }
 
 /// The length of `$tag$ ... $tag$` at the start of `text`, or of the `$` alone.
@@ -77,11 +181,30 @@ mod tests {
             "a::date",
             "a[1:2]",
             "'it''s :date'",
+            "E'it\\'s :date'",
+            "e'\\\\' || 'x :date'",
+            "/* a /* :date */ :date */ 1",
+            "a[1:date]",
+            "a[b[1]:date]",
+            "f(x)[1:date]",
+            "a$1$ || '$1$ :date'",
         ];
         for text in same {
             assert_eq!(replace(text, value).unwrap(), text);
         }
-        assert_eq!(replace("x = :date AND y::text = 'é :date' ;", value).unwrap(), "x = D AND y::text = 'é :date' ");
+        assert_eq!(replace("x = :date AND y::text = 'é :date' ;", value).unwrap(), "x = D AND y::text = 'é :date'");
+        for (text, plain) in [
+            ("SELECT 1; -- done\n", "SELECT 1"),
+            ("SELECT 1;;\n/* done */ ", "SELECT 1"),
+            ("SELECT ';' -- ; none", "SELECT ';' -- ; none"),
+            ("SELECT 1; SELECT 2", "SELECT 1; SELECT 2"),
+            ("x = ANY(ARRAY[:date, :date])", "x = ANY(ARRAY[D, D])"),
+            ("a[f(:date)]", "a[f(D)]"),
+            ("name='E':date", "name='E'D"),
+        ] {
+            assert_eq!(replace(text, value).unwrap(), plain);
+        }
+        assert_eq!(used("SELECT :date, ':end', :start, :date").into_iter().collect::<Vec<_>>(), ["date", "start"]);
         assert!(replace("a\nb :dat", value).unwrap_err().message.contains("line 2: unknown placeholder :dat"));
     }
 }

@@ -7,9 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use polars::prelude::DataFrame;
 
+use super::decode::Rewritten;
 use super::incoming::Session;
-use super::parquet::{self, Described, Stamp};
+use super::parquet::{self, Stamp};
+use super::schema::Found;
 use crate::error::Result;
+
+/// Files written anew that are kept for other intervals: a lookback's.
+const MOST_REWRITTEN: usize = 32;
 
 /// Open sessions by the name of their connection. They belong to one thread's runtime.
 pub type Sessions = HashMap<String, Session>;
@@ -24,7 +29,11 @@ pub struct Known {
     pub groups: Vec<u64>,
     /// Bytes of all columns when they are decompressed.
     pub decoded: u64,
-    pub columns: Described,
+    pub columns: Vec<Found>,
+    /// Those that the engine reads as we do.
+    pub plain: Vec<String>,
+    /// Rows without a value of each column, as far as the file says.
+    pub nulls: HashMap<String, u64>,
 }
 
 /// A table of Postgres as it was read.
@@ -51,6 +60,8 @@ pub struct Cache {
     budget: usize,
     files: Mutex<HashMap<PathBuf, Arc<Known>>>,
     frames: Mutex<Frames>,
+    /// Files written anew for the engine.
+    rewritten: Mutex<HashMap<(String, PathBuf), (Stamp, Arc<Rewritten>)>>,
     /// By connection and query; only of queries that are the same for every interval.
     tables: Mutex<HashMap<(String, String), Table>>,
     /// By job: the table whose rows its SQL takes one by one.
@@ -82,9 +93,9 @@ impl Cache {
         Ok(known)
     }
 
-    /// A file's rows, decoded once as long as they are kept.
-    pub fn frame(&self, table: &str, known: &Known, decode: impl FnOnce() -> Result<DataFrame>) -> Result<DataFrame> {
-        let key = (table.to_owned(), known.stamp.path().to_owned());
+    /// A file's rows as these columns, decoded once as long as they are kept.
+    pub fn frame(&self, columns: &str, known: &Known, decode: impl FnOnce() -> Result<DataFrame>) -> Result<DataFrame> {
+        let key = (columns.to_owned(), known.stamp.path().to_owned());
         if let Some((stamp, frame)) = open(&self.frames).frames.get(&key)
             && *stamp == known.stamp
         {
@@ -93,6 +104,30 @@ impl Cache {
         let frame = decode()?;
         self.keep(key, known.stamp.clone(), frame.clone());
         Ok(frame)
+    }
+
+    /// A file as these columns, written anew for the engine; once as long as files are kept.
+    pub fn rewritten(
+        &self,
+        columns: &str,
+        known: &Known,
+        write: impl FnOnce() -> Result<Rewritten>,
+    ) -> Result<Arc<Rewritten>> {
+        let key = (columns.to_owned(), known.stamp.path().to_owned());
+        if let Some((stamp, file)) = open(&self.rewritten).get(&key)
+            && *stamp == known.stamp
+        {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(write()?);
+        if self.keeps() {
+            let mut kept = open(&self.rewritten);
+            if kept.len() >= MOST_REWRITTEN {
+                kept.clear();
+            }
+            kept.insert(key, (known.stamp.clone(), file.clone()));
+        }
+        Ok(file)
     }
 
     fn keep(&self, key: (String, PathBuf), stamp: Stamp, frame: DataFrame) {

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parquet::column::page::PageReader;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::error::{Error, Result};
+use crate::parquet_file::parse;
+use crate::plain_file::regular;
 
 fn damaged(path: &Path, what: impl std::fmt::Display) -> Error {
     Error::input(format!("{} is not a whole Parquet file", path.display()))
@@ -19,9 +21,10 @@ fn damaged(path: &Path, what: impl std::fmt::Display) -> Error {
 
 /// The footer, read by a reader that survives any bytes.
 pub fn footer(path: &Path) -> Result<ParquetMetaData> {
+    regular(path)?;
     let file = File::open(path).map_err(|e| Error::unreadable(path, &e))?;
     let size = file.metadata().map_err(|e| Error::unreadable(path, &e))?.len();
-    match std::panic::catch_unwind(|| ParquetMetaDataReader::new().parse_and_finish(&file)) {
+    match std::panic::catch_unwind(|| parse(&file)) {
         Ok(Ok(metadata)) => match nonsense(&metadata, size) {
             None => Ok(metadata),
             Some(what) => Err(damaged(path, what)),
@@ -42,6 +45,10 @@ fn nonsense(metadata: &ParquetMetaData, size: u64) -> Option<String> {
     }
     for (number, group) in metadata.row_groups().iter().enumerate() {
         for column in group.columns() {
+            // What is encrypted says nothing of itself; a chunk without values may stand anywhere.
+            if column.crypto_metadata().is_some() || (group.num_rows() == 0 && column.num_values() == 0) {
+                continue;
+            }
             let (data, length) = (column.data_page_offset(), column.compressed_size());
             let start = column.dictionary_page_offset().unwrap_or(data);
             let end = start.checked_add(length).and_then(|end| u64::try_from(end).ok());
@@ -59,7 +66,7 @@ fn nonsense(metadata: &ParquetMetaData, size: u64) -> Option<String> {
 pub fn pages(path: &Path, metadata: &ParquetMetaData) -> Result<()> {
     let file = Arc::new(File::open(path).map_err(|e| Error::unreadable(path, &e))?);
     for (number, group) in metadata.row_groups().iter().enumerate() {
-        for column in group.columns() {
+        for column in group.columns().iter().filter(|c| c.crypto_metadata().is_none() && c.num_values() != 0) {
             let place = || format!("row group {number}, column {}", column.column_path());
             let counted = std::panic::catch_unwind(|| values(&file, column));
             match counted {

@@ -92,7 +92,10 @@ impl Incoming {
     /// Whether every row came, and the session, which can be used again.
     pub async fn finish(mut self) -> Result<(Session, Arrived)> {
         self.chunks = None;
-        let stopped = |e: tokio::task::JoinError| Error::defect("the decoder stopped").cause(e);
+        let stopped = |e: tokio::task::JoinError| match e.try_into_panic() {
+            Ok(panic) => crate::caught(&*panic),
+            Err(e) => Error::defect("the decoder stopped").cause(e),
+        };
         let decoded = (&mut self.decoder).await.map_err(stopped)?;
         let sent = (&mut self.pump).await.map_err(stopped)?;
         // A decoding error closes the channel, so it is the cause and the pump's error its effect.
@@ -115,9 +118,18 @@ pub async fn attended<T>(
     loop {
         match tokio::time::timeout(LOOK_UP_EVERY, &mut answer).await {
             Ok(answer) => return answer.map_err(|e| source_error(&e)),
-            Err(_) => progress.check()?,
+            Err(_) => stopped(backend, progress).await?,
         }
     }
+}
+
+/// An error when the run has been asked to stop; its query is then ended at the server too.
+async fn stopped(backend: &Backend, progress: &Progress) -> Result<()> {
+    let asked = progress.check();
+    if asked.is_err() {
+        backend.end().await;
+    }
+    asked
 }
 
 /// Moves bytes from the socket to the decoder, a chunk at a time.
@@ -150,7 +162,7 @@ async fn pump(
         // read-only connection and nothing else.
         let bytes = match next {
             Err(_) => {
-                progress.check()?;
+                stopped(backend, progress).await?;
                 if sender.is_closed() {
                     return Err(gone());
                 }

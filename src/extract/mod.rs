@@ -2,15 +2,20 @@
 //! types whatever the source: 64-bit integers, floats, text, booleans, dates, and timestamps in microseconds of UTC.
 
 pub mod cache;
+mod convert;
+pub mod decode;
+mod describe;
+pub mod files;
 pub mod footer;
 pub mod incoming;
 pub mod now;
 pub mod parquet;
 pub mod postgres;
 pub mod preflight;
-pub mod small;
+pub mod schema;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use polars::prelude::*;
@@ -18,7 +23,7 @@ use serde::Serialize;
 
 pub use cache::{Cache, Sessions};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fingerprint::Source;
 use crate::interval::Interval;
 use crate::progress::Progress;
@@ -32,6 +37,11 @@ pub struct Input {
     /// A path, or `postgres://user@host:port/database`.
     pub from: String,
     pub rows: u64,
+    /// Rows that were left out: their time is not in the span of the table, or they have none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub outside: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub without_time: u64,
     /// Columns of the source that the job does not declare.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<String>,
@@ -47,6 +57,10 @@ pub struct Input {
     pub streamed: bool,
     #[serde(skip)]
     pub file: Option<parquet::Stamp>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Input {
@@ -72,6 +86,8 @@ pub struct Extraction {
     pub driving: Option<String>,
     /// The driving table in parts, when it is of long files.
     pub pieces: Vec<parquet::Piece>,
+    /// Files that the tables are read from and nobody else knows.
+    pub temporary: Vec<Arc<decode::Rewritten>>,
     /// The driving table, when its rows are still coming. Among the tables it stands without rows.
     pub arriving: Option<postgres::Arriving>,
 }
@@ -115,11 +131,13 @@ pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: M
     let mut pieces = Vec::new();
     for spec in &job.extract {
         match &spec.source {
-            TableSource::Parquet { template, time_column } => {
-                let files = parquet::list(&project.root, spec, template, interval)?;
-                let table = parquet::scan(&project.root, spec, time_column.as_deref(), &files, interval, means.cache)?;
+            TableSource::Parquet(source) => {
+                job.require_own_file(spec, interval)?;
+                let files = files::list(&project.root, spec, source, interval)?;
+                let table = parquet::scan(&project.root, spec, source, &files, interval, means.cache)?;
                 extraction.warnings.extend(table.warnings);
                 extraction.inputs.extend(table.inputs);
+                extraction.temporary.extend(table.temporary);
                 extraction.tables.push((spec.name.clone(), table.frame));
                 pieces.push((spec.name.clone(), table.pieces));
             }
@@ -192,40 +210,4 @@ pub fn canonical(column_type: ColumnType) -> DataType {
         ColumnType::Date => DataType::Date,
         ColumnType::Timestamp => DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)),
     }
-}
-
-/// The columns that a source has and nobody asked for.
-pub fn ignored<'a>(found: impl Iterator<Item = &'a String>, wanted: &[&String]) -> Vec<String> {
-    found.filter(|name| !wanted.contains(name)).cloned().collect()
-}
-
-/// Compares what a source has with what the job declares; the columns to take, in the declared order.
-pub fn agree(
-    spec: &TableSpec,
-    source: &str,
-    found: &[(String, Option<ColumnType>, String)],
-) -> Result<Vec<(String, ColumnType)>> {
-    if spec.columns.is_empty() {
-        return Ok(found.iter().filter_map(|(name, kind, _)| kind.map(|kind| (name.clone(), kind))).collect());
-    }
-    let mut faults = Vec::new();
-    for (name, declared) in &spec.columns {
-        match found.iter().find(|(column, ..)| column == name) {
-            Some((_, Some(kind), _)) if kind == declared => {}
-            Some((.., type_name)) => {
-                faults.push(format!("column {name:?} is declared {} and is {type_name}", declared.name()));
-            }
-            None => {
-                let near = crate::project::reader::meant(name, found.iter().map(|(column, ..)| column.as_str()));
-                faults
-                    .push(format!("column {name:?} is missing{}", near.map(|n| format!(" ({n})")).unwrap_or_default()));
-            }
-        }
-    }
-    if faults.is_empty() {
-        return Ok(spec.columns.clone());
-    }
-    let mut error = Error::data(format!("table {}: {source} does not have the declared columns", spec.name));
-    error.causes = faults;
-    Err(error.hint("correct the source, or [extract.TABLE.columns] in the job file; nothing was written"))
 }

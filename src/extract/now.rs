@@ -1,7 +1,7 @@
 //! What the sources of an interval are now, found out with as little reading as possible: a file with the size and the
 //! time that were recorded is taken for the same file; rows of Postgres are compared only when asked for.
 
-use super::{Cache, Input, Sessions, parquet, postgres};
+use super::{Cache, Input, Sessions, files, parquet, postgres};
 use crate::error::Result;
 use crate::fingerprint::Source;
 use crate::interval::Interval;
@@ -10,7 +10,7 @@ use crate::project::job::TableSource;
 use crate::project::{Job, Project};
 
 /// The files of an interval; those whose stamp is as recorded are not read.
-pub fn files(
+pub fn of_files(
     project: &Project,
     job: &Job,
     interval: &Interval,
@@ -19,8 +19,8 @@ pub fn files(
 ) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for spec in &job.extract {
-        let TableSource::Parquet { template, .. } = &spec.source else { continue };
-        for path in parquet::list(&project.root, spec, template, interval)?.files {
+        let TableSource::Parquet(source) = &spec.source else { continue };
+        for path in files::list(&project.root, spec, source, interval)?.files {
             let stamp = parquet::Stamp::of(&path)?;
             let mut source = Input {
                 table: spec.name.clone(),
@@ -52,7 +52,7 @@ pub async fn sources(
     recorded: &[Source],
     (cache, sessions, deep): (&Cache, &mut Sessions, bool),
 ) -> Result<Vec<Source>> {
-    let mut sources = files(project, job, interval, recorded, cache)?;
+    let mut sources = of_files(project, job, interval, recorded, cache)?;
     let tables = job.extract.iter().filter(|spec| matches!(spec.source, TableSource::Postgres { .. }));
     if !deep {
         sources.extend(tables.flat_map(|spec| recorded.iter().filter(|r| r.table == spec.name).cloned()));

@@ -1,31 +1,25 @@
 //! Parquet files as a table: which files an interval needs, whether they are whole and as declared, and one lazy scan
 //! over them with projection and predicate pushdown.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use arrow::datatypes::DataType as ArrowType;
-use chrono::{Datelike, NaiveDate};
-use parquet::arrow::parquet_to_arrow_schema;
-use parquet::file::metadata::ParquetMetaData;
+use chrono::NaiveDate;
 use polars::prelude::*;
 
 use super::cache::{Cache, Known};
+use super::decode::{self, Column, Rewritten};
+use super::describe;
+use super::files::{self, Listing, Partition};
 use super::footer::{self, footer};
 use super::incoming::chunk_rows;
-use super::{Input, agree, canonical, ignored, small};
+use super::schema::{self, Found, Kind, Wanted};
+use super::{Input, canonical};
 use crate::error::{Error, Result};
-use crate::interval::Interval;
-use crate::project::job::{ColumnType, MissingLookback, TableSpec};
-
-/// The files of a table, and the dates of its lookback that have none.
-pub struct Listing {
-    pub files: Vec<PathBuf>,
-    pub missing: Vec<String>,
-}
+use crate::interval::{Grain, Interval};
+use crate::project::job::{ColumnType, ParquetSource, TableSpec};
 
 /// A table of more chunks than this is worth reading in pieces.
 const LONG: usize = 4;
@@ -38,6 +32,8 @@ pub struct Scan {
     pub pieces: Vec<Piece>,
     pub inputs: Vec<Input>,
     pub warnings: Vec<String>,
+    /// Files that were written anew for the engine; they are gone when nobody holds them any more.
+    pub temporary: Vec<Arc<Rewritten>>,
 }
 
 /// A part of a file: whole groups of rows of a large one, or as many rows of a small one.
@@ -108,104 +104,55 @@ impl Stamp {
     }
 }
 
-/// The files of the interval and of its lookback. A missing file of the interval itself is never an empty day.
-pub fn list(root: &Path, spec: &TableSpec, template: &str, interval: &Interval) -> Result<Listing> {
-    let span = interval.extended_back(spec.lookback_days)?;
-    let own = slots(template, interval);
-    let mut patterns: BTreeMap<String, bool> = BTreeMap::new();
-    for (date, hour) in slots(template, &span) {
-        let required = own.contains(&(date, hour)) || spec.missing_lookback == MissingLookback::Error;
-        let entry = patterns.entry(fill(template, date, hour)).or_insert(required);
-        *entry |= required;
-    }
-    let mut listing = Listing { files: Vec::new(), missing: Vec::new() };
-    for (pattern, required) in patterns {
-        let files = glob_files(root, &pattern)?;
-        if files.is_empty() && required {
-            return Err(Error::input(format!("table {}: no file matches {pattern}", spec.name))
-                .hint("a missing file is never an empty day: wait for it, or write an empty Parquet file"));
-        }
-        if files.is_empty() {
-            listing.missing.push(pattern);
-        }
-        listing.files.extend(files);
-    }
-    listing.files.sort();
-    listing.files.dedup();
-    Ok(listing)
-}
-
-fn slots(template: &str, span: &Interval) -> Vec<(NaiveDate, Option<u32>)> {
-    match template.contains("{hour}") {
-        true => span.local_hours().into_iter().map(|(date, hour)| (date, Some(hour))).collect(),
-        false => span.dates().into_iter().map(|date| (date, None)).collect(),
-    }
-}
-
-fn fill(template: &str, date: NaiveDate, hour: Option<u32>) -> String {
-    template
-        .replace("{date}", &date.to_string())
-        .replace("{year}", &format!("{:04}", date.year()))
-        .replace("{month}", &format!("{:02}", date.month()))
-        .replace("{day}", &format!("{:02}", date.day()))
-        .replace("{hour}", &format!("{:02}", hour.unwrap_or(0)))
-}
-
-fn glob_files(root: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
-    if !pattern.contains(['*', '?', '[']) {
-        let path = root.join(pattern);
-        return Ok(if path.exists() { vec![path] } else { Vec::new() });
-    }
-    let full = Path::new(&glob::Pattern::escape(&root.to_string_lossy())).join(pattern);
-    let paths = glob::glob(&full.to_string_lossy())
-        .map_err(|e| Error::config(format!("the pattern {pattern} is wrong")).cause(e))?;
-    paths
-        .map(|path| path.map_err(|e| Error::new(crate::error::Class::Io, format!("cannot list {pattern}")).cause(e)))
-        .filter(|path| path.as_ref().map_or(true, |p| p.is_file()))
-        .collect()
-}
-
 /// Reads the footers, compares them with the declared columns and puts one lazy scan together.
 pub fn scan(
     root: &Path,
     spec: &TableSpec,
-    time_column: Option<&str>,
+    source: &ParquetSource,
     listing: &Listing,
     interval: &Interval,
     cache: &Cache,
 ) -> Result<Scan> {
-    let mut inputs = Vec::with_capacity(listing.files.len());
-    let (mut frames, mut pieces) = (Vec::new(), Vec::new());
     let span = interval.extended_back(spec.lookback_days)?;
-    let during = time_column.map(|name| (name.to_owned(), span.start.timestamp_micros(), span.end.timestamp_micros()));
     let known = listing.files.iter().map(|path| cache.file(path)).collect::<Result<Vec<_>>>()?;
+    let partitions = files::partitions(root, &listing.files, spec);
+    let found: Vec<Vec<Found>> =
+        known.iter().zip(&partitions).map(|(known, folders)| with_partition(known.columns.clone(), folders)).collect();
+    let names: Vec<String> = listing.files.iter().map(|path| path.display().to_string()).collect();
+    let sources: Vec<(&str, &[Found])> = names.iter().zip(&found).map(|(n, f)| (n.as_str(), f.as_slice())).collect();
+    let wanted = schema::agree_all(spec, &sources)?;
+    let during = source.time_column.as_ref().map(|name| During::new(spec, name, &wanted, &span)).transpose()?;
     let decoded: u64 = known.iter().map(|known| known.decoded).sum();
     // All files or none; every piece reads its file's footer again.
     let long = known.iter().map(|known| known.rows).sum::<u64>() > LONG as u64 * chunk_rows() as u64
         && known.iter().all(|known| known.groups.len() <= MOST_GROUPS);
-    for (path, known) in listing.files.iter().zip(known) {
-        let partition = hive(root, path, spec);
-        let found = with_partition(known.columns.clone(), &partition);
-        let wanted = agree(spec, &path.display().to_string(), &found)?;
-        let names: Vec<&String> = wanted.iter().map(|(name, _)| name).collect();
-        inputs.push(Input {
+    let (mut inputs, mut frames, mut pieces) = (Vec::with_capacity(known.len()), Vec::new(), Vec::new());
+    let (mut temporary, mut without_time) = (Vec::new(), 0);
+    for (((path, known), found), partition) in listing.files.iter().zip(known).zip(&found).zip(partitions) {
+        let mut input = Input {
             table: spec.name.clone(),
             from: path.display().to_string(),
             rows: known.rows,
-            ignored: ignored(found.iter().map(|(name, ..)| name), &names),
+            ignored: schema::ignored(found, &wanted),
             bytes: Some(known.stamp.bytes),
             sha256: Some(known.sha256.clone()),
             file: Some(known.stamp.clone()),
             ..Input::default()
-        });
-        let small = known.stamp.bytes() <= small::limit() && decoded <= small::TABLE_LIMIT;
-        let own: Vec<_> = wanted.iter().filter(|(name, _)| folder(&partition, name).is_none()).cloned().collect();
-        let decode = || cache.frame(&spec.name, &known, || small::decode(path, &known, &own));
-        let decoded = if small { Some(decode()?) } else { None };
-        let file = Arc::new(Rows { path: path.clone(), decoded, wanted, own, partition, during: during.clone() });
+        };
+        let small = known.stamp.bytes() <= decode::limit() && decoded <= decode::TABLE_LIMIT;
+        let own = own_columns(spec, &wanted, found, &partition);
+        let rows = rows(path, &known, &own, small, cache)?;
+        temporary.extend(rows.temporary());
+        let file =
+            Arc::new(Rows { path: path.clone(), rows, wanted: wanted.clone(), own, partition, during: during.clone() });
         if long {
             pieces.extend(cut(&known.groups, small).map(|(from, rows)| Piece { file: file.clone(), from, rows }));
         }
+        if let Some(during) = &during {
+            (input.outside, input.without_time) = during.left_out(file.all(None)?, &known)?;
+            without_time += input.without_time;
+        }
+        inputs.push(input);
         frames.push(file.frame(None)?);
     }
     if frames.is_empty() {
@@ -222,22 +169,100 @@ pub fn scan(
             spec.name, spec.lookback_days
         ));
     }
-    Ok(Scan { frame, pieces, inputs, warnings })
+    if let (Some(during), true) = (&during, without_time > 0) {
+        let (table, column) = (&spec.name, &during.column);
+        warnings.push(format!("table {table}: {without_time} rows have no {column}, and belong to no interval"));
+    }
+    Ok(Scan { frame, pieces, inputs, warnings, temporary })
 }
 
-/// Name, family and full type of each column of a file, the folders it lies in included.
-pub fn described(root: &Path, path: &Path, spec: &TableSpec) -> Result<Described> {
-    Ok(with_partition(columns(path, &footer(path)?)?, &hive(root, path, spec)))
+/// The wanted columns that stand in the file itself.
+fn own_columns(spec: &TableSpec, wanted: &Wanted, found: &[Found], partition: &[Partition]) -> Vec<Column> {
+    let own = wanted.iter().filter(|(name, _)| folder(partition, name).is_none());
+    own.map(|(name, kind)| Column {
+        name: name.clone(),
+        kind: *kind,
+        zone: spec.zone_of(name),
+        uuid: found.iter().any(|found| found.name == *name && found.kind == Kind::Uuid),
+    })
+    .collect()
 }
 
-pub type Described = Vec<(String, Option<ColumnType>, String)>;
+/// The named columns of any one file, each as the type it has; one that is all NULL as the type given. What comes with
+/// the rows must live as long as they are read.
+pub fn loose(path: &Path, names: &[(&str, ColumnType)], cache: &Cache) -> Result<(LazyFrame, Option<Arc<Rewritten>>)> {
+    let known = cache.file(path)?;
+    let spec = TableSpec::loose("input");
+    let named = |found: &Found| {
+        let (_, kind) = names.iter().find(|(name, _)| *name == found.name)?;
+        let typed = Found { kind: Kind::Of(*kind), ..found.clone() };
+        Some(if found.kind == Kind::Null { typed } else { found.clone() })
+    };
+    let found: Vec<Found> = known.columns.iter().filter_map(named).collect();
+    let wanted = schema::agree(&spec, &path.display().to_string(), &found)?;
+    let own = own_columns(&spec, &wanted, &found, &[]);
+    let naive = known.columns.iter().filter(|found| found.kind == Kind::Naive).map(|found| found.name.clone());
+    let naive: Vec<String> = naive.filter(|name| own.iter().any(|column| column.name == *name)).collect();
+    let small = known.stamp.bytes() <= decode::limit() && known.decoded <= decode::TABLE_LIMIT;
+    let rows = rows(path, &known, &own, small, cache)?;
+    let temporary = rows.temporary();
+    let rows = Rows { path: path.to_owned(), rows, wanted, own, partition: Vec::new(), during: None };
+    // Without a job there is no clock to read them by: they stay as they stand.
+    let bare = |name: &String| col(name.as_str()).cast(DataType::Datetime(TimeUnit::Microseconds, None));
+    Ok((rows.frame(None)?.with_columns(naive.iter().map(bare).collect::<Vec<_>>()), temporary))
+}
+
+/// How the rows of a file are read: small ones now, large ones by the engine, from a file that our reader wrote if the
+/// engine would not give the same values.
+fn rows(path: &Path, known: &Known, own: &[Column], small: bool, cache: &Cache) -> Result<Reading> {
+    if own.is_empty() {
+        // Its folders say everything, and how many rows there are, its footer.
+        let rows = DataFrame::new(known.rows as usize, Vec::new());
+        return rows.map(Reading::Decoded).map_err(|e| Error::defect("a frame without columns").cause(e));
+    }
+    if small {
+        return Ok(Reading::Decoded(cache.frame(&format!("{own:?}"), known, || decode::decode(path, known, own))?));
+    }
+    match own.iter().all(|column| known.plain.contains(&column.name)) && engine_reads(path, own) {
+        true => {
+            // Of a large file this was done when it was first seen.
+            if known.stamp.bytes() <= decode::limit() {
+                footer::pages(path, &footer(path)?)?;
+            }
+            Ok(Reading::Engine(path.to_owned()))
+        }
+        false => {
+            Ok(Reading::Rewritten(cache.rewritten(&format!("{own:?}"), known, || decode::rewrite(path, known, own))?))
+        }
+    }
+}
+
+/// Whether the engine opens the file and sees in it what our reader sees.
+fn engine_reads(path: &Path, own: &[Column]) -> bool {
+    let schema = || large(path).ok()?.collect_schema().ok();
+    let Ok(Some(schema)) = std::panic::catch_unwind(schema) else { return false };
+    own.iter().all(|column| match (schema.get(&column.name), column.kind) {
+        (Some(held), ColumnType::Int) => held.is_integer(),
+        (Some(held), ColumnType::Float) => held.is_float(),
+        (Some(DataType::Datetime(TimeUnit::Microseconds, zone)), ColumnType::Timestamp) => zone.is_some(),
+        (Some(held), kind) => *held == canonical(kind),
+        (None, _) => false,
+    })
+}
+
+/// The columns of a file, the folders it lies in included.
+pub fn described(root: &Path, path: &Path, spec: &TableSpec) -> Result<Vec<Found>> {
+    let folders = files::partitions(root, &[path.to_owned()], spec).remove(0);
+    Ok(with_partition(describe::columns(path, &footer(path)?)?, &folders))
+}
 
 /// A folder's value stands for a column of the same name in the file.
-fn with_partition(mut columns: Described, partition: &[(String, String, ColumnType)]) -> Described {
-    columns.retain(|(name, ..)| !partition.iter().any(|(key, ..)| key == name));
-    columns.extend(
-        partition.iter().map(|(key, value, kind)| (key.clone(), Some(*kind), format!("the folder {key}={value}"))),
-    );
+fn with_partition(mut columns: Vec<Found>, partition: &[Partition]) -> Vec<Found> {
+    columns.retain(|found| partition.iter().all(|folder| folder.key != found.name));
+    columns.extend(partition.iter().map(|folder| match &folder.value {
+        Some(value) => Found::new(&folder.key, Kind::Of(folder.kind), format!("the folder {}={value}", folder.key)),
+        None => Found::new(&folder.key, Kind::Null, "NULL by the name of its folder"),
+    }));
     columns
 }
 
@@ -259,52 +284,130 @@ fn cut(groups: &[u64], small: bool) -> impl Iterator<Item = (u64, u64)> {
     ends.into_iter().map(move |end| (std::mem::replace(&mut from, end), end)).map(|(from, end)| (from, end - from))
 }
 
-/// The rows of one file as the wanted columns: those of a small one are decoded, those of a large one are scanned by the
-/// engine.
+/// Where the rows of a file come from.
+enum Reading {
+    Decoded(DataFrame),
+    Engine(PathBuf),
+    Rewritten(Arc<Rewritten>),
+}
+
+impl Reading {
+    fn temporary(&self) -> Option<Arc<Rewritten>> {
+        match self {
+            Reading::Rewritten(file) => Some(file.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// The rows of one file as the wanted columns.
 struct Rows {
     path: PathBuf,
-    decoded: Option<DataFrame>,
-    wanted: Vec<(String, ColumnType)>,
+    rows: Reading,
+    wanted: Wanted,
     /// Those of them that stand in the file itself.
-    own: Vec<(String, ColumnType)>,
-    partition: Vec<(String, String, ColumnType)>,
-    /// Only rows of which this column lies between these microseconds.
-    during: Option<(String, i64, i64)>,
+    own: Vec<Column>,
+    partition: Vec<Partition>,
+    during: Option<During>,
+}
+
+/// Only rows of which a column lies in the span of the table.
+#[derive(Clone)]
+struct During {
+    column: String,
+    kind: ColumnType,
+    /// Half-open: microseconds, or days.
+    bounds: (i64, i64),
+}
+
+impl During {
+    fn new(spec: &TableSpec, column: &str, wanted: &Wanted, span: &Interval) -> Result<During> {
+        let kind = wanted.iter().find(|(name, _)| name == column).map(|(_, kind)| *kind);
+        let bounds = match kind {
+            Some(ColumnType::Timestamp) => (span.start.timestamp_micros(), span.end.timestamp_micros()),
+            Some(ColumnType::Date) if span.grain == Grain::Day => span.days(),
+            Some(ColumnType::Date) => {
+                return Err(Error::config(format!("table {}: the time_column {column:?} is a date", spec.name))
+                    .hint("an hour needs a timestamp: by its date every hour would take the whole day"));
+            }
+            other => {
+                let what = other.map_or("is not there".into(), |kind| format!("is {}", kind.name()));
+                return Err(Error::data(format!("table {}: the time_column {column:?} {what}", spec.name))
+                    .hint("it must be a timestamp or a date among the columns of the table"));
+            }
+        };
+        Ok(During { column: column.to_owned(), kind: kind.unwrap_or(ColumnType::Timestamp), bounds })
+    }
+
+    fn inside(&self) -> Expr {
+        let at = |value: i64| match self.kind {
+            ColumnType::Date => lit(value as i32).cast(canonical(self.kind)),
+            kind => lit(value).cast(canonical(kind)),
+        };
+        let column = || col(self.column.as_str());
+        column().gt_eq(at(self.bounds.0)).and(column().lt(at(self.bounds.1)))
+    }
+
+    /// How many rows are outside of the span, and how many have no time.
+    fn left_out(&self, rows: LazyFrame, known: &Known) -> Result<(u64, u64)> {
+        let failed = |e: PolarsError| Error::input(format!("the column {:?} cannot be read", self.column)).cause(e);
+        let count = |rows: LazyFrame| -> Result<u64> {
+            let counted = rows.select([len().cast(DataType::Int64).alias("n")]);
+            let counted = counted.collect_with_engine(Engine::Streaming).map_err(failed)?.unwrap_single();
+            Ok(counted.column("n").and_then(|n| Ok(n.i64()?.get(0))).map_err(failed)?.unwrap_or(0) as u64)
+        };
+        // Only the groups of rows that may hold the span are read, and what has no time, the file mostly says itself.
+        let inside = count(rows.clone().filter(self.inside()))?;
+        let missing = match known.nulls.get(&self.column) {
+            Some(missing) => *missing,
+            None => count(rows.filter(col(self.column.as_str()).is_null()))?,
+        };
+        Ok((known.rows.saturating_sub(inside + missing), missing))
+    }
 }
 
 impl Rows {
-    /// All rows, or so many from one on.
+    /// All rows of the span, or those of a part of the file.
     fn frame(&self, part: Option<(u64, u64)>) -> Result<LazyFrame> {
-        let cast = |(name, kind): &(String, ColumnType)| col(name.as_str()).strict_cast(canonical(*kind));
-        let rows = match (&self.decoded, part) {
-            (Some(rows), None) => rows.clone().lazy(),
-            (Some(rows), Some((from, n))) => rows.slice(from as i64, n as usize).lazy(),
-            (None, None) => large(&self.path)?,
-            (None, Some((from, n))) => large(&self.path)?.slice(from as i64, n as IdxSize),
+        let frame = self.all(part)?;
+        Ok(match &self.during {
+            Some(during) => frame.filter(during.inside()),
+            None => frame,
+        })
+    }
+
+    /// All rows, or so many from one on.
+    fn all(&self, part: Option<(u64, u64)>) -> Result<LazyFrame> {
+        let scanned = |path: &Path| -> Result<LazyFrame> {
+            let rows = match part {
+                None => large(path)?,
+                Some((from, n)) => large(path)?.slice(from as i64, n as IdxSize),
+            };
+            let cast = |column: &Column| col(column.name.as_str()).strict_cast(canonical(column.kind));
+            Ok(rows.select(self.own.iter().map(cast).collect::<Vec<_>>()))
         };
-        let frame = match self.decoded {
-            Some(_) => rows,
-            None => rows.select(self.own.iter().map(cast).collect::<Vec<_>>()),
+        let frame = match (&self.rows, part) {
+            (Reading::Decoded(rows), None) => rows.clone().lazy(),
+            (Reading::Decoded(rows), Some((from, n))) => rows.slice(from as i64, n as usize).lazy(),
+            (Reading::Engine(path), _) => scanned(path)?,
+            (Reading::Rewritten(file), _) => scanned(file.path())?,
         };
         let literals = self
             .wanted
             .iter()
-            .filter_map(|(name, kind)| Some((name, folder(&self.partition, name)?, kind)))
-            .map(|(name, value, kind)| {
-                Ok(literal(&self.path, name, value, *kind)?.strict_cast(canonical(*kind)).alias(name.as_str()))
+            .filter_map(|(name, kind)| Some((folder(&self.partition, name)?, kind)))
+            .map(|(folder, kind)| {
+                Ok(literal(&self.path, folder, *kind)?.strict_cast(canonical(*kind)).alias(folder.key.as_str()))
             })
             .collect::<Result<Vec<Expr>>>()?;
         let columns: Vec<Expr> = self.wanted.iter().map(|(name, _)| col(name.as_str())).collect();
-        let frame = frame.with_columns(literals).select(columns);
-        let Some((name, start, end)) = &self.during else { return Ok(frame) };
-        let at = |micros: i64| lit(micros).cast(canonical(ColumnType::Timestamp));
-        Ok(frame.filter(col(name.as_str()).gt_eq(at(*start)).and(col(name.as_str()).lt(at(*end)))))
+        Ok(frame.with_columns(literals).select(columns))
     }
 }
 
-/// The value of a folder that stands for a column.
-fn folder<'a>(partition: &'a [(String, String, ColumnType)], name: &str) -> Option<&'a str> {
-    partition.iter().find(|(key, ..)| key == name).map(|(_, value, _)| value.as_str())
+/// The folder that stands for a column.
+fn folder<'a>(partition: &'a [Partition], name: &str) -> Option<&'a Partition> {
+    partition.iter().find(|folder| folder.key == name)
 }
 
 fn large(path: &Path) -> Result<LazyFrame> {
@@ -319,7 +422,9 @@ fn large(path: &Path) -> Result<LazyFrame> {
 }
 
 /// The value of a `key=value` folder, as its type.
-fn literal(path: &Path, key: &str, value: &str, kind: ColumnType) -> Result<Expr> {
+fn literal(path: &Path, folder: &Partition, kind: ColumnType) -> Result<Expr> {
+    let Some(value) = folder.value.as_deref() else { return Ok(lit(NULL)) };
+    let key = &folder.key;
     let wrong = || Error::input(format!("{}: {key}={value} is not of the type {}", path.display(), kind.name()));
     Ok(match kind {
         ColumnType::Date => {
@@ -334,64 +439,23 @@ fn literal(path: &Path, key: &str, value: &str, kind: ColumnType) -> Result<Expr
     })
 }
 
-/// `key=value` folders of the path: columns, of the declared type or of the type the value looks like.
-fn hive(root: &Path, path: &Path, spec: &TableSpec) -> Vec<(String, String, ColumnType)> {
-    // Folders above the project are not the data's.
-    let own = path.strip_prefix(root).ok().and_then(Path::parent);
-    let folder = own.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
-    let parts = folder.split('/').filter_map(|part| part.split_once('='));
-    parts
-        .map(|(key, value)| {
-            let declared = spec.columns.iter().find(|(name, _)| name == key).map(|(_, kind)| *kind);
-            let kind = declared.unwrap_or_else(|| match value {
-                v if v.parse::<NaiveDate>().is_ok() => ColumnType::Date,
-                v if v.parse::<i64>().is_ok() => ColumnType::Int,
-                _ => ColumnType::Text,
-            });
-            (key.to_owned(), value.to_owned(), kind)
-        })
-        .collect()
-}
-
 /// Everything about a file that its stamp vouches for.
 pub fn know(path: &Path) -> Result<Known> {
     let stamp = Stamp::of(path)?;
     let footer = footer(path)?;
-    if stamp.bytes > small::limit() {
+    if stamp.bytes > decode::limit() {
         footer::pages(path, &footer)?;
     }
+    let columns = describe::columns(path, &footer)?;
     Ok(Known {
-        columns: columns(path, &footer)?,
+        plain: describe::plain(&footer, &columns),
+        nulls: describe::nulls(&footer),
+        columns,
         rows: footer.file_metadata().num_rows().max(0) as u64,
         groups: footer.row_groups().iter().map(|group| group.num_rows().max(0) as u64).collect(),
         decoded: footer.row_groups().iter().map(|group| group.total_byte_size().max(0) as u64).sum(),
         sha256: crate::digest::file_hex(path)?,
         stamp,
-    })
-}
-
-/// Name, family and full type of each column.
-fn columns(path: &Path, footer: &ParquetMetaData) -> Result<Described> {
-    let metadata = footer.file_metadata();
-    let schema = parquet_to_arrow_schema(metadata.schema_descr(), metadata.key_value_metadata())
-        .map_err(|e| Error::input(format!("{} has a schema that makes no sense", path.display())).cause(e))?;
-    Ok(schema
-        .fields()
-        .iter()
-        .map(|field| (field.name().clone(), family(field.data_type()), field.data_type().to_string()))
-        .collect())
-}
-
-fn family(kind: &ArrowType) -> Option<ColumnType> {
-    Some(match kind {
-        ArrowType::Boolean => ColumnType::Bool,
-        k if k.is_integer() => ColumnType::Int,
-        ArrowType::Float32 | ArrowType::Float64 => ColumnType::Float,
-        ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View => ColumnType::Text,
-        ArrowType::Dictionary(_, value) => return family(value).filter(|f| *f == ColumnType::Text),
-        ArrowType::Date32 => ColumnType::Date,
-        ArrowType::Timestamp(_, Some(_)) => ColumnType::Timestamp,
-        _ => return None,
     })
 }
 
@@ -401,9 +465,7 @@ pub fn verify(path: &Path) -> Result<()> {
         |e: String| Error::input(format!("{} is damaged", path.display())).cause(e).hint("replace it with a whole one");
     let file = File::open(path).map_err(|e| Error::unreadable(path, &e))?;
     let read = move || -> Result<(), String> {
-        let reader =
-            parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| e.to_string())?;
-        for batch in reader.build().map_err(|e| e.to_string())? {
+        for batch in crate::parquet_file::reader(file, |_| true).map_err(|e| e.to_string())? {
             batch.map_err(|e| e.to_string())?;
         }
         Ok(())

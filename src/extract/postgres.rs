@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::cache::{Cache, Sessions, Table};
 use super::incoming::{Arrived, Incoming, Session, attended};
-use super::{agree, ignored};
+use super::schema::{self, Found, Kind};
 use crate::error::{Class, Error, Result};
 use crate::frames;
 use crate::identifier::Identifier;
@@ -23,7 +23,7 @@ use crate::postgres::patience::Backend;
 use crate::progress::Progress;
 use crate::project::Job;
 use crate::project::connection::Dsn;
-use crate::project::job::{ColumnType, SqlFile, TableSource, TableSpec};
+use crate::project::job::{SqlFile, TableSource, TableSpec};
 
 /// Where queries go, and who is told of their rows.
 #[derive(Clone, Copy)]
@@ -99,7 +99,7 @@ impl<'a> Snapshot<'a> {
             let TableSource::Postgres { sql, .. } = &spec.source else { continue };
             let span = interval.extended_back(spec.lookback_days)?;
             let query = placeholders::postgres(&sql.text, interval.date(), &span)?;
-            let constant = origin.cache.keeps() && query == sql.text.trim_end().trim_end_matches(';');
+            let constant = origin.cache.keeps() && placeholders::used(&sql.text).is_empty();
             let known = if constant { origin.cache.table(origin.name, &query) } else { None };
             let question = match known {
                 Some(_) => Question::default(),
@@ -206,19 +206,24 @@ async fn end_snapshot(session: Session, name: &str, cache: &Cache, sessions: &mu
 
 async fn session(origin: Origin<'_>, sessions: &mut Sessions, job: &Job, interval: &Interval) -> Result<Session> {
     if let Some(mut kept) = sessions.remove(origin.name)
-        && kept.1.clone().answered(begin_snapshot(&mut kept.0)).await.is_ok()
+        && kept.1.clone().answered(begin_snapshot(&mut kept.0, job)).await.is_ok()
     {
         return Ok(kept);
     }
     let application = format!("daymill/{}/{}/extract", job.name, interval.label());
     let mut connection = crate::postgres::connect(origin.dsn, &application).await?;
     let backend = Backend::of(&mut connection, origin.dsn).await?;
-    attended(begin_snapshot(&mut connection), &backend, origin.progress).await?;
+    attended(begin_snapshot(&mut connection, job), &backend, origin.progress).await?;
     Ok((connection, backend))
 }
 
-async fn begin_snapshot(connection: &mut PgConnection) -> std::result::Result<(), sqlx::Error> {
-    sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(connection).await.map(|_| ())
+/// A snapshot in which dates and clock times are those of the job's zone, and in which no row is hidden without an error.
+pub(super) async fn begin_snapshot(connection: &mut PgConnection, job: &Job) -> std::result::Result<(), sqlx::Error> {
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL TIME ZONE '{}'; SET LOCAL row_security = off",
+        job.zone.name()
+    );
+    sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await.map(|_| ())
 }
 
 /// The columns that a query gives, without running it: name, family (when there is one) and type.
@@ -242,19 +247,34 @@ pub async fn describe(
 
 /// The declared columns of a query, or all of them, with their form on the wire.
 pub fn wanted(spec: &TableSpec, source: &str, found: &[(String, Option<Wire>, String)]) -> Result<Vec<(String, Wire)>> {
-    let families: Vec<_> =
-        found.iter().map(|(name, wire, t)| (name.clone(), wire.and_then(Wire::column_type), t.clone())).collect();
+    let kind = |wire: Option<Wire>| match wire {
+        Some(Wire::Timestamp) => Kind::Naive,
+        wire => wire.and_then(Wire::column_type).map_or(Kind::Unreadable, Kind::Of),
+    };
+    let columns: Vec<Found> = found.iter().map(|(name, wire, t)| Found::new(name, kind(*wire), t)).collect();
+    let unreadable = |(name, wire, _): &&(String, Option<Wire>, String)| match kind(*wire) {
+        Kind::Naive => spec.zone_of(name).is_none(),
+        kind => kind == Kind::Unreadable,
+    };
     if spec.columns.is_empty()
-        && let Some((name, _, type_name)) = families.iter().find(|(_, family, _)| family.is_none())
+        && let Some((name, wire, type_name)) = found.iter().find(unreadable)
     {
+        let cast = "cast it in the SQL (to text, bigint, double precision, date or timestamptz), or leave it out";
+        let zone = "say which clock wrote it, as in zone = \"Europe/Berlin\" in [extract.TABLE], or cast it in the SQL";
         return Err(Error::data(format!(
             "table {}: column {name:?} has the type {type_name}, which Daymill does not read",
             spec.name
         ))
-        .hint("cast it in the SQL (to text, bigint, double precision, date or timestamptz), or leave it out"));
+        .hint(if kind(*wire) == Kind::Naive { zone } else { cast }));
     }
-    let names: Vec<(String, ColumnType)> = agree(spec, source, &families)?;
-    let wire = |name: &String| found.iter().find(|(n, ..)| n == name).and_then(|(_, wire, _)| *wire);
+    let wire = |name: &String| {
+        let (.., wire, _) = found.iter().find(|(n, ..)| n == name)?;
+        match (*wire, spec.zone_of(name)) {
+            (Some(Wire::Timestamp), Some(zone)) => Some(Wire::Local(zone)),
+            (wire, _) => wire,
+        }
+    };
+    let names = schema::agree(spec, source, &columns)?;
     Ok(names.iter().filter_map(|(name, _)| Some((name.clone(), wire(name)?))).collect())
 }
 
@@ -276,8 +296,8 @@ async fn question(
     let span = interval.extended_back(spec.lookback_days)?;
     let found = describe(session, sql, interval.date(), &span, progress).await?;
     let columns = wanted(spec, &sql.path.display().to_string(), &found)?;
-    let names: Vec<&String> = columns.iter().map(|(name, _)| name).collect();
-    let ignored = ignored(found.iter().map(|(name, ..)| name), &names);
+    let left = found.iter().filter(|(name, ..)| columns.iter().all(|(wanted, _)| wanted != name));
+    let ignored = left.map(|(name, ..)| name.clone()).collect();
     let list =
         columns.iter().map(|(name, _)| Ok(Identifier::new(name)?.to_string())).collect::<Result<Vec<_>>>()?.join(", ");
     let query = placeholders::postgres(&sql.text, interval.date(), &span)?;

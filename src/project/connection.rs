@@ -134,6 +134,12 @@ impl Dsn {
     }
 }
 
+/// What is published there would be gone with the session, or stand among the server's or the ledger's own.
+fn reserved_schema(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.starts_with("pg_") || matches!(name.as_str(), "information_schema" | "daymill")
+}
+
 impl Target {
     pub fn read(name: &str, root: &Path, table: &Table<'_>) -> Option<Target> {
         let target = match table.word("kind", &[("sqlite", true), ("postgres", false)]) {
@@ -141,7 +147,15 @@ impl Target {
                 table.required_string("path").map(|at| Target::Sqlite { path: root.join(at.value) })
             }
             Some(_) => {
-                let schema = table.string("schema").map_or_else(|| "public".to_owned(), |at| at.value);
+                let named = table.string("schema");
+                if let Some(at) = named.as_ref().filter(|at| reserved_schema(&at.value)) {
+                    table.fault_hint(
+                        at.line,
+                        format!("target.{name}.schema {:?} is one of the server's own or of the ledger", at.value),
+                        "publish to a schema of your own, as \"public\"",
+                    );
+                }
+                let schema = named.map_or_else(|| "public".to_owned(), |at| at.value);
                 table.required_string("connection").map(|at| Target::Postgres { connection: at.value, schema })
             }
             None => {
@@ -223,7 +237,12 @@ impl UrlParts {
                         .1,
                     );
                 }
-                _ => return Err(wrong(&format!("has the unknown parameter {key}"))),
+                // What stands there may be the rest of a password.
+                _ => {
+                    let known = "known are host, port, user, password, dbname, sslmode and sslrootcert";
+                    return Err(wrong("has an unknown parameter")
+                        .hint(format!("{known}; a ? or # in a password is written %3F or %23")));
+                }
             }
         }
         Ok(parts)

@@ -1,15 +1,18 @@
 //! The job file: what one job extracts, how it is transformed, scored, checked and loaded. Reading it collects every
 //! fault; what comes out has nothing left to decide.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
+use serde::Serialize;
 
 use super::reader::{At, Source, Table, meant};
+use super::tables::zone;
+pub use super::tables::{COLUMN_TYPES, ColumnType, MissingLookback, ParquetSource, TableSource, TableSpec};
 use crate::error::{Error, Result};
 use crate::interval::Grain;
+use crate::plain_file;
 
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -42,69 +45,56 @@ pub struct SqlFile {
 }
 
 #[derive(Clone, Debug)]
-pub struct TableSpec {
-    pub name: String,
-    pub source: TableSource,
-    /// Whole local days before the interval that the table also holds.
-    pub lookback_days: u64,
-    pub missing_lookback: MissingLookback,
-    /// Declared columns; empty when the job declares none and takes the table as it comes.
-    pub columns: Vec<(String, ColumnType)>,
-}
-
-#[derive(Clone, Debug)]
-pub enum TableSource {
-    Parquet {
-        /// Path below the project's root; `{date}`, `{year}`, `{month}`, `{day}`, `{hour}` and globs.
-        template: String,
-        /// Rows outside the table's span are left unread by this column.
-        time_column: Option<String>,
-    },
-    Postgres {
-        connection: String,
-        sql: SqlFile,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MissingLookback {
-    Error,
-    Allow,
-}
-
-/// The families of types that a job can declare; each is one column type in every source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnType {
-    Int,
-    Float,
-    Text,
-    Bool,
-    Date,
-    Timestamp,
-}
-
-pub const COLUMN_TYPES: [(&str, ColumnType); 6] = [
-    ("int", ColumnType::Int),
-    ("float", ColumnType::Float),
-    ("text", ColumnType::Text),
-    ("bool", ColumnType::Bool),
-    ("date", ColumnType::Date),
-    ("timestamp", ColumnType::Timestamp),
-];
-
-impl ColumnType {
-    pub fn name(self) -> &'static str {
-        COLUMN_TYPES.iter().find(|(_, t)| *t == self).map_or("?", |(name, _)| name)
-    }
-}
-
-#[derive(Clone, Debug)]
 pub struct ScoreSpec {
     /// `folder@alias` or `folder@version` below the project's root.
     pub model: String,
-    /// Column names for the model's outputs, when the job renames them.
-    pub outputs: Option<Vec<String>>,
+    /// Which of the model's outputs are published, and under which names; all under their own when nothing is said.
+    pub outputs: Option<Outputs>,
     pub max_bad_fraction: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Outputs {
+    /// A name for each, in order.
+    All(Vec<String>),
+    /// Some, each with its new name: by its number, counted from 0, or by the name that the model has for it.
+    Chosen(Vec<(String, Output)>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Output {
+    Number(usize),
+    Name(String),
+}
+
+impl Outputs {
+    /// The published names, and for each the number of the model's output.
+    pub fn resolve(&self, own: &[String]) -> Result<(Vec<String>, Vec<usize>)> {
+        let they_are = || format!("the outputs are: {}", own.join(", "));
+        match self {
+            Outputs::All(names) if names.len() == own.len() => Ok((names.clone(), (0..own.len()).collect())),
+            Outputs::All(names) => Err(Error::config(format!(
+                "score.outputs names {} columns, but the model has {} outputs",
+                names.len(),
+                own.len()
+            ))
+            .hint(format!("to publish some of them, write outputs = {{ NAME = 1 }}, counted from 0; {}", they_are()))),
+            Outputs::Chosen(chosen) => {
+                let one = |(name, output): &(String, Output)| {
+                    let at = match output {
+                        Output::Number(at) => Some(*at).filter(|at| *at < own.len()),
+                        Output::Name(wanted) => own.iter().position(|name| name == wanted),
+                    };
+                    let shown = serde_json::to_string(output).unwrap_or_default();
+                    let missing = || Error::config(format!("score.outputs: the model has no output {shown}"));
+                    Ok((name.clone(), at.ok_or_else(|| missing().hint(they_are()))?))
+                };
+                Ok(chosen.iter().map(one).collect::<Result<Vec<_>>>()?.into_iter().unzip())
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -112,6 +102,8 @@ pub struct LoadSpec {
     pub table: String,
     /// Columns of the transform to publish beside the key and the scores. An ETL job publishes all.
     pub keep: Vec<String>,
+    /// A published date or timestamp that must lie in the interval.
+    pub time: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -199,10 +191,10 @@ fn date(table: &Table<'_>, key: &str) -> Option<NaiveDate> {
     date
 }
 
-struct JobReader<'a> {
+pub(super) struct JobReader<'a> {
     root: &'a Path,
-    target: &'a str,
-    connections: &'a [&'a str],
+    pub(super) target: &'a str,
+    pub(super) connections: &'a [&'a str],
     digest: &'a mut Vec<String>,
 }
 
@@ -210,7 +202,7 @@ impl JobReader<'_> {
     fn job(&mut self, name: &str, file: &Path, table: &Table<'_>, batch_rows: usize) -> Option<Job> {
         let description = table.string("description").map(|at| at.value).unwrap_or_default();
         let schedule = table.string("schedule").map(|at| at.value);
-        let zone = self.zone(table);
+        let zone = table.required_string("timezone").and_then(|at| zone(table, "timezone", &at));
         let grain =
             table.word("grain", &[("day", Grain::Day), ("hour", Grain::Hour)]).map_or(Grain::Day, |at| at.value);
         let (starts, ends) = (date(table, "starts"), date(table, "ends"));
@@ -264,19 +256,6 @@ impl JobReader<'_> {
         })
     }
 
-    fn zone(&self, table: &Table<'_>) -> Option<Tz> {
-        let at = table.required_string("timezone")?;
-        match at.value.parse() {
-            Ok(zone) => Some(zone),
-            Err(_) => {
-                let hint = meant(&at.value, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name()))
-                    .unwrap_or_else(|| "as in \"America/New_York\" or \"UTC\"".into());
-                table.fault_hint(at.line, format!("timezone {:?} is not an IANA time zone", at.value), hint);
-                None
-            }
-        }
-    }
-
     fn key(&self, table: &Table<'_>) -> Option<Vec<String>> {
         if !table.has("key") {
             table.fault(0, "key is missing: the columns that tell one row from another, as in key = [\"id\"]");
@@ -294,104 +273,19 @@ impl JobReader<'_> {
         Some(at.value)
     }
 
-    fn extract(&mut self, table: &Table<'_>) -> Vec<TableSpec> {
-        let Some(section) = table.table("extract") else {
-            table.fault(0, "[extract.NAME] is missing: a job needs at least one table to read");
-            return Vec::new();
-        };
-        let names = section.keys();
-        let overrides = self.overrides(table, &names);
-        let mut specs = Vec::new();
-        for name in names {
-            let Some(own) = section.table(&name) else { continue };
-            let columns = columns(&own);
-            let lookback_days = own.string("lookback").map_or(0, |at| lookback(&own, &at));
-            let missing_lookback = own
-                .word("missing_lookback", &[("error", MissingLookback::Error), ("allow", MissingLookback::Allow)])
-                .map_or(MissingLookback::Error, |at| at.value);
-            let default = self.source(&name, &own);
-            own.finish();
-            let source = match overrides.get(&name) {
-                Some(replaced) => replaced.clone(),
-                None => default,
-            };
-            if let Some(source) = source {
-                specs.push(TableSpec { name, source, lookback_days, missing_lookback, columns });
-            }
-        }
-        section.finish();
-        specs
-    }
-
-    /// `[target.NAME.extract.TABLE]`: where a table comes from when this target is chosen. All targets are read, so
-    /// that a fault in one shows before it is used; only the chosen one counts.
-    fn overrides(&mut self, table: &Table<'_>, tables: &[String]) -> BTreeMap<String, Option<TableSource>> {
-        let mut chosen = BTreeMap::new();
-        let Some(targets) = table.table("target") else { return chosen };
-        for target in targets.keys() {
-            let Some(section) = targets.table(&target) else { continue };
-            if let Some(extract) = section.table("extract") {
-                for name in extract.keys() {
-                    let Some(own) = extract.table(&name) else { continue };
-                    if !tables.contains(&name) {
-                        own.fault(
-                            own.line(),
-                            format!("target.{target}.extract.{name} overrides a table that [extract] does not have"),
-                        );
-                    }
-                    let source = self.source(&name, &own);
-                    own.finish();
-                    if target == self.target {
-                        chosen.insert(name, source);
-                    }
-                }
-            }
-            section.finish();
-        }
-        chosen
-    }
-
-    fn source(&mut self, name: &str, table: &Table<'_>) -> Option<TableSource> {
-        let (parquet, sql) = (table.string("parquet"), table.string("sql"));
-        let (connection, time_column) = (table.string("connection"), table.string("time_column"));
-        match (parquet, sql, connection) {
-            (Some(at), None, None) => {
-                if at.value.split('/').any(|part| part == "..") || at.value.contains('\0') {
-                    table.fault(at.line, format!("extract.{name}.parquet leaves the project with \"..\""));
-                }
-                placeholders(table, &at);
-                Some(TableSource::Parquet { template: at.value, time_column: time_column.map(|at| at.value) })
-            }
-            (None, Some(sql), Some(connection)) => {
-                if !self.connections.contains(&connection.value.as_str()) {
-                    let hint = meant(&connection.value, self.connections.iter().copied())
-                        .unwrap_or_else(|| format!("add [connection.{}] to daymill.toml", connection.value));
-                    table.fault_hint(connection.line, format!("there is no connection {:?}", connection.value), hint);
-                }
-                let sql = self.sql(table, sql)?;
-                Some(TableSource::Postgres { connection: connection.value, sql })
-            }
-            _ => {
-                table.fault_hint(
-                    table.line(),
-                    format!("extract.{name} must say where its rows come from"),
-                    "either parquet = \"path\", or connection = \"name\" and sql = \"file\"",
-                );
-                None
-            }
-        }
-    }
-
-    fn sql(&mut self, table: &Table<'_>, at: At<String>) -> Option<SqlFile> {
+    pub(super) fn sql(&mut self, table: &Table<'_>, at: At<String>) -> Option<SqlFile> {
         let path = self.root.join(&at.value);
-        match std::fs::read_to_string(&path) {
+        let bytes = plain_file::read(&path, plain_file::SETTINGS);
+        match bytes.and_then(|b| {
+            String::from_utf8(b).map_err(|_| Error::config(format!("{} is not UTF-8 text", path.display())))
+        }) {
             Ok(text) => {
                 let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
                 self.digest.push(text.clone());
                 Some(SqlFile { path, text })
             }
             Err(error) => {
-                table.fault(at.line, format!("cannot read {}: {error}", path.display()));
+                table.fault(at.line, error.to_string().replace('\n', ": "));
                 None
             }
         }
@@ -407,7 +301,7 @@ impl JobReader<'_> {
         });
         let spec = ScoreSpec {
             model: model.as_ref().map(|at| at.value.clone()).unwrap_or_default(),
-            outputs: table.strings("outputs").map(|at| at.value),
+            outputs: outputs(table),
             max_bad_fraction,
         };
         if let Some(at) = &model
@@ -426,43 +320,46 @@ impl JobReader<'_> {
     fn load(&self, table: &Table<'_>) -> Option<LoadSpec> {
         let name = table.required_string("table");
         let keep = table.strings("keep").map(|at| at.value).unwrap_or_default();
+        let time = table.string("time").map(|at| at.value);
         table.finish();
         let at = name?;
         if let Err(error) = crate::identifier::Identifier::new(&at.value) {
             table.fault(at.line, format!("load.table: {}", error.message));
             return None;
         }
-        Some(LoadSpec { table: at.value, keep })
-    }
-}
-
-fn columns(table: &Table<'_>) -> Vec<(String, ColumnType)> {
-    let Some(section) = table.table("columns") else { return Vec::new() };
-    let read = |name: String| section.word(&name, &COLUMN_TYPES).map(|at| (name.clone(), at.value));
-    section.keys().into_iter().filter_map(read).collect()
-}
-
-/// `7d`: whole local days.
-fn lookback(table: &Table<'_>, at: &At<String>) -> u64 {
-    let days = at.value.strip_suffix('d').and_then(|n| n.parse().ok()).filter(|n| (1..=3660).contains(n));
-    days.unwrap_or_else(|| {
-        table.fault_hint(at.line, format!("lookback {:?} is not a number of days", at.value), "write it as \"7d\"");
-        0
-    })
-}
-
-fn placeholders(table: &Table<'_>, at: &At<String>) {
-    const KNOWN: [&str; 5] = ["date", "year", "month", "day", "hour"];
-    for (i, _) in at.value.match_indices('{') {
-        let name = at.value[i + 1..].split('}').next().unwrap_or_default();
-        if !KNOWN.contains(&name) {
-            table.fault_hint(
-                at.line,
-                format!("unknown placeholder {{{name}}} in {:?}", at.value),
-                "known are {date}, {year}, {month}, {day} and {hour}",
-            );
+        let lower = at.value.to_lowercase();
+        if ["daymill_", "sqlite_", "pg_"].iter().any(|prefix| lower.starts_with(prefix)) {
+            table.fault(at.line, format!("load.table {:?} begins as names of Daymill or of the database do", at.value));
         }
+        Some(LoadSpec { table: at.value, keep, time })
     }
+}
+
+/// `["a", "b"]` names all; `{ a = 1 }` or `{ a = "its name" }` chooses some.
+fn outputs(table: &Table<'_>) -> Option<Outputs> {
+    if !table.is_table("outputs") {
+        return table.strings("outputs").map(|at| Outputs::All(at.value));
+    }
+    let section = table.table("outputs")?;
+    let output = |name: String| {
+        let output = match section.is_string(&name) {
+            true => Output::Name(section.string(&name)?.value),
+            false => {
+                let at = section.integer(&name)?;
+                let Ok(number) = usize::try_from(at.value) else {
+                    section.fault(at.line, format!("score.outputs.{name} must be 0 or more"));
+                    return None;
+                };
+                Output::Number(number)
+            }
+        };
+        Some((name, output))
+    };
+    let chosen: Vec<_> = section.keys().into_iter().filter_map(output).collect();
+    if chosen.is_empty() {
+        table.fault(section.line(), "score.outputs must choose at least one output");
+    }
+    Some(Outputs::Chosen(chosen))
 }
 
 fn check(table: &Table<'_>) -> Option<Check> {

@@ -2,9 +2,11 @@
 //! Flag over environment over file over default is decided here, once.
 
 pub mod connection;
+mod depends;
 pub mod job;
 pub mod reader;
 pub mod secrets;
+pub mod tables;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,12 +24,25 @@ pub const BATCH_ROWS: usize = 16_384;
 #[derive(Debug)]
 pub struct Project {
     pub root: PathBuf,
+    /// What tells it from other projects that publish to the same warehouse.
+    pub id: Option<String>,
     pub connections: BTreeMap<String, Connection>,
     pub targets: BTreeMap<String, Target>,
     pub default_target: Option<String>,
     pub batch_rows: usize,
     /// Scoring threads; 0 is one per core.
     pub threads: usize,
+}
+
+/// Letters, digits, `_` and `-`.
+fn id(table: &reader::Table<'_>) -> Option<String> {
+    let at = table.string("id")?;
+    let fine = (1..=64).contains(&at.value.len())
+        && at.value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if !fine {
+        table.fault(at.line, "id must be 1 to 64 letters, digits, \"_\" or \"-\"");
+    }
+    fine.then_some(at.value)
 }
 
 impl Project {
@@ -82,6 +97,7 @@ impl Project {
             }
             Project {
                 root: root.to_owned(),
+                id: id(table),
                 connections,
                 targets,
                 default_target: default_target.map(|at| at.value),

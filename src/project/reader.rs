@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Fault, Result};
+use crate::plain_file;
 
 /// One file and the faults found in it so far.
 pub struct Source {
@@ -35,7 +36,7 @@ pub struct At<T> {
 impl Source {
     /// A byte order mark and CRLF line ends are fine.
     pub fn open(path: &Path) -> Result<Source> {
-        let bytes = std::fs::read(path).map_err(|e| Error::unreadable(path, &e))?;
+        let bytes = plain_file::read(path, plain_file::SETTINGS)?;
         let text = String::from_utf8(bytes).map_err(|e| {
             let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
             Error::config(format!("{}:{line}: not UTF-8 text", path.display()))
@@ -118,6 +119,14 @@ impl<'a> Table<'a> {
 
     pub fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
+    }
+
+    pub fn is_table(&self, key: &str) -> bool {
+        matches!(self.values.get(key).map(|value| value.get_ref()), Some(DeValue::Table(_)))
+    }
+
+    pub fn is_string(&self, key: &str) -> bool {
+        matches!(self.values.get(key).map(|value| value.get_ref()), Some(DeValue::String(_)))
     }
 
     pub fn string(&self, key: &str) -> Option<At<String>> {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Mutex;
 
 use crate::error::{Error, Result};
+use crate::plain_file;
 
 /// A value that can be used but not shown.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ impl Secret {
         let mut seen = SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if value.len() >= 3 && !seen.contains(&value) {
             seen.push(value.clone());
+            // One secret may hold another, whose rest must not stay.
+            seen.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         }
         Secret(value)
     }
@@ -78,8 +81,9 @@ fn reference(reference: &str) -> Result<String> {
             }
         }
         Some(("file", path)) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Error::config(format!("cannot read the secret in {path}")).cause(e))?;
+            let wrong = |e: &dyn fmt::Display| Error::config(format!("cannot read the secret in {path}")).cause(e);
+            let bytes = plain_file::read(std::path::Path::new(path), plain_file::SECRET).map_err(|e| wrong(&e))?;
+            let text = String::from_utf8(bytes).map_err(|_| wrong(&"it is not UTF-8 text"))?;
             Ok(text.trim_end_matches(['\r', '\n']).to_owned())
         }
         _ => Err(Error::config(format!("${{{reference}}} is neither ${{env:NAME}} nor ${{file:PATH}}"))),
@@ -95,6 +99,8 @@ mod tests {
         let secret = Secret::new("hunter2-of-the-test".into());
         assert_eq!(format!("{secret:?}"), "***");
         assert_eq!(redact("password=hunter2-of-the-test;"), "password=***;");
+        let _longer = Secret::new("hunter2-of-the-test-and-more".into());
+        assert_eq!(redact("password=hunter2-of-the-test-and-more;"), "password=***;");
     }
 
     #[test]

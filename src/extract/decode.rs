@@ -1,0 +1,161 @@
+//! The reader that survives any bytes and any type: small files it reads whole into memory, compared with their hash;
+//! larger ones that the engine would not read as it does, it writes anew for the engine.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema};
+use bytes::Bytes;
+use chrono_tz::Tz;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::ChunkReader;
+use polars::prelude::DataFrame;
+use tempfile::TempPath;
+
+use super::cache::Known;
+use super::convert::{arrow_type, convert, uuids};
+use crate::digest;
+use crate::error::{Class, Error, Result};
+use crate::faults;
+use crate::frames;
+use crate::parquet_file::{damaged, reader};
+use crate::project::job::ColumnType;
+
+/// A file larger than this is scanned by the engine, so that only the needed rows and columns are read.
+pub fn limit() -> u64 {
+    faults::limit("SMALL_FILE", 16 << 20) as u64
+}
+
+/// ... and so is every file of a table whose files decode to more than this together: memory must not follow the day.
+pub const TABLE_LIMIT: u64 = 256 << 20;
+
+/// A column to read, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    pub name: String,
+    pub kind: ColumnType,
+    /// The clock of times without a zone.
+    pub zone: Option<Tz>,
+    /// Its bytes are UUIDs.
+    pub uuid: bool,
+}
+
+/// The named columns of a file as their canonical types.
+pub fn decode(path: &Path, known: &Known, columns: &[Column]) -> Result<DataFrame> {
+    let bytes = std::fs::read(path).map_err(|e| Error::unreadable(path, &e))?;
+    if digest::hex(&bytes) != known.sha256 {
+        return Err(known.stamp.changed());
+    }
+    let mut frame = frames::to_frame(&RecordBatch::new_empty(Arc::new(schema(columns))))?;
+    let rows = each_batch(path, Bytes::from(bytes), columns, |batch| {
+        let part = frames::to_frame(&batch)?;
+        frame.vstack_mut_owned(part).map_err(|e| Error::defect("parts of one file differ").cause(e))?;
+        Ok(())
+    })?;
+    whole(path, rows, known)?;
+    Ok(frame)
+}
+
+/// A temporary file that is gone with the last who holds it. Where the system lets an open file be opened again by its number,
+/// it has no name from the start: nothing is left behind, however the process ends.
+#[derive(Debug)]
+pub struct Rewritten {
+    path: PathBuf,
+    _open: Option<File>,
+    _named: Option<TempPath>,
+}
+
+impl Rewritten {
+    fn of(draft: TempPath) -> Result<Rewritten> {
+        let open = File::open(&draft).map_err(|e| Error::io(&draft, "read", &e))?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+        match File::open(&path) {
+            Ok(_) => Ok(Rewritten { path, _open: Some(open), _named: None }),
+            Err(_) => Ok(Rewritten { path: draft.to_path_buf(), _open: None, _named: Some(draft) }),
+        }
+    }
+
+    /// Where the engine reads it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Writes the named columns of a file into a temporary one that the engine reads as this reader does.
+pub fn rewrite(path: &Path, known: &Known, columns: &[Column]) -> Result<Rewritten> {
+    let file = File::open(path).map_err(|e| Error::unreadable(path, &e))?;
+    let folder = std::env::temp_dir();
+    let draft = tempfile::Builder::new().prefix("daymill-").suffix(".parquet").tempfile_in(&folder);
+    let draft = draft.map_err(|e| Error::io(&folder, "write to", &e))?.into_temp_path();
+    let out = File::create(&draft).map_err(|e| Error::io(&draft, "write", &e))?;
+    let failed = |e: parquet::errors::ParquetError| {
+        Error::new(Class::Io, format!("cannot write {}", draft.display()))
+            .cause(e)
+            .hint("TMPDIR names another folder for temporary files")
+    };
+    let properties = WriterProperties::builder().set_compression(Compression::LZ4_RAW).build();
+    let mut writer = ArrowWriter::try_new(out, Arc::new(schema(columns)), Some(properties)).map_err(&failed)?;
+    // A column that is not there any more: the file was replaced after it was looked at.
+    let replaced = |e: Error| if e.class == Class::Defect { known.stamp.changed() } else { e };
+    let rows = each_batch(path, file, columns, |batch| writer.write(&batch).map_err(&failed)).map_err(replaced)?;
+    writer.close().map_err(&failed)?;
+    whole(path, rows, known)?;
+    Rewritten::of(draft)
+}
+
+fn whole(path: &Path, rows: u64, known: &Known) -> Result<()> {
+    match rows == known.rows {
+        true => Ok(()),
+        false => Err(damaged(path, format!("its footer says {} rows, and it holds {rows}", known.rows))),
+    }
+}
+
+/// Hands over the rows of a file, converted; how many they were. The columns must be there.
+fn each_batch(
+    path: &Path,
+    input: impl ChunkReader + 'static,
+    columns: &[Column],
+    mut take: impl FnMut(RecordBatch) -> Result<()>,
+) -> Result<u64> {
+    // The reader trusts what a file says of itself, and may panic on what cannot be.
+    let caught = |panic: Box<dyn std::any::Any + Send>| damaged(path, crate::panic_text(&*panic));
+    let wanted = |name: &str| columns.iter().any(|column| column.name == name);
+    let reader = catch_unwind(AssertUnwindSafe(|| reader(input, wanted)));
+    let mut reader = reader.map_err(caught)?.map_err(|e| damaged(path, e))?;
+    let mut rows = 0;
+    while let Some(batch) = catch_unwind(AssertUnwindSafe(|| reader.next())).map_err(caught)? {
+        let batch = batch.map_err(|e| damaged(path, e))?;
+        let converted = canonical(path, &batch, columns, rows)?;
+        rows += batch.num_rows() as u64;
+        take(converted)?;
+    }
+    Ok(rows)
+}
+
+fn schema(columns: &[Column]) -> Schema {
+    Schema::new(columns.iter().map(|c| Field::new(&c.name, arrow_type(c.kind), true)).collect::<Vec<_>>())
+}
+
+/// The columns in the declared order, each losslessly as its canonical type. `before` rows of the file came earlier.
+fn canonical(path: &Path, batch: &RecordBatch, columns: &[Column], before: u64) -> Result<RecordBatch> {
+    let mut arrays = Vec::<ArrayRef>::with_capacity(columns.len());
+    for column in columns {
+        let array = batch
+            .column_by_name(&column.name)
+            .ok_or_else(|| Error::defect(format!("column {:?} was not read", column.name)))?;
+        let converted = if column.uuid { uuids(array) } else { convert(array, column.kind, column.zone) };
+        arrays.push(converted.map_err(|(row, what)| {
+            let row = before + row as u64 + 1;
+            Error::data(format!("{}: column {:?}, row {row}: {what}", path.display(), column.name))
+        })?);
+    }
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(schema(columns)), arrays, &rows)
+        .map_err(|e| Error::defect("columns of one file differ in length").cause(e))
+}
