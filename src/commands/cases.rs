@@ -18,7 +18,7 @@ use crate::ledger;
 use crate::output;
 use crate::pipeline::report::RunReport;
 use crate::pipeline::{self, Context};
-use crate::project::job::{self, ColumnType, TableSource, TableSpec};
+use crate::project::job::{self, ColumnType, ParquetSource, TableSource, TableSpec};
 use crate::project::reader::Source;
 use crate::project::{Job, Project, Target};
 
@@ -112,7 +112,10 @@ async fn run_case(project: &Project, case: &Case, bless: bool) -> Result<Vec<Str
     let work = tempfile::tempdir().map_err(|e| Error::new(Class::Io, "cannot make a temporary folder").cause(e))?;
     // A fixture is small on purpose.
     job.checks.retain(|check| check.column.is_some());
+    job.require_interval()?;
     for spec in &mut job.extract {
+        // The case's rows are those of its day.
+        spec.snapshot = true;
         spec.source = input(&case.folder.join("input"), spec, work.path())?;
     }
     let many = std::thread::available_parallelism().map_or(2, usize::from).max(2);
@@ -152,6 +155,7 @@ async fn once(
     let interval = resolve(&Selection::Date(settings.date.clone()), job.grain, job.zone, now, false)?;
     let path = work.join(format!("{batch_rows}-{threads}.sqlite"));
     let project = Arc::new(Project {
+        id: None,
         root: project.root.clone(),
         connections: BTreeMap::new(),
         targets: BTreeMap::from([("test".to_owned(), Target::Sqlite { path })]),
@@ -202,7 +206,7 @@ fn settings(path: &Path) -> Result<Settings> {
 /// The case's own file for a table: Parquet as it is, CSV read with the declared types.
 fn input(folder: &Path, spec: &TableSpec, work: &Path) -> Result<TableSource> {
     let time_column = match &spec.source {
-        TableSource::Parquet { time_column, .. } => time_column.clone(),
+        TableSource::Parquet(source) => source.time_column.clone(),
         TableSource::Postgres { .. } => None,
     };
     let parquet = folder.join(format!("{}.parquet", spec.name));
@@ -212,7 +216,7 @@ fn input(folder: &Path, spec: &TableSpec, work: &Path) -> Result<TableSource> {
         (_, true) => convert(&csv, spec, work)?,
         _ => return Err(Error::input(format!("the case has neither {} nor {}", parquet.display(), csv.display()))),
     };
-    Ok(TableSource::Parquet { template: path.display().to_string(), time_column })
+    Ok(TableSource::Parquet(ParquetSource { template: path.display().to_string(), time_column, complete: None }))
 }
 
 fn convert(csv: &Path, spec: &TableSpec, work: &Path) -> Result<PathBuf> {
@@ -228,6 +232,7 @@ fn convert(csv: &Path, spec: &TableSpec, work: &Path) -> Result<PathBuf> {
         Arc::new(Schema::new(header.iter().map(field).collect::<Vec<_>>()))
     };
     let written = schema(arrow_type);
+    crate::plain_file::regular(csv)?;
     let file = File::open(csv).map_err(|e| Error::unreadable(csv, &e))?;
     let reader =
         arrow::csv::ReaderBuilder::new(schema(as_read)).with_header(true).build(file).map_err(|e| wrong(&e))?;

@@ -8,7 +8,7 @@ use crate::interval::{Selection, instant, resolve};
 use crate::load::preflight::check_target;
 use crate::load::table::TableSchema;
 use crate::output;
-use crate::pipeline;
+use crate::pipeline::{self, within::Within};
 use crate::project::{Project, job};
 use crate::score::Bundle;
 use crate::transform::Lineage;
@@ -63,6 +63,9 @@ pub fn check(global: &Global, only: Option<&str>, offline: bool, lineage: bool) 
 
 async fn check_job(project: &Project, name: &str, target: &str, offline: bool, findings: &mut Findings) {
     let Some(job) = findings.note(format!("{name}: the job file"), project.job(name, target)) else { return };
+    if let Err(error) = job.require_interval() {
+        findings.note::<()>(format!("{name}: the interval"), Err(error));
+    }
     let now = chrono::Utc::now();
     let Ok(interval) = resolve(&Selection::AsOf(instant(now)), job.grain, job.zone, now, false) else { return };
     let bundle = match &job.score {
@@ -103,6 +106,9 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
         format!("{name}: the checks"),
         crate::transform::checks::Gates::new(&job.checks, &planned.schema, &job.file),
     );
+    if job.load.time.is_some() {
+        findings.note(format!("{name}: load.time"), Within::new(&job, &interval, &planned.schema).map(|_| ()));
+    }
     let table = TableSchema::new(&job.load.table, &planned.schema, &job.key);
     let what = format!("{name}: the table {} in {target}", job.load.table);
     if offline {

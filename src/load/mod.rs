@@ -6,7 +6,9 @@
 
 pub mod postgres;
 pub mod preflight;
+pub mod presence;
 pub mod readback;
+pub mod relation;
 pub mod sqlite;
 pub mod table;
 
@@ -17,11 +19,12 @@ use arrow::array::RecordBatch;
 
 use crate::error::{Class, Error, Result};
 use crate::faults;
-use crate::interval::Interval;
+use crate::interval::{Interval, instant};
 use crate::ledger::chain::Head;
 use crate::ledger::{self, Db, End, Lock, Start, record};
 use crate::postgres::encode::{Encoded, Tail};
 use crate::project::Project;
+use relation::Relation;
 use table::TableSchema;
 
 /// How rows reach the table.
@@ -49,6 +52,10 @@ pub struct Load {
     table: Option<TableSchema>,
     path: Path,
     writing: bool,
+    /// Rows that the warehouse says it took.
+    taken: u64,
+    relation: Relation,
+    warnings: Vec<String>,
     /// The table was made by this load and has no index yet.
     unindexed: bool,
 }
@@ -100,6 +107,7 @@ pub struct Attempt<'a> {
 pub struct Committed {
     pub head: Option<Head>,
     pub db: Option<Db>,
+    pub warnings: Vec<String>,
 }
 
 impl Load {
@@ -118,6 +126,7 @@ impl Load {
             }
             lock => lock?,
         };
+        ledger::claim::claim(&mut session, project, job).await?;
         let generation = record::start(&mut session, &Start { run_id, job, interval, model, batch, after }).await?;
         let path = if session.is_postgres() { path.unwrap_or(Path::Direct) } else { Path::Staged };
         Ok(Load {
@@ -136,6 +145,9 @@ impl Load {
             table: None,
             path,
             writing: false,
+            taken: 0,
+            relation: Relation::default(),
+            warnings: Vec::new(),
             unindexed: false,
         })
     }
@@ -154,6 +166,9 @@ impl Load {
     pub async fn prepare(&mut self, schema: TableSchema) -> Result<()> {
         table::require_owner(&mut self.db, &schema.name, &self.own.job).await?;
         let existing = table::existing(&mut self.db, &schema.name).await?;
+        if !existing.is_empty() {
+            self.relation = relation::examine(&mut self.db, &schema).await?;
+        }
         schema.agrees_with(&existing)?;
         self.table = Some(schema);
         Ok(())
@@ -171,13 +186,16 @@ impl Load {
             self.writing = true;
         }
         let path = self.path;
-        match &mut self.db {
+        let taken = match &mut self.db {
             Db::Postgres { connection, schema, backend } => {
                 let destination = postgres::destination(&table, schema, path);
-                postgres::copy((connection, backend), &table, &destination, &encoded.bytes).await
+                postgres::copy((connection, backend), &table, &destination, &encoded.bytes).await?
             }
-            Db::Sqlite(connection) => sqlite::stage(connection, &table, batch).await,
-        }
+            Db::Sqlite(connection) => sqlite::stage(connection, &table, batch).await?,
+        };
+        let given = batch.num_rows() as u64;
+        self.taken += taken;
+        if taken == given { Ok(()) } else { Err(relation::miscounted(&table, given, taken)) }
     }
 
     async fn open_writer(&mut self, table: &TableSchema) -> Result<()> {
@@ -190,36 +208,100 @@ impl Load {
                 let columns = table.definitions(true).join(", ");
                 self.db.script(&format!("CREATE TEMPORARY TABLE IF NOT EXISTS daymill_staging ({columns}); TRUNCATE pg_temp.daymill_staging")).await
             }
-            (false, _) => {
-                self.db
-                    .script(&format!(
-                        "DROP TABLE IF EXISTS temp.daymill_staging; CREATE TEMPORARY TABLE daymill_staging ({})",
-                        table.row_definitions().join(", ")
-                    ))
-                    .await
-            }
+            (false, _) => self
+                .db
+                .script(&format!(
+                    "DROP TABLE IF EXISTS temp.daymill_staging; CREATE TEMPORARY TABLE daymill_staging ({})",
+                    table.row_definitions().join(", ")
+                ))
+                .await
+                .map(|_| ()),
         }
     }
 
     /// Inside the transaction: make the table if it is new, check the fence, delete the interval's old rows.
     async fn replace_old(&mut self, table: &TableSchema) -> Result<()> {
-        record::fence(&mut self.db, &self.own.job, &self.own.interval, self.generation).await?;
-        self.unindexed = table.create(&mut self.db, &self.own.job).await?;
+        let own = (self.own.job.as_str(), &self.own.interval, table.name.name());
+        let stand = record::fence(&mut self.db, own, self.generation).await?;
+        let made = table.create(&mut self.db, &self.own.job).await?;
+        self.unindexed = made && self.db.is_postgres();
         let published = self.db.published(&table.name);
         let start = table::interval_literal(&self.own.interval, self.db.is_postgres());
         if faults::sabotaged("truncate") && self.db.is_postgres() {
             return self.db.script(&format!("TRUNCATE {published}")).await;
         }
         let delete = format!("DELETE FROM {published} WHERE interval_start = {start}");
-        self.db
-            .script(&match self.db.is_postgres() {
+        if made {
+            self.warn_of_lost(table).await?;
+        }
+        let deleted = self
+            .db
+            .touch(&match self.db.is_postgres() {
                 // A table that is new to the server's statistics would be read from end to end.
                 true => format!("SET LOCAL enable_seqscan = off; {delete}; SET LOCAL enable_seqscan TO DEFAULT"),
                 false => delete,
             })
             .await?;
         faults::at("after-delete");
+        if deleted == stand && self.relation == Relation::default() {
+            return Ok(());
+        }
+        // Somebody else's hand was in the rows, or something keeps them.
+        let count = format!("SELECT CAST(count(*) AS text) FROM {published} WHERE interval_start = {start}");
+        let left = self.db.fetch(&count, &[]).await?;
+        let left = left.first().and_then(|row| row[0].as_ref()?.parse().ok()).unwrap_or(0);
+        if left > 0 {
+            return Err(relation::undeleted(table, left));
+        }
+        if deleted != stand && !made {
+            self.warnings.push(format!(
+                "the table {} held {deleted} rows of {} where the ledger says {stand}: somebody else changed them; all were replaced",
+                table.name.name(),
+                self.own.interval.label()
+            ));
+        }
         Ok(())
+    }
+
+    /// A table that is made anew has none of the rows that the ledger speaks of.
+    async fn warn_of_lost(&mut self, table: &TableSchema) -> Result<()> {
+        let sql = "SELECT CAST(count(*) AS text) FROM {intervals} WHERE job = $1 AND table_name = $2 AND run_id IS NOT NULL \
+                   AND rows_published > 0 AND interval_start <> $3";
+        let own = [self.own.job.as_str().into(), table.name.name().into(), instant(self.own.interval.start).into()];
+        let rows = self.db.fetch(sql, &own).await?;
+        let lost: u64 = rows.first().and_then(|row| row[0].as_ref()?.parse().ok()).unwrap_or(0);
+        if lost > 0 {
+            self.warnings.push(format!(
+                "the table {} was gone and is made anew: the rows of {lost} other intervals are missing (daymill backfill {})",
+                table.name.name(),
+                self.own.job
+            ));
+        }
+        Ok(())
+    }
+
+    /// Before the commit: as many rows stand as were made, and where triggers may have changed them, these very rows.
+    async fn believe(&mut self, table: &TableSchema, end: &End<'_>) -> Result<()> {
+        if self.taken != end.rows {
+            return Err(relation::miscounted(table, end.rows, self.taken));
+        }
+        if !self.relation.triggers {
+            return Ok(());
+        }
+        if self.db.is_postgres() {
+            // Some triggers wait for the COMMIT.
+            self.db.script("SET CONSTRAINTS ALL IMMEDIATE").await?;
+        }
+        let start = self.own.interval.start;
+        let found = readback::interval(&mut self.db, table.name.name(), &table.own_columns(), start).await?;
+        match found == end.content_hash || end.rows == 0 {
+            true => Ok(()),
+            false => Err(Error::config(format!(
+                "the rows in the table {} are not those that were written: a trigger changed them",
+                table.name.name()
+            ))
+            .hint("nothing was published; look at the table's triggers")),
+        }
     }
 
     /// A few keys that stand on more than one of the rows written, for a message.
@@ -257,10 +339,10 @@ impl Load {
             Err(error) => return self.settle(error, end).await,
         };
         faults::at("after-commit");
-        let Load { mut db, lock, .. } = self;
+        let Load { mut db, lock, warnings, .. } = self;
         table.summarize(&mut db, end.rows).await;
         let released = ledger::lock::release(&mut db, lock).await;
-        Ok(Committed { head: Some(head), db: released.is_ok().then_some(db) })
+        Ok(Committed { head: Some(head), db: released.is_ok().then_some(db), warnings })
     }
 
     async fn send_commit(&mut self, event: &serde_json::Value) -> Result<Head> {
@@ -283,21 +365,21 @@ impl Load {
                 self.db.script("BEGIN").await?;
                 self.replace_old(table).await?;
                 let (published, columns) = (self.db.published(&table.name), table.column_list());
-                self.db
-                    .script(&format!(
-                        "INSERT INTO {published} ({columns}) SELECT {columns} FROM pg_temp.daymill_staging"
-                    ))
-                    .await?;
+                let insert =
+                    format!("INSERT INTO {published} ({columns}) SELECT {columns} FROM pg_temp.daymill_staging");
+                self.taken = self.db.touch(&insert).await?;
             }
             (false, _, writing) => {
                 self.db.script("BEGIN IMMEDIATE").await?;
                 self.replace_old(table).await?;
                 if writing {
                     let model = self.own.model.as_deref().and_then(model_parts);
-                    sqlite::publish(&mut self.db, table, &self.own.interval, &self.own.run_id, model).await?;
+                    let own = (&self.own.interval, self.own.run_id.as_str(), model);
+                    self.taken = sqlite::publish(&mut self.db, table, own).await?;
                 }
             }
         }
+        self.believe(table, end).await?;
         if self.unindexed {
             table.index(&mut self.db, end.rows).await?;
         }
@@ -342,7 +424,9 @@ impl Load {
             Ok::<_, Error>(state)
         };
         match asked.await {
-            Ok(state) if state.as_deref() == Some(end.state) => Ok(Committed { head: None, db: None }),
+            Ok(state) if state.as_deref() == Some(end.state) => {
+                Ok(Committed { head: None, db: None, warnings: Vec::new() })
+            }
             Ok(_) => Err(error.transient()),
             Err(cause) => Err(Error::new(
                 Class::InDoubt,

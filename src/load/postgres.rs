@@ -19,13 +19,13 @@ pub fn destination(table: &TableSchema, schema: &Identifier, path: Path) -> Stri
     }
 }
 
-/// One COPY of one batch: a COPY costs a round trip, and between two of them the run can still stop cleanly.
+/// One COPY of one batch, and how many rows it took: a COPY costs a round trip, and between two of them the run can still stop cleanly.
 pub async fn copy(
     (connection, backend): (&mut PgConnection, &Backend),
     table: &TableSchema,
     destination: &str,
     rows: &[u8],
-) -> Result<()> {
+) -> Result<u64> {
     let statement = format!("COPY {destination} ({}) FROM STDIN (FORMAT binary)", table.column_list());
     let failed = |e: sqlx::Error| classify::error(&e).context(format!("loading {}", table.name.name()));
     let mut copy = backend.answered(connection.copy_in_raw(&statement)).await.map_err(failed)?;
@@ -42,6 +42,5 @@ pub async fn copy(
             });
         }
     }
-    backend.answered(copy.finish()).await.map_err(failed)?;
-    Ok(())
+    backend.answered(copy.finish()).await.map_err(failed)
 }

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::relation::{self, Relation};
 use super::table::{TableSchema, existing};
 use crate::error::{Error, Result};
 use crate::ledger::{self, Db};
@@ -19,7 +20,9 @@ pub async fn check_target(project: &Project, target: &str, table: &TableSchema) 
     if let Db::Postgres { connection, schema, .. } = &mut db {
         grants(connection, schema.name(), table.name.name(), !columns.is_empty()).await?;
     }
+    let examined = if columns.is_empty() { Ok(Relation::default()) } else { relation::examine(&mut db, table).await };
     db.close().await;
+    examined?;
     table.agrees_with(&columns)
 }
 

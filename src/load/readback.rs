@@ -39,6 +39,41 @@ pub async fn interval(db: &mut Db, table: &str, columns: &str, start: DateTime<U
     Ok(rows.hex())
 }
 
+/// Rows of a table by what stands in their lineage columns.
+pub struct Lineage {
+    pub start: DateTime<Utc>,
+    pub run_id: String,
+    /// `name@version`
+    pub model: Option<String>,
+    pub rows: u64,
+}
+
+/// The lineage of every row of a table, counted.
+pub async fn lineage(db: &mut Db, table: &str) -> Result<Vec<Lineage>> {
+    let table = Identifier::new(table)?;
+    let start = match db.is_postgres() {
+        true => "to_char(interval_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+        false => "CAST(interval_start AS TEXT)",
+    };
+    let sql = format!(
+        "SELECT {start}, CAST(run_id AS TEXT), model, CAST(model_version AS TEXT), CAST(count(*) AS TEXT) FROM {} GROUP BY 1, 2, 3, 4",
+        db.published(&table)
+    );
+    let read = |row: Vec<Option<String>>| {
+        let text = |i: usize| row[i].clone().unwrap_or_default();
+        let wrong = || {
+            Error::data(format!("the table {} holds an interval_start that no run wrote: {}", table.name(), text(0)))
+        };
+        Ok(Lineage {
+            start: text(0).parse().map_err(|_| wrong())?,
+            run_id: text(1),
+            model: (row[2].is_some() || row[3].is_some()).then(|| format!("{}@{}", text(2), text(3))),
+            rows: text(4).parse().unwrap_or_default(),
+        })
+    };
+    db.fetch(&sql, &[]).await?.into_iter().map(read).collect()
+}
+
 fn parse(table: &Identifier, text: &str) -> Result<Vec<(Identifier, SqlType)>> {
     let wrong = || Error::config(format!("the ledger's columns of {} make no sense", table.name()));
     let columns: Vec<(String, String)> = serde_json::from_str(text).map_err(|_| wrong())?;

@@ -17,12 +17,12 @@ use crate::ledger::{Db, Value};
 const MAX_PARAMETERS: usize = 32_000;
 const MAX_ROWS: usize = 256;
 
-pub async fn stage(connection: &mut SqliteConnection, table: &TableSchema, batch: &RecordBatch) -> Result<()> {
+pub async fn stage(connection: &mut SqliteConnection, table: &TableSchema, batch: &RecordBatch) -> Result<u64> {
     let columns = batch.num_columns();
     let rows_at_once = (MAX_PARAMETERS / columns.max(1)).clamp(1, MAX_ROWS);
     // One transaction of the temporary database, which locks nobody out.
     sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|e| sqlite_error(&e))?;
-    let mut at = 0;
+    let (mut at, mut taken) = (0, 0);
     while at < batch.num_rows() {
         let rows = rows_at_once.min(batch.num_rows() - at);
         let tuple = format!("({})", vec!["?"; columns].join(","));
@@ -37,31 +37,26 @@ pub async fn stage(connection: &mut SqliteConnection, table: &TableSchema, batch
                 bind(&mut arguments, array, row).map_err(|e| Error::data(format!("column {:?}: {e}", field.name())))?;
             }
         }
-        sqlx::query_with(AssertSqlSafe(sql), arguments)
-            .execute(&mut *connection)
-            .await
-            .map_err(|e| sqlite_error(&e))?;
+        let inserted = sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *connection).await;
+        taken += inserted.map_err(|e| sqlite_error(&e))?.rows_affected();
         at += rows;
     }
     sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(|e| sqlite_error(&e))?;
-    Ok(())
+    Ok(taken)
 }
 
-/// Inside the load transaction.
+/// Inside the load transaction: how many rows were taken.
 pub async fn publish(
     db: &mut Db,
     table: &TableSchema,
-    interval: &Interval,
-    run_id: &str,
-    model: Option<(&str, i64)>,
-) -> Result<()> {
+    (interval, run_id, model): (&Interval, &str, Option<(&str, i64)>),
+) -> Result<u64> {
     let (published, columns, own) = (db.published(&table.name), table.column_list(), table.row_list());
     let start = interval_literal(interval, false);
     let (name, version) = model.map_or((Value::Null, Value::Null), |(name, version)| (name.into(), version.into()));
     let sql =
         format!("INSERT INTO {published} ({columns}) SELECT {own}, {start}, $1, $2, $3 FROM temp.daymill_staging");
-    db.execute(&sql, &[name, version, run_id.into()]).await?;
-    Ok(())
+    db.execute(&sql, &[name, version, run_id.into()]).await
 }
 
 fn bind(

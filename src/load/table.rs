@@ -127,8 +127,8 @@ impl TableSchema {
         self.all().map(|(quoted, ..)| quoted).collect::<Vec<_>>().join(", ")
     }
 
-    /// Inside the load transaction. Whether [`TableSchema::index`] is still to be called, after the first rows of a new
-    /// table: Postgres makes an index in less time than it keeps it up. SQLite does not.
+    /// Inside the load transaction. Whether the table was made now. On Postgres [`TableSchema::index`] is then still to be
+    /// called, after the first rows: it makes an index in less time than it keeps it up. SQLite does not.
     pub async fn create(&self, db: &mut Db, job: &str) -> Result<bool> {
         let mut new = existing(db, &self.name).await?.is_empty();
         if new && db.is_postgres() {
@@ -145,7 +145,7 @@ impl TableSchema {
         if new && !db.is_postgres() {
             self.index(db, 0).await?;
         }
-        Ok(new && db.is_postgres())
+        Ok(new)
     }
 
     /// By the interval, which is how a run finds the rows that it replaces; `rows` are those of the first interval.
@@ -154,8 +154,13 @@ impl TableSchema {
     /// without) and grow to gigabytes; the summary of each range of pages that BRIN keeps costs a third of that and a few
     /// kilobytes, and finds an interval as well, since its rows stand together.
     pub async fn index(&self, db: &mut Db, rows: u64) -> Result<()> {
-        let short: String = self.name.name().chars().take(50).collect();
-        let index = Identifier::new(&format!("{short}_interval"))?;
+        // Of long names many begin alike, and an index that is there already would be taken for this one.
+        let short: String = self.name.name().chars().take(10).collect();
+        let digest = crate::digest::name(self.name.name().as_bytes());
+        let index = match self.name.name().len() {
+            0..=50 => Identifier::new(&format!("{}_interval", self.name.name()))?,
+            _ => Identifier::new(&format!("{short}_{digest:016x}_interval"))?,
+        };
         let table = if db.is_postgres() { db.published(&self.name) } else { self.name.to_string() };
         let large = db.is_postgres() && rows >= faults::limit("LARGE_INTERVAL", LARGE_INTERVAL) as u64;
         let by = if large { "USING brin (interval_start) WITH (autosummarize = on)" } else { "(interval_start)" };

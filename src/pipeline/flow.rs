@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, Float32Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
 use polars::prelude::{DataFrame, LazyFrame, PolarsError};
 
 use crate::error::{Error, Result};
@@ -29,6 +29,8 @@ pub struct Layout {
     pub key: usize,
     /// Names of the scores.
     pub outputs: Vec<String>,
+    /// Which of the model's outputs each of them is.
+    pub picked: Vec<usize>,
 }
 
 impl Layout {
@@ -49,12 +51,48 @@ impl Layout {
         Ok(Schema::new(fields))
     }
 
-    fn publish(&self, batch: &RecordBatch, outputs: Vec<Vec<f32>>) -> Result<RecordBatch> {
+    fn publish(&self, batch: &RecordBatch, mut outputs: Vec<Vec<f32>>) -> Result<RecordBatch> {
         let schema = self.schema(batch.schema_ref())?;
         let own = self.columns.iter().filter_map(|name| batch.column_by_name(name).cloned());
-        let scores = outputs.into_iter().map(|values| Arc::new(Float32Array::from(values)) as ArrayRef);
-        RecordBatch::try_new(Arc::new(schema), own.chain(scores).collect())
+        // An output may be published twice, so it is taken only by its last name.
+        let last = |at: usize| self.picked[at + 1..].iter().all(|later| *later != self.picked[at]);
+        let take = |at: usize| match last(at) {
+            true => std::mem::take(&mut outputs[self.picked[at]]),
+            false => outputs[self.picked[at]].clone(),
+        };
+        let scores: Vec<Vec<f32>> = (0..self.picked.len()).map(take).collect();
+        let scores = scores.into_iter().map(|values| Arc::new(Float32Array::from(values)) as ArrayRef);
+        RecordBatch::try_new(Arc::new(schema), own.chain(scores).map(one_zero).collect())
             .map_err(|e| Error::defect("a batch lost a column").cause(e))
+    }
+}
+
+/// Floats of which zero has no sign and NaN one form: warehouses, keys and hashes tell the others apart, each in its way.
+fn one_zero(array: ArrayRef) -> ArrayRef {
+    fn one<P: ArrowPrimitiveType>(
+        array: &ArrayRef,
+        odd: impl Fn(P::Native) -> bool,
+        one: impl Fn(P::Native) -> P::Native,
+    ) -> ArrayRef {
+        let values = array.as_primitive::<P>();
+        if values.values().iter().any(|value| odd(*value)) {
+            Arc::new(values.unary::<_, P>(one))
+        } else {
+            array.clone()
+        }
+    }
+    match array.data_type() {
+        DataType::Float32 => one::<Float32Type>(
+            &array,
+            |v| v.is_nan() || v.to_bits() == (-0.0f32).to_bits(),
+            |v| if v.is_nan() { f32::NAN } else { v + 0.0 },
+        ),
+        DataType::Float64 => one::<Float64Type>(
+            &array,
+            |v| v.is_nan() || v.to_bits() == (-0.0f64).to_bits(),
+            |v| if v.is_nan() { f64::NAN } else { v + 0.0 },
+        ),
+        _ => array,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod flow;
 mod keys;
 pub mod report;
 pub mod stages;
+pub mod within;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,6 +39,7 @@ use crate::transform;
 use crate::transform::checks::{Gates, gate};
 use flow::{Feed, Finished, Flow, Layout, Stop, Work};
 use report::{ModelReport, RunReport, Sketch};
+use within::Within;
 
 /// Between two looks at an interval that another run holds.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -75,6 +77,15 @@ pub struct Sessions {
     pub sources: extract::Sessions,
 }
 
+impl Sessions {
+    /// Closes the warehouse's session. SQLite then writes its journal into the file, which is whole by itself.
+    pub async fn close(&mut self) {
+        if let Some(db) = self.warehouse.take() {
+            db.close().await;
+        }
+    }
+}
+
 impl Context {
     pub fn new(project: Arc<Project>, job: Arc<Job>, target: &str, interval: Interval, threads: usize) -> Context {
         Context {
@@ -107,6 +118,7 @@ pub struct Planned {
 pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunReport) -> Result<()> {
     let Context { project, job, interval, progress, .. } = context;
     progress.enter(Stage::Prepare);
+    job.require_interval()?;
     let bundle = open_bundle(context, report)?;
     let model = bundle.as_ref().map(|b| b.label());
     let mut load = begin_load(context, &mut sessions.warehouse, report, model.as_deref()).await?;
@@ -205,6 +217,7 @@ pub async fn begin_load(
 
 pub fn record_inputs(report: &mut RunReport, extraction: &Extraction) {
     report.rows.extracted = extraction.inputs.iter().map(|input| input.rows).sum();
+    report.rows.outside = extraction.inputs.iter().map(|input| input.outside + input.without_time).sum();
     report.inputs = extraction.inputs.clone();
 }
 
@@ -250,22 +263,16 @@ fn layout(job: &Job, bundle: Option<&Bundle>, transformed: &[String]) -> Result<
     let rest = if bundle.is_some() { &job.load.keep[..] } else { transformed };
     columns.extend(rest.iter().filter(|name| !job.key.contains(name)).cloned());
     let mut outputs = bundle.map(|b| b.outputs.clone()).unwrap_or_default();
+    let mut picked: Vec<usize> = (0..outputs.len()).collect();
     // Without a bundle the scores, if any, are columns already.
-    if let (Some(_), Some(renamed)) = (bundle, job.score.as_ref().and_then(|score| score.outputs.clone())) {
-        if renamed.len() != outputs.len() {
-            return Err(Error::config(format!(
-                "score.outputs names {} columns, but the model has {}",
-                renamed.len(),
-                outputs.len()
-            )));
-        }
-        outputs = renamed;
+    if let (Some(_), Some(chosen)) = (bundle, job.score.as_ref().and_then(|score| score.outputs.as_ref())) {
+        (outputs, picked) = chosen.resolve(&outputs)?;
     }
     if let Some(twice) = outputs.iter().find(|name| columns.contains(name)) {
         return Err(Error::config(format!("the score {twice:?} has the name of a column that is published too"))
             .hint("rename it with score.outputs"));
     }
-    Ok(Layout { columns, key: job.key.len(), outputs })
+    Ok(Layout { columns, key: job.key.len(), outputs, picked })
 }
 
 /// What the stream added up to.
@@ -276,6 +283,8 @@ pub struct Totals {
     pub transformed: u64,
     pub published: u64,
     pub bad_rows: u64,
+    /// Whether the rows belong to the interval, when the job says by which time.
+    pub within: Option<Within>,
 }
 
 impl Totals {
@@ -285,6 +294,9 @@ impl Totals {
         self.transformed += finished.rows_in;
         self.published += finished.batch.num_rows() as u64;
         self.bad_rows += finished.counts.bad_rows;
+        if let Some(within) = &mut self.within {
+            within.add(&finished.batch);
+        }
         Ok(())
     }
 }
@@ -324,7 +336,8 @@ pub async fn stream_tail(
         progress: progress.clone(),
     };
     let mut flow = Flow::start(work, feed);
-    let mut totals = Totals::default();
+    let within = Within::new(job, &context.interval, &planned.schema).map_err(Stop::Other)?;
+    let mut totals = Totals { within, ..Totals::default() };
     let mut loading = 0.0;
     while let Some(finished) = flow.next().await? {
         progress.check().map_err(Stop::Other)?;
@@ -404,6 +417,9 @@ pub async fn judge(
             totals.transformed, report.rows.dropped, totals.published
         )));
     }
+    if let Some(within) = &totals.within {
+        within.verdict()?;
+    }
     tolerable(job, totals)?;
     if totals.keys.repeat()? {
         let mut error = Error::data(format!("the key ({}) is not unique; nothing was published", job.key.join(", ")));
@@ -461,6 +477,7 @@ pub async fn finish_load(
     };
     let committed = load.commit(end).await.map_err(unavailable)?;
     report.ledger_head = committed.head.map(|head| head.to_string());
+    report.warnings.extend(committed.warnings);
     report.stage("commit", at.elapsed().as_secs_f64());
     Ok(committed.db)
 }

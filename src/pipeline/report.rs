@@ -83,6 +83,8 @@ pub struct IntervalReport {
 pub struct Rows {
     /// Rows of all inputs, lookback and dimensions included.
     pub extracted: u64,
+    /// Those of them that a time_column left out.
+    pub outside: u64,
     /// Rows that came out of the transform.
     pub transformed: u64,
     pub dropped: u64,

@@ -25,6 +25,7 @@ use crate::interval::instant;
 use crate::load::table::{self, TableSchema};
 use crate::postgres::encode::Tail;
 use crate::progress::{Progress, Stage};
+use crate::project::job::ColumnType;
 use crate::score::Bundle;
 use crate::transform;
 use crate::transform::checks::Gates;
@@ -66,6 +67,7 @@ fn marks(context: &Context) -> Vec<(String, String)> {
 /// Reads every table and leaves one Parquet file each.
 pub async fn extract(context: &Context, report: &mut RunReport, out: &Path) -> Result<()> {
     context.progress.enter(Stage::Extract);
+    context.job.require_interval()?;
     let at = Instant::now();
     let mut sessions = extract::Sessions::new();
     let means = extract::Means {
@@ -154,33 +156,38 @@ pub struct Loose<'a> {
 pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()> {
     let bundle = Arc::new(Bundle::open(loose.model)?);
     report.model = Some(ModelReport::of(&bundle));
-    let mut frame = scan(loose.input)?;
+    let cache = extract::Cache::default();
+    let known = cache.file(loose.input)?;
+    let has = |name: &str| known.columns.iter().any(|found| found.name == name);
+    let missing = loose.keep.iter().filter(|name| !has(name));
+    let mut faults: Vec<String> = missing.map(|name| format!("the column {name:?} of --keep is missing")).collect();
+    let features = bundle.contract.features.iter();
+    let features = features.filter(|feature| !loose.keep.contains(&feature.name)).map(|feature| {
+        let number = matches!(feature.kind, crate::score::contract::Kind::Number);
+        (feature.name.as_str(), if number { ColumnType::Float } else { ColumnType::Text })
+    });
+    let kept = loose.keep.iter().map(|name| (name.as_str(), ColumnType::Text));
+    let used: Vec<(&str, ColumnType)> = kept.chain(features).filter(|(name, _)| has(name)).collect();
+    let (mut frame, _temporary) = source::loose(loose.input, &used, &cache)?;
     let names =
         frame.collect_schema().map_err(|e| Error::input(format!("cannot read {}", loose.input.display())).cause(e))?;
-    let empty = frames::to_batch(&polars::prelude::DataFrame::empty_with_schema(&names));
-    let schema = empty
-        .map_err(|_| Error::input(format!("{} has columns of types that cannot be read", loose.input.display())))?
-        .schema();
+    let schema = frames::to_batch(&polars::prelude::DataFrame::empty_with_schema(&names))?.schema();
     let columns: Vec<_> = schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
-    let mut faults = bundle.contract.mismatches(&columns);
-    faults.extend(
-        loose
-            .keep
-            .iter()
-            .filter(|name| !names.contains(name))
-            .map(|name| format!("the column {name:?} of --keep is missing")),
-    );
+    faults.extend(bundle.contract.mismatches(&columns));
     if !faults.is_empty() {
         let mut error = Error::input(format!("{} does not have what is asked of it", loose.input.display()));
         error.causes = faults;
         return Err(error.hint(format!("the contract is in {}", bundle.folder.join("model.toml").display())));
     }
-    let features = bundle.contract.features.iter().map(|f| &f.name).filter(|name| !loose.keep.contains(name));
-    let used: Vec<_> = loose.keep.iter().chain(features).map(|name| polars::prelude::col(name.as_str())).collect();
-    let layout = Layout { columns: loose.keep.to_vec(), key: 0, outputs: bundle.outputs.clone() };
+    let layout = Layout {
+        columns: loose.keep.to_vec(),
+        key: 0,
+        outputs: bundle.outputs.clone(),
+        picked: (0..bundle.outputs.len()).collect(),
+    };
     let published = layout.schema(&schema)?;
     let marks = [(MODEL.to_owned(), bundle.label())];
-    let feed = Feed::Whole(Box::new(transform::canonical_columns(frame.select(used), loose.input)?));
+    let feed = Feed::Whole(Box::new(frame));
     let work = Work {
         batch_rows: loose.batch_rows,
         threads: loose.threads,
@@ -367,9 +374,15 @@ fn write_frame(
     }
 }
 
-/// A Parquet file that appears whole or not at all.
+/// What a file is written as.
+enum Form {
+    Parquet(Box<ArrowWriter<File>>),
+    Csv(arrow::csv::Writer<File>),
+}
+
+/// A file that appears whole or not at all: Parquet or CSV, as its name says.
 struct Writer {
-    writer: ArrowWriter<File>,
+    form: Form,
     draft: PathBuf,
     out: PathBuf,
     rows: u64,
@@ -377,6 +390,7 @@ struct Writer {
 
 impl Writer {
     fn create(out: &Path, schema: &Schema, marks: &[(String, String)]) -> Result<Writer> {
+        let csv = extension(out)? == "csv";
         if let Some(folder) = out.parent().filter(|f| !f.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", &e))?;
         }
@@ -384,28 +398,52 @@ impl Writer {
         draft.push(format!(".{}.part", std::process::id()));
         let draft = PathBuf::from(draft);
         let file = File::create(&draft).map_err(|e| Error::io(&draft, "write", &e))?;
+        if csv {
+            let form = Form::Csv(arrow::csv::WriterBuilder::new().with_header(true).build(file));
+            let mut writer = Writer { form, draft, out: out.to_owned(), rows: 0 };
+            // The names of the columns, also where there are no rows.
+            writer.write(&RecordBatch::new_empty(Arc::new(schema.clone())))?;
+            return Ok(writer);
+        }
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_key_value_metadata(Some(marks.iter().map(|(k, v)| KeyValue::new(k.clone(), v.clone())).collect()))
             .build();
         let writer = ArrowWriter::try_new(file, Arc::new(schema.clone()), Some(properties))
             .map_err(|e| Error::defect(format!("cannot write {}", out.display())).cause(e))?;
-        Ok(Writer { writer, draft, out: out.to_owned(), rows: 0 })
+        Ok(Writer { form: Form::Parquet(Box::new(writer)), draft, out: out.to_owned(), rows: 0 })
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
-        self.writer
-            .write(batch)
-            .map_err(|e| Error::new(crate::error::Class::Io, format!("cannot write {}", self.draft.display())).cause(e))
+        let failed = |e: &dyn std::fmt::Display| {
+            Error::new(crate::error::Class::Io, format!("cannot write {}", self.draft.display())).cause(e)
+        };
+        match &mut self.form {
+            Form::Parquet(writer) => writer.write(batch).map_err(|e| failed(&e)),
+            Form::Csv(writer) => writer.write(batch).map_err(|e| failed(&e)),
+        }
     }
 
     fn finish(mut self) -> Result<u64> {
-        self.writer.finish().map_err(|e| {
-            Error::new(crate::error::Class::Io, format!("cannot write {}", self.draft.display())).cause(e)
-        })?;
+        if let Form::Parquet(writer) = &mut self.form {
+            let failed = format!("cannot write {}", self.draft.display());
+            writer.finish().map_err(|e| Error::new(crate::error::Class::Io, failed).cause(e))?;
+        }
         std::fs::rename(&self.draft, &self.out).map_err(|e| Error::io(&self.out, "write", &e))?;
         Ok(self.rows)
+    }
+}
+
+/// The form that a name asks for.
+fn extension(out: &Path) -> Result<&'static str> {
+    match out.extension().map(|e| e.to_string_lossy().to_lowercase()).as_deref() {
+        Some("parquet") | None => Ok("parquet"),
+        Some("csv") => Ok("csv"),
+        Some(other) => {
+            Err(Error::usage(format!("{} cannot be written: .{other} is not a form that is known", out.display()))
+                .hint("name it .parquet or .csv"))
+        }
     }
 }
 
