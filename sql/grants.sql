@@ -13,3 +13,8 @@ CREATE SCHEMA IF NOT EXISTS daymill AUTHORIZATION daymill_writer;
 GRANT USAGE, CREATE ON SCHEMA public TO daymill_writer;
 -- A table that the writer did not make itself:
 -- GRANT SELECT, INSERT, DELETE ON flight_delay_scores TO daymill_writer;
+
+-- A role that only looks at the ledger (status, runs, show), after the first run and after each new version:
+-- GRANT USAGE ON SCHEMA daymill TO daymill_viewer;
+-- GRANT SELECT ON ALL TABLES IN SCHEMA daymill TO daymill_viewer;
+-- GRANT SELECT ON flight_delay_scores TO daymill_viewer;

@@ -19,8 +19,12 @@ pub enum Standing {
     Skipped,
     /// Never published.
     Missing,
-    /// The last attempt failed; what it said. Rows of an earlier run may stand.
-    Failed { error: String },
+    /// Published, and its rows are not in the table any more.
+    Gone,
+    /// Another interval, published with another grain or time zone, reaches into it.
+    Overlaps { label: String },
+    /// The last attempt failed; what it said, and whether rows of an earlier run stand.
+    Failed { error: String, stands: bool },
     /// Published, by another model, SQL or job file than today's.
     Stale { reasons: Vec<Reason> },
     /// Published, and its source has changed since.
@@ -32,11 +36,20 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// For people: a failed attempt over rows that stand is less than a gap.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Standing::Failed { stands: true, .. } => "failed, older rows stand",
+            other => other.name(),
+        }
+    }
+
     pub fn name(&self) -> &'static str {
         match self {
             Standing::Done => "done",
             Standing::Skipped => "skipped",
-            Standing::Missing => "missing",
+            Standing::Missing | Standing::Gone => "missing",
+            Standing::Overlaps { .. } => "overlaps",
             Standing::Failed { .. } => "failed",
             Standing::Stale { .. } => "stale",
             Standing::Late { .. } => "late data",
@@ -48,11 +61,20 @@ impl Standing {
     /// Why, in a few words.
     pub fn reason(&self) -> String {
         match self {
-            Standing::Failed { error } => error.lines().next().unwrap_or_default().to_owned(),
+            Standing::Failed { error, stands } => {
+                let first = error.lines().next().unwrap_or_default();
+                format!("{first}{}", if *stands { " (the rows of an earlier run stand)" } else { "" })
+            }
             Standing::Stale { reasons } | Standing::Late { reasons } => {
                 reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; ")
             }
             Standing::Missing => "never published".into(),
+            Standing::Gone => "its rows are gone from the table".into(),
+            Standing::Overlaps { label } => {
+                format!(
+                    "{label} was published with another grain or time zone; publish to a new table under a new job name"
+                )
+            }
             _ => String::new(),
         }
     }
@@ -71,10 +93,10 @@ pub enum Only {
 impl Only {
     pub fn takes(self, standing: &Standing) -> bool {
         match self {
-            Only::Missing => matches!(standing, Standing::Missing),
+            Only::Missing => matches!(standing, Standing::Missing | Standing::Gone),
             Only::Failed => matches!(standing, Standing::Failed { .. }),
             Only::Stale => matches!(standing, Standing::Stale { .. } | Standing::Late { .. }),
-            Only::All => !matches!(standing, Standing::Running | Standing::Future),
+            Only::All => !matches!(standing, Standing::Running | Standing::Future | Standing::Overlaps { .. }),
         }
     }
 }
@@ -83,6 +105,8 @@ impl Only {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub published: bool,
+    /// ... and the table has none of its rows any more.
+    pub gone: bool,
     pub published_at: Option<DateTime<Utc>>,
     /// How the newest attempt ended.
     pub state: String,
@@ -103,12 +127,13 @@ pub fn standing(interval: &Interval, known: Option<Known>, now: DateTime<Utc>) -
     }
     match known.state.as_str() {
         "running" => Standing::Running,
+        _ if known.gone => Standing::Gone,
         "failed" | "interrupted" | "fenced" | "abandoned" => {
             let error = known.error.unwrap_or_else(|| match known.state.as_str() {
                 "abandoned" => "the process died".into(),
                 state => state.to_owned(),
             });
-            Standing::Failed { error }
+            Standing::Failed { error, stands: known.published }
         }
         "skipped" if !known.published && !known.late.is_empty() => Standing::Late { reasons: known.late },
         "skipped" if !known.published => Standing::Skipped,
@@ -170,6 +195,8 @@ mod tests {
         assert_eq!(at(Some(known("skipped", true))), Standing::Done);
         assert_eq!(at(Some(known("running", true))), Standing::Running);
         assert_eq!(at(Some(known("abandoned", true))).name(), "failed");
+        let gone = Known { gone: true, ..known("succeeded", true) };
+        assert_eq!((at(Some(gone.clone())).name(), Only::Missing.takes(&at(Some(gone)))), ("missing", true));
         let late = Known { late: vec![Reason::Unknown], ..known("succeeded", true) };
         assert_eq!(at(Some(late.clone())).name(), "late data");
         let stale = Known { stale: vec![Reason::Sql], ..late };
@@ -178,7 +205,7 @@ mod tests {
 
     #[test]
     fn only_takes_what_it_says() {
-        let failed = Standing::Failed { error: "x".into() };
+        let failed = Standing::Failed { error: "x".into(), stands: false };
         assert!(Only::Failed.takes(&failed) && !Only::Missing.takes(&failed) && Only::All.takes(&failed));
         assert!(!Only::All.takes(&Standing::Running) && !Only::All.takes(&Standing::Future));
         assert!(Only::Stale.takes(&Standing::Late { reasons: Vec::new() }));

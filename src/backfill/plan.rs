@@ -1,7 +1,7 @@
 //! The plan: each interval of a range, how it stands, what is to be done with it and why. Reads the ledger and looks at
 //! the sources; changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -14,8 +14,10 @@ use crate::fingerprint::Reason;
 use crate::fingerprint::{Fingerprint, Source, changed};
 use crate::interval::{Interval, instant};
 use crate::ledger::history::{self, IntervalRow};
-use crate::ledger::{self, chain};
+use crate::ledger::{self, chain, claim};
+use crate::load::presence;
 use crate::pipeline::Context;
+use crate::plain_file;
 use crate::schedule::{ByBounds, Estimate, Known, Only, Standing, estimate, standing};
 use crate::score::shelf;
 
@@ -147,20 +149,35 @@ pub struct Look<'a> {
 /// Opens the target read-only and finds out how every interval stands.
 pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>) -> Result<Survey> {
     let Context { project, job, target, .. } = context;
-    let (mut rows, mut head) = (Vec::new(), None);
+    let (mut rows, mut gone, mut head, mut warnings) = (Vec::new(), HashSet::new(), None, Vec::new());
     if let Some(mut db) = ledger::open_to_read(project, target).await? {
-        rows = history::intervals(&mut db, project, target, &job.name).await?;
+        claim::require(&mut db, project, &job.name).await?;
+        let span = intervals.first().zip(intervals.last()).map(|(first, last)| (first.start, last.end));
+        rows = history::intervals(&mut db, project, target, &job.name, span).await?;
+        gone = match presence::gone(&mut db, &rows).await {
+            Ok(gone) => gone,
+            // Who may read the ledger may not be allowed to read the rows.
+            Err(error) if error.class == Class::Config => {
+                warnings
+                    .push(format!("whether the published rows are still there was not looked for: {}", error.message));
+                HashSet::new()
+            }
+            Err(error) => return Err(error),
+        };
         head = chain::job_head(&mut db, &job.name).await?.map(|head| head.to_string());
         db.close().await;
     }
     let history =
         rows.iter().rev().filter_map(|row| row.published.as_ref()).take(50).map(|p| (p.rows, p.millis)).collect();
+    let strays = strays(&rows, &intervals);
     let mut known: ByBounds<IntervalRow> = rows.into_iter().map(|row| ((row.start, row.end), row)).collect();
-    let mut survey = Survey { intervals: Vec::new(), head, history, warnings: Vec::new() };
+    let mut survey = Survey { intervals: Vec::new(), head, history, warnings };
     let (mut models, mut sessions) = (Models::default(), extract::Sessions::new());
     for interval in intervals {
         let model = models.of(context, look.choice, &interval);
         let row = known.remove(&(interval.start, interval.end));
+        let reaches = |(stray, _): &&(Interval, String)| stray.start < interval.end && stray.end > interval.start;
+        let overlapping = strays.iter().find(reaches).map(|(_, label)| label.clone());
         let rows = row.as_ref().and_then(|row| row.published.as_ref()).map(|p| p.rows);
         let known = match row {
             Some(row) => {
@@ -168,10 +185,14 @@ pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>
             }
             None => None,
         };
-        let published = known.as_ref().is_some_and(|k| k.published);
+        let known = known.map(|known| Known { gone: known.published && gone.contains(&interval.start), ..known });
+        let published = known.as_ref().is_some_and(|k| k.published && !k.gone);
         let model = model.map(|m| m.map(|(reference, _)| reference));
         survey.intervals.push(Surveyed {
-            standing: standing(&interval, known, look.now),
+            standing: match overlapping {
+                Some(label) => Standing::Overlaps { label },
+                None => standing(&interval, known, look.now),
+            },
             published,
             rows,
             model,
@@ -184,6 +205,14 @@ pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>
         survey.warnings.push("rows in Postgres were not compared with what was read; --deep reads them again".into());
     }
     Ok(survey)
+}
+
+/// Published intervals that are none of these: the grain or the time zone was another.
+fn strays(rows: &[IntervalRow], intervals: &[Interval]) -> Vec<(Interval, String)> {
+    let bounds: HashSet<_> = intervals.iter().map(|interval| (interval.start, interval.end)).collect();
+    let stray = rows.iter().filter(|row| row.published.is_some() && !bounds.contains(&(row.start, row.end)));
+    let Some(like) = intervals.first() else { return Vec::new() };
+    stray.map(|row| (Interval { start: row.start, end: row.end, ..like.clone() }, row.label.clone())).collect()
 }
 
 /// What the ledger says of an interval, compared with what would be published today.
@@ -304,7 +333,7 @@ pub async fn plan(
 
 /// Reads a plan that was written down.
 pub fn read(path: &Path) -> Result<Plan> {
-    let bytes = std::fs::read(path).map_err(|e| Error::unreadable(path, &e))?;
+    let bytes = plain_file::read(path, plain_file::PLAN)?;
     let plan: Plan = parse(&bytes).map_err(|e| e.context(path.display()))?;
     Ok(plan)
 }

@@ -22,6 +22,7 @@ use crate::schedule::{Only as Takes, spans};
 use super::bars::Bars;
 
 pub fn backfill(global: &Global, args: &Backfill) -> Result<u8> {
+    bring_up(global)?;
     let made = make(global, &args.plan)?;
     for warning in &made.warnings {
         output::warn(warning);
@@ -55,8 +56,15 @@ pub fn plan(global: &Global, args: &PlanArgs) -> Result<u8> {
     Ok(0)
 }
 
+/// What is going to write reads no ledger of an earlier version.
+fn bring_up(global: &Global) -> Result<()> {
+    let (project, target) = super::project(global)?;
+    super::runtime()?.block_on(ledger::bring_up(&project, &target))
+}
+
 pub fn apply(global: &Global, args: &Apply) -> Result<u8> {
     let written = plan::read(&args.file)?;
+    bring_up(&Global { target: Some(written.target.clone()), ..global.clone() })?;
     let context = context(global, &written.job, Some(&written.target))?;
     let intervals = written.intervals.iter().map(|item| plan::task(item, &context).interval).collect();
     let look = Look { choice: &Choice::Job, deep: false, now: Utc::now() };
@@ -66,6 +74,7 @@ pub fn apply(global: &Global, args: &Apply) -> Result<u8> {
 }
 
 pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
+    bring_up(global)?;
     let (project, target) = super::project(global)?;
     super::id(&args.run)?;
     let (batches, runs) = super::runtime()?.block_on(async {
@@ -144,7 +153,7 @@ fn leave_done(context: &Context, id: &str, written: &mut Plan) -> Result<()> {
         let Some(mut db) = ledger::open_to_read(&context.project, &context.target).await? else {
             return Ok(Vec::new());
         };
-        let rows = history::intervals(&mut db, &context.project, &context.target, &context.job.name).await?;
+        let rows = history::intervals(&mut db, &context.project, &context.target, &context.job.name, None).await?;
         db.close().await;
         // Run ids and backfill ids are made of the time, so one that is later is greater.
         let since = |row: &history::IntervalRow| {
@@ -169,6 +178,7 @@ struct Made {
 
 fn make(global: &Global, args: &PlanArgs) -> Result<Made> {
     let context = context(global, &args.job, None)?;
+    context.job.require_interval()?;
     let intervals = range(&context.job, &args.range)?;
     if args.model.is_some() && context.job.score.is_none() {
         return Err(Error::usage(format!("the job {} has no [score], so --model has no meaning", context.job.name)));
@@ -345,7 +355,7 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
     summary.write(&folder)?;
     summary.show(global)?;
     match (progress.check(), summary.failure()) {
-        (Err(signal), _) => Err(signal),
+        (Err(signal), _) => Err(summary.interrupted(&signal)),
         (Ok(()), Some(error)) => Err(error),
         (Ok(()), None) => unwritten.map_or(Ok(0), Err),
     }
@@ -440,8 +450,9 @@ impl Summary<'_> {
             output::seconds(self.seconds / self.tasks.len().max(1) as f64)
         )];
         lines.extend(self.failed().map(|(task, error)| {
-            let hint = error.hint.as_ref().map(|h| format!("\n    hint: {h}")).unwrap_or_default();
-            format!("  ✗ {}  {}{hint}", task.interval.label(), error.to_string().replace('\n', "\n  "))
+            let hint = error.hint.as_ref().map(|h| format!("\n    hint: {}", output::line(h))).unwrap_or_default();
+            let causes: String = error.causes.iter().map(|cause| format!("\n    {}", output::line(cause))).collect();
+            format!("  ✗ {}  {}{causes}{hint}", task.interval.label(), output::line(&error.message))
         }));
         let left = self.finished.iter().filter(|end| end.is_none()).count();
         if left > 0 {
@@ -451,6 +462,14 @@ impl Summary<'_> {
             lines.push(format!("  ledger head {head}"));
         }
         output::result(&lines.join("\n"))
+    }
+
+    /// A signal came. What was published stays, and the same plan goes on where it stopped.
+    fn interrupted(&self, signal: &Error) -> Error {
+        let done = self.finished.iter().flatten().filter(|end| end.result.is_ok()).count();
+        let (n, id) = (self.tasks.len(), self.id);
+        Error::new(signal.class, format!("the backfill {id} was stopped: {done} of {n} intervals are done and stay"))
+            .hint(format!("go on with: daymill retry {id}"))
     }
 
     fn failure(&self) -> Option<Error> {

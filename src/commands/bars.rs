@@ -72,28 +72,27 @@ impl Bars {
                 drawn.whole.inc(1);
                 drawn.workers[end.worker].set_style(style("  {msg:.dim} done"));
                 if let Some(why) = why {
-                    self.say(|| output::note(&format!("✗ {label}  {why}")));
+                    self.say(|| output::note(&format!("✗ {label}  {}", output::line(&why))));
                 }
             }
-            None => output::note(&self.line(end, label, why.as_deref())),
+            None => self.tell(end, label, why.as_deref()),
         }
     }
 
-    fn line(&self, end: &Finished, label: &str, why: Option<&str>) -> String {
+    fn tell(&self, end: &Finished, label: &str, why: Option<&str>) {
         let now = output::now();
         let left = self.labels.len() - self.done;
         let eta = self.started.elapsed().as_secs_f64() / self.done.max(1) as f64 * left as f64;
         let report = &end.report;
         if self.json {
-            return json!({
+            return output::event(json!({
                 "time": now, "level": if why.is_some() { "error" } else { "info" }, "run": report.run_id, "job": self.job,
                 "interval": label, "state": report.state, "rows": report.rows.published, "seconds": report.seconds,
                 "done": self.done, "of": self.labels.len(), "eta_seconds": eta, "error": why,
-            })
-            .to_string();
+            }));
         }
         let outcome = match why {
-            Some(why) => format!("{}: {why}", report.state),
+            Some(why) => format!("{}: {}", report.state, output::line(why)),
             None => format!(
                 "{}: {} rows in {}",
                 report.state,
@@ -102,7 +101,7 @@ impl Bars {
             ),
         };
         let rest = if left > 0 { format!(", {} to go", output::seconds(eta)) } else { String::new() };
-        format!("{now} {} {label} {outcome} ({} of {}{rest})", self.job, self.done, self.labels.len())
+        output::note(&format!("{now} {} {label} {outcome} ({} of {}{rest})", self.job, self.done, self.labels.len()));
     }
 
     pub fn end(&self) {

@@ -47,6 +47,9 @@ const PROMOTIONS: (&str, &[u8]) = (
 );
 const LAST_DAY: (&str, &str) = ("ends        = \"2013-06-21\"", "ends        = \"2013-06-08\"");
 
+/// Each project has an id of its own, by which it is told apart in a warehouse.
+const ID: &str = "id = \"daymill-demo\"";
+
 pub fn init(folder: &Path) -> Result<u8> {
     let files = || FILES.iter().chain([&ORACLE, &PROMOTIONS]);
     if let Some((path, _)) = files().find(|(path, _)| folder.join(path).exists()) {
@@ -58,8 +61,14 @@ pub fn init(folder: &Path) -> Result<u8> {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, "create", &e))?;
         }
-        let text = std::str::from_utf8(bytes).ok().filter(|text| text.contains(LAST_DAY.0));
-        let bytes = text.map_or(bytes.to_vec(), |text| text.replace(LAST_DAY.0, LAST_DAY.1).into_bytes());
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.contains(LAST_DAY.0) || text.starts_with(ID));
+        let own = |text: &str| {
+            let text = text.replace(LAST_DAY.0, LAST_DAY.1);
+            text.strip_prefix(ID)
+                .map_or(text.clone(), |rest| format!("id = \"{}\"{rest}", uuid::Uuid::now_v7()))
+                .into_bytes()
+        };
+        let bytes = text.map_or(bytes.to_vec(), own);
         std::fs::write(&path, bytes).map_err(|e| Error::io(&path, "write", &e))?;
     }
     let text = format!(

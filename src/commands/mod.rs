@@ -26,6 +26,10 @@ use crate::project::Project;
 
 /// Runs a command; the exit code when it is not an error.
 pub fn run(cli: &Cli) -> Result<u8> {
+    crate::postgres::patience::tell_waits(output::warn);
+    if cli.global.log_format == crate::cli::LogFormat::Json {
+        output::log_json();
+    }
     match &cli.command {
         Command::Init { folder } => init::init(folder),
         Command::Run(args) => run::run(&cli.global, args),

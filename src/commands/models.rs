@@ -110,8 +110,7 @@ fn verify(global: &Global, model: &str, inputs: Option<&Path>, expected: &[Strin
         let wanted = traps::expected(&kept, expected, bundle.outputs.len())?;
         let difference = match (&bundle.facts, Format::of_kind(&bundle.kind)) {
             (Some(facts), Some(format)) => {
-                let bytes = std::fs::read(bundle.folder.join(&bundle.file))
-                    .map_err(|e| Error::unreadable(&bundle.folder, &e))?;
+                let bytes = crate::plain_file::read(&bundle.folder.join(&bundle.file), crate::plain_file::MODEL)?;
                 let (iterations, model, contract) = (bundle.iterations, &bundle.model, &bundle.contract);
                 traps::Question { bytes: &bytes, format, iterations, facts, model, contract }
                     .compare(&kept, &found, &wanted)?

@@ -17,7 +17,10 @@ pub fn run(global: &Global, args: &Run) -> Result<u8> {
         context.load_path =
             args.load_path.map(|path| if path == LoadPath::Direct { LoadsBy::Direct } else { LoadsBy::Staged });
         context.wait = args.wait.unwrap_or_default();
-        pipeline::attempts::run(&context, &mut pipeline::Sessions::default(), report, &output::warn).await
+        let mut sessions = pipeline::Sessions::default();
+        let ran = pipeline::attempts::run(&context, &mut sessions, report, &output::warn).await;
+        sessions.close().await;
+        ran
     })?;
     Ok(if report.state == "skipped" { args.skip_exit_code.unwrap_or(0) } else { 0 })
 }

@@ -36,7 +36,7 @@ fn list(global: &Global, rows: &[RunRow]) -> Result<()> {
             run.state.clone(),
             rows,
             model,
-            run.started_at[..19].to_owned(),
+            run.started_at.chars().take(19).collect(),
         ]
     };
     let rows: Vec<_> = rows.iter().map(cells).collect();
@@ -127,7 +127,7 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
         format!("rows       {}", run.rows_published.map_or("-".into(), |n| output::count(n.max(0) as u64))),
         format!("content    {}", run.content_hash.as_deref().filter(|h| !h.is_empty()).unwrap_or("-")),
     ];
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = |value: &Value| output::line(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     if let Some(error) = report.get("error").filter(|e| !e.is_null()) {
         lines.push(format!("error      {}", text(error)));
     }

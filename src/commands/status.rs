@@ -73,7 +73,7 @@ fn no_range(range: &RangeArgs) -> bool {
 async fn known(context: &Context) -> Result<Vec<crate::interval::Interval>> {
     let Context { project, target, job, .. } = context;
     let Some(mut db) = ledger::open_to_read(project, target).await? else { return Ok(Vec::new()) };
-    let rows = history::intervals(&mut db, project, target, &job.name).await?;
+    let rows = history::intervals(&mut db, project, target, &job.name, None).await?;
     db.close().await;
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
     let date = |at: chrono::DateTime<Utc>| at.with_timezone(&job.zone).date_naive();
@@ -104,7 +104,9 @@ fn value(context: &Context, found: &[Surveyed]) -> serde_json::Value {
 
 /// Stretches of intervals of which nothing is published.
 fn gaps(found: &[Surveyed]) -> Vec<(usize, usize)> {
-    let missing = |s: &Surveyed| !s.published && matches!(s.standing, Standing::Missing | Standing::Failed { .. });
+    let missing = |s: &Surveyed| {
+        !s.published && matches!(s.standing, Standing::Missing | Standing::Gone | Standing::Failed { .. })
+    };
     spans(found, missing).into_iter().filter(|(first, _)| missing(&found[*first])).collect()
 }
 
@@ -146,9 +148,8 @@ fn page(context: &Context, found: &[Surveyed]) -> String {
 
 /// Failed, stale and late intervals with why, neighbours with one reason on one line.
 fn trouble(found: &[Surveyed]) -> Vec<String> {
-    let bad =
-        |s: &Surveyed| matches!(s.standing, Standing::Failed { .. } | Standing::Stale { .. } | Standing::Late { .. });
-    spans(found, |s| (s.standing.name(), s.standing.reason()))
+    let bad = |s: &Surveyed| !s.standing.reason().is_empty() && s.standing != Standing::Missing;
+    spans(found, |s| (s.standing.words(), s.standing.reason()))
         .into_iter()
         .filter(|(first, _)| bad(&found[*first]))
         .take(GAPS_SHOWN)
@@ -158,7 +159,7 @@ fn trouble(found: &[Surveyed]) -> Vec<String> {
             } else {
                 format!("{} to {}", found[a].interval.label(), found[b].interval.label())
             };
-            format!("  {span}  {}: {}", found[a].standing.name(), found[a].standing.reason())
+            format!("  {span}  {}: {}", found[a].standing.name(), output::line(&found[a].standing.reason()))
         })
         .collect()
 }
@@ -167,8 +168,10 @@ fn glyph(standing: &Standing) -> (&'static str, &'static str) {
     match standing {
         Standing::Done => ("32", "■"),
         Standing::Skipped => ("32", "□"),
+        Standing::Failed { stands: true, .. } => ("33", "✘"),
         Standing::Failed { .. } => ("31;1", "✗"),
-        Standing::Missing => ("31", "·"),
+        Standing::Missing | Standing::Gone => ("31", "·"),
+        Standing::Overlaps { .. } => ("31;1", "≠"),
         Standing::Stale { .. } => ("33", "◆"),
         Standing::Late { .. } => ("35", "▲"),
         Standing::Running => ("36", "▶"),
@@ -179,8 +182,10 @@ fn glyph(standing: &Standing) -> (&'static str, &'static str) {
 /// How much a standing asks for attention; of a day's hours the most urgent one shows.
 fn urgency(standing: &Standing) -> u8 {
     match standing {
-        Standing::Failed { .. } => 7,
-        Standing::Missing => 6,
+        Standing::Overlaps { .. } => 9,
+        Standing::Failed { stands: false, .. } => 8,
+        Standing::Missing | Standing::Gone => 7,
+        Standing::Failed { .. } => 6,
         Standing::Running => 5,
         Standing::Late { .. } => 4,
         Standing::Stale { .. } => 3,
@@ -243,7 +248,7 @@ fn legend(found: &[Surveyed], terminal: bool) -> String {
     }
     let part = |(standing, n): (&Standing, usize)| {
         let (color, glyph) = glyph(standing);
-        format!("{} {} {}", output::paint(color, glyph, terminal), n, standing.name())
+        format!("{} {} {}", output::paint(color, glyph, terminal), n, standing.words())
     };
     format!("  {}", seen.into_values().rev().map(part).collect::<Vec<_>>().join("   "))
 }

@@ -17,6 +17,9 @@ use crate::progress::Progress;
 /// Seconds between two lines of a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// After a signal a run ends by itself within this time, or is ended.
+const PATIENCE: Duration = Duration::from_millis(8500);
+
 /// A write beyond the limit on a file's size is an error to report, not a reason to die.
 fn outlive_file_limits() {
     if let Ok(mut stream) = signal(SignalKind::from_raw(libc::SIGXFSZ)) {
@@ -37,9 +40,21 @@ pub fn signals(progress: &Progress) {
                 }
                 output::note("stopping at the next batch; a second signal stops at once");
                 progress.stop(class);
+                std::thread::spawn(move || end_anyway(class));
             }
         });
     }
+}
+
+/// What a read that never returns would hold up. Ending here is as safe as being killed: what was committed stands, the rest
+/// is rolled back.
+fn end_anyway(class: Class) {
+    std::thread::sleep(PATIENCE);
+    output::error(
+        &crate::error::Error::new(class, "something did not answer, and the run was ended without it")
+            .hint("`daymill status` shows what is published"),
+    );
+    std::process::exit(class.exit_code().into());
 }
 
 pub struct Watching {
@@ -69,7 +84,7 @@ pub fn show(global: &Global, progress: &Progress) -> Watching {
                 }
                 None if Instant::now() >= line_at => {
                     line_at += LINE_EVERY;
-                    output::note(&logged(&progress, started, json));
+                    logged(&progress, started, json);
                 }
                 None => {}
             }
@@ -102,17 +117,16 @@ fn line(progress: &Progress) -> String {
     )
 }
 
-fn logged(progress: &Progress, started: Instant, json: bool) -> String {
+fn logged(progress: &Progress, started: Instant, json: bool) {
     let now = output::now();
     let seconds = started.elapsed().as_secs();
     let rate = progress.loaded.get() / seconds.max(1);
     match json {
-        false => format!("{now} {} ({} rows/s)", line(progress), output::count(rate)),
-        true => serde_json::json!({
+        false => output::note(&format!("{now} {} ({} rows/s)", line(progress), output::count(rate))),
+        true => output::event(serde_json::json!({
             "time": now, "level": "info", "stage": progress.stage().name(), "seconds": seconds, "extracted": progress.extracted.get(),
             "transformed": progress.transformed.get(), "scored": progress.scored.get(), "loaded": progress.loaded.get(), "rows_per_second": rate,
-        })
-        .to_string(),
+        })),
     }
 }
 
@@ -124,13 +138,19 @@ pub fn ended(global: &Global, report: &RunReport) {
     let job = report.job.as_deref().unwrap_or("score");
     let interval = report.interval.as_ref().map_or("", |i| i.label.as_str());
     let now = output::now();
-    let line = match global.log_format {
-        LogFormat::Json => serde_json::json!({
+    match global.log_format {
+        LogFormat::Json => output::event(serde_json::json!({
             "time": now, "level": if report.error.is_some() { "error" } else { "info" }, "run": report.run_id, "job": job,
             "interval": interval, "state": report.state, "rows": report.rows.published, "seconds": report.seconds,
-        })
-        .to_string(),
-        _ => format!("{now} {job} {interval} {}: {} rows in {}", report.state, output::count(report.rows.published), output::seconds(report.seconds)),
-    };
-    output::note(&line);
+        })),
+        _ => {
+            let (rows, seconds) = (output::count(report.rows.published), output::seconds(report.seconds));
+            output::note(&format!(
+                "{now} {} {} {}: {rows} rows in {seconds}",
+                output::line(job),
+                output::line(interval),
+                report.state
+            ));
+        }
+    }
 }

@@ -38,14 +38,15 @@ pub async fn commit(db: &mut Db, job: &str, run_id: Option<&str>, body: &serde_j
     let rows = match db.is_postgres() {
         true => {
             let (job, body, run) = (quote(job), quote(&body), run_id.map_or("NULL".into(), quote));
+            let (chain, events) = (db.ledger_table("chain"), db.ledger_table("events"));
             let sql = format!(
-                "WITH next AS (UPDATE {{chain}} SET n = n + 1, hash = encode(sha256(convert_to( \
+                "WITH next AS (UPDATE {chain} SET n = n + 1, hash = encode(sha256(convert_to( \
                      '{TAG}' || E'\\n' || (n + 1)::text || E'\\n' || hash || E'\\n' || {body}, 'UTF8')), 'hex') RETURNING n, hash), \
-                 put AS (INSERT INTO {{events}} (n, job, run_id, body, hash) SELECT n, {job}, {run}, {body}, hash FROM next) \
+                 put AS (INSERT INTO {events} (n, job, run_id, body, hash) SELECT n, {job}, {run}, {body}, hash FROM next) \
                  SELECT (SELECT n FROM next)::text, (SELECT hash FROM next), (1 / (SELECT count(*) FROM next))::text; COMMIT"
             );
             // The division fails, and with it the transaction, when the row of the chain is gone.
-            db.fetch_script(&sql).await?
+            db.fetch_plain(&sql).await?
         }
         false => {
             let head = append(db, job, run_id, &body).await?;

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+use sqlx::{Arguments, AssertSqlSafe, Column, Connection, PgConnection, Row, SqliteConnection};
 
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
@@ -75,11 +75,13 @@ impl Db {
     /// The names of the ledger's tables, filled into a statement.
     pub fn fill(&self, sql: &str) -> String {
         let prefix = if self.is_postgres() { "" } else { "daymill_" };
-        ["migrations", "intervals", "runs", "tables", "batches", "events", "chain"]
+        ["migrations", "intervals", "runs", "tables", "jobs", "batches", "events", "chain"]
             .iter()
             .fold(sql.to_owned(), |sql, name| sql.replace(&format!("{{{name}}}"), &self.ledger_table(name)))
             .replace("{runs_index}", &format!("{prefix}runs_interval"))
+            .replace("{runs_seq_index}", &format!("{prefix}runs_seq"))
             .replace("{events_index}", &format!("{prefix}events_job"))
+            .replace("{events_run_index}", &format!("{prefix}events_run"))
     }
 
     /// Runs a statement whose `{name}`s are the ledger's tables; the number of rows it touched.
@@ -101,21 +103,33 @@ impl Db {
 
     /// Runs several statements without parameters.
     pub async fn script(&mut self, sql: &str) -> Result<()> {
+        self.touch(sql).await.map(|_| ())
+    }
+
+    /// Runs several statements without parameters; the number of rows that they touched.
+    pub async fn touch(&mut self, sql: &str) -> Result<u64> {
         let sql = AssertSqlSafe(self.fill(sql));
         match self {
             Db::Postgres { connection, backend, .. } => {
                 let answer = backend.answered(sqlx::raw_sql(sql).execute(connection)).await;
-                answer.map(|_| ()).map_err(|e| classify::error(&e))
+                answer.map(|r| r.rows_affected()).map_err(|e| classify::error(&e))
             }
             Db::Sqlite(connection) => {
-                sqlx::raw_sql(sql).execute(connection).await.map(|_| ()).map_err(|e| sqlite_error(&e))
+                let answer = sqlx::raw_sql(sql).execute(connection).await;
+                answer.map(|r| r.rows_affected()).map_err(|e| sqlite_error(&e))
             }
         }
     }
 
     /// Runs several statements without parameters and gives the rows of all of them.
     pub async fn fetch_script(&mut self, sql: &str) -> Result<Vec<TextRow>> {
-        let sql = AssertSqlSafe(self.fill(sql));
+        let filled = self.fill(sql);
+        self.fetch_plain(&filled).await
+    }
+
+    /// The same of a text with data in it, in which nothing is filled in.
+    pub async fn fetch_plain(&mut self, sql: &str) -> Result<Vec<TextRow>> {
+        let sql = AssertSqlSafe(sql.to_owned());
         match self {
             Db::Postgres { connection, backend, .. } => {
                 let answer = backend.answered(sqlx::raw_sql(sql).fetch_all(connection)).await;
@@ -165,8 +179,20 @@ fn postgres_row(row: &sqlx::postgres::PgRow) -> Result<TextRow> {
     (0..row.len()).map(|i| row.try_get(i).map_err(|e| classify::error(&e))).collect()
 }
 
+/// What a cell holds instead of text. SQLite keeps anything in any column.
+fn no_text(row: &sqlx::sqlite::SqliteRow, i: usize, error: &sqlx::Error) -> Error {
+    let first = if i == 0 { None } else { row.try_get::<Option<String>, _>(0).ok().flatten() };
+    let place = first.map(|first| format!(" of {first}")).unwrap_or_default();
+    Error::data(format!(
+        "the ledger is not whole: its column {:?}{place} holds what no run wrote",
+        row.column(i).name()
+    ))
+    .cause(error)
+    .hint("somebody changed it; restore it from a backup")
+}
+
 fn sqlite_row(row: &sqlx::sqlite::SqliteRow) -> Result<TextRow> {
-    (0..row.len()).map(|i| row.try_get(i).map_err(|e| sqlite_error(&e))).collect()
+    (0..row.len()).map(|i| row.try_get(i).map_err(|e| no_text(row, i, &e))).collect()
 }
 
 fn postgres(values: &[Value]) -> Result<PgArguments> {
@@ -197,12 +223,23 @@ fn sqlite(values: &[Value]) -> Result<SqliteArguments> {
 
 /// What SQLite's result code means.
 pub fn sqlite_error(error: &sqlx::Error) -> Error {
-    let Some(database) = error.as_database_error() else { return classify::error(error) };
+    let Some(database) = error.as_database_error() else {
+        return match error {
+            sqlx::Error::Io(cause) => Error::new(Class::Io, "the SQLite file cannot be used").cause(cause),
+            sqlx::Error::Configuration(cause) => Error::config("the SQLite file cannot be used").cause(cause),
+            other => classify::error(other),
+        };
+    };
     let code = database.code().and_then(|c| c.parse::<i32>().ok()).unwrap_or(0) & 0xff;
     let message = database.message().to_owned();
     match code {
         5 | 6 => Error::new(Class::Unavailable, "the SQLite file is busy").cause(message).transient(),
         7 | 10 | 13 => Error::new(Class::Io, "SQLite cannot write").cause(message).hint("is the disk full?"),
+        14 if std::fs::File::open("/dev/null").is_err() => {
+            Error::new(Class::Io, "the system refused another open file")
+                .cause(message)
+                .hint("raise the limit (ulimit -n)")
+        }
         8 | 14 | 23 => Error::config("SQLite cannot open or write the file").cause(message),
         11 | 26 => Error::input("the SQLite file is damaged or is no SQLite file").cause(message),
         18 => Error::data("a value is too large for SQLite, which takes less than a gigabyte").cause(message),

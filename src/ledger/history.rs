@@ -53,7 +53,7 @@ pub async fn runs(db: &mut Db, project: &Project, target: &str, wanted: Wanted<'
         }
     }
     let sql = format!(
-        "SELECT {RUN_COLUMNS} FROM {{runs}} WHERE {} ORDER BY run_id DESC LIMIT {}",
+        "SELECT {RUN_COLUMNS} FROM {{runs}} WHERE {} ORDER BY seq DESC, run_id DESC LIMIT {}",
         filters.join(" AND "),
         wanted.limit
     );
@@ -128,27 +128,36 @@ pub struct Published {
     pub columns: String,
 }
 
-/// Every interval of a job that the ledger knows, in order.
-pub async fn intervals(db: &mut Db, project: &Project, target: &str, job: &str) -> Result<Vec<IntervalRow>> {
-    let rows = db
-        .fetch(
-            "SELECT i.interval_start, i.interval_end, i.label, i.run_id, CAST(i.rows_published AS TEXT), i.content_hash, \
+/// The intervals of a job that the ledger knows, in order: all of them, or those that reach into a span.
+pub async fn intervals(
+    db: &mut Db,
+    project: &Project,
+    target: &str,
+    job: &str,
+    span: Option<(DateTime<Utc>, DateTime<Utc>)>,
+) -> Result<Vec<IntervalRow>> {
+    let mut values: Vec<Value> = vec![job.into()];
+    let within = span.map_or("", |(from, to)| {
+        values.extend([crate::interval::instant(from).into(), crate::interval::instant(to).into()]);
+        "AND i.interval_end > $2 AND i.interval_start < $3"
+    });
+    let sql = format!(
+        "SELECT i.interval_start, i.interval_end, i.label, i.run_id, CAST(i.rows_published AS TEXT), i.content_hash, \
              i.published_at, CAST(i.millis AS TEXT), i.fingerprint, i.inputs, CAST(i.rows_read AS TEXT), r.state, \
              CASE WHEN r.state IN ('failed', 'interrupted', 'fenced') THEN r.report END, r.run_id, i.table_name, i.columns \
-             FROM {intervals} i LEFT JOIN {runs} r ON r.job = i.job AND r.interval_start = i.interval_start \
+             FROM {{intervals}} i LEFT JOIN {{runs}} r ON r.job = i.job AND r.interval_start = i.interval_start \
              AND r.interval_end = i.interval_end AND r.generation = i.generation \
-             WHERE i.job = $1 ORDER BY i.interval_start",
-            &[job.into()],
-        )
-        .await?;
+             WHERE i.job = $1 {within} ORDER BY i.interval_start"
+    );
+    let rows = db.fetch(&sql, &values).await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         let text = |i: usize| row[i].clone().unwrap_or_default();
         let number = |i: usize| text(i).parse::<u64>().unwrap_or_default();
         let instant = |i: usize| {
             text(i).parse::<DateTime<Utc>>().map_err(|_| {
-                Error::config(format!(
-                    "the ledger's interval {} of {job} begins or ends at {:?}, which is no time",
+                Error::data(format!(
+                    "the ledger is not whole: its interval {} of {job} begins or ends at {:?}, which is no time",
                     text(2),
                     text(i)
                 ))

@@ -3,6 +3,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::project::{Project, Target};
 /// A server notices the end of a killed program within this time.
 const UNNOTICED: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOKS: usize = 2;
 
 /// Who runs.
 #[derive(Clone, Debug, Serialize)]
@@ -74,30 +76,53 @@ pub async fn take(db: &mut Db, project: &Project, target: &str, job: &str, inter
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         }
-        Target::Sqlite { path } => {
-            let folder = folder(path);
-            std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "create", &e))?;
-            let file = folder.join(file_name(job, class, object));
-            let opened = File::options().create(true).read(true).write(true).truncate(false).open(&file);
-            let mut handle = opened.map_err(|e| Error::io(&file, "open the lock", &e))?;
-            match handle.try_lock() {
-                Ok(()) => {
-                    let holder = Holder::this_process();
-                    let text = format!("{}, pid {}, since {}\n", holder.host, holder.pid, instant(Utc::now()));
-                    handle
-                        .set_len(0)
-                        .and_then(|()| handle.write_all(text.as_bytes()))
-                        .map_err(|e| Error::io(&file, "write", &e))?;
-                    Ok(Lock::File(handle))
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let mut who = String::new();
-                    let _ = handle.rewind().and_then(|()| handle.read_to_string(&mut who));
-                    Err(locked(job, interval, Some(who.trim().to_owned()).filter(|w| !w.is_empty())))
-                }
-                Err(TryLockError::Error(e)) => Err(Error::io(&file, "lock", &e)),
-            }
+        Target::Sqlite { path } => take_file(path, job, (class, object), interval).await,
+    }
+}
+
+/// The same beside a SQLite file.
+async fn take_file(path: &Path, job: &str, (class, object): (i32, i32), interval: &Interval) -> Result<Lock> {
+    let folder = folder(path)?;
+    // Whoever may write the database may lock it, and nobody else.
+    let group = std::fs::metadata(path).is_ok_and(|of| of.mode() & 0o020 != 0);
+    let made = std::fs::DirBuilder::new().recursive(true).mode(if group { 0o770 } else { 0o700 }).create(&folder);
+    made.map_err(|e| Error::io(&folder, "create", &e))?;
+    let file = folder.join(file_name(job, class, object));
+    // A link in its place would be written through.
+    let mut options = File::options();
+    options
+        .create(true)
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .mode(if group { 0o660 } else { 0o600 })
+        .custom_flags(libc::O_NOFOLLOW);
+    let mut handle = options.open(&file).map_err(|e| Error::io(&file, "open the lock", &e))?;
+    // Somebody who only looks holds it for a moment.
+    let mut taken = handle.try_lock();
+    for _ in 0..LOOKS {
+        if !matches!(taken, Err(TryLockError::WouldBlock)) {
+            break;
         }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        taken = handle.try_lock();
+    }
+    match taken {
+        Ok(()) => {
+            let holder = Holder::this_process();
+            let text = format!("{}, pid {}, since {}\n", holder.host, holder.pid, instant(Utc::now()));
+            handle
+                .set_len(0)
+                .and_then(|()| handle.write_all(text.as_bytes()))
+                .map_err(|e| Error::io(&file, "write", &e))?;
+            Ok(Lock::File(handle))
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut who = String::new();
+            let _ = handle.rewind().and_then(|()| handle.read_to_string(&mut who));
+            Err(locked(job, interval, Some(who.trim().to_owned()).filter(|w| !w.is_empty())))
+        }
+        Err(TryLockError::Error(e)) => Err(Error::io(&file, "lock", &e)),
     }
 }
 
@@ -146,10 +171,18 @@ fn key(job: &str, start: &str, end: &str) -> (i32, i32) {
     (key as i32, (key >> 32) as i32)
 }
 
-fn folder(database: &Path) -> PathBuf {
-    let mut folder = database.as_os_str().to_owned();
+/// Beside the file itself, whichever link led to it.
+fn folder(database: &Path) -> Result<PathBuf> {
+    let unresolved = |e: std::io::Error| Error::io(database, "find", &e);
+    let real = database.canonicalize().map_err(unresolved)?;
+    if real.metadata().map_err(unresolved)?.nlink() > 1 {
+        return Err(Error::config(format!("{} is one of several names (hard links) of a file", real.display()))
+            .cause("SQLite's journal and the locks of runs go by the name: two names would not see each other")
+            .hint("keep one name, and make the others symbolic links"));
+    }
+    let mut folder = real.into_os_string();
     folder.push(".locks");
-    PathBuf::from(folder)
+    Ok(PathBuf::from(folder))
 }
 
 fn file_name(job: &str, class: i32, object: i32) -> String {
@@ -175,8 +208,12 @@ pub async fn is_held(
             Ok(db.fetch(&sql, &[]).await?.first().is_some_and(|r| r[0].as_deref() != Some("0")))
         }
         Target::Sqlite { path } => {
-            let file = folder(path).join(file_name(job, class, object));
-            Ok(File::open(file).is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock))))
+            let file = folder(path)?.join(file_name(job, class, object));
+            match File::open(file) {
+                Ok(file) => Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))),
+                // Who may not look at the lock takes the ledger's word.
+                Err(error) => Ok(error.kind() == std::io::ErrorKind::PermissionDenied),
+            }
         }
     }
 }

@@ -3,10 +3,12 @@
 
 pub mod batch;
 pub mod chain;
+pub mod claim;
 pub mod db;
 pub mod history;
 pub mod lock;
 pub mod record;
+mod tables_agree;
 pub mod verify;
 
 use chrono::Utc;
@@ -24,7 +26,11 @@ use crate::postgres::patience::Backend;
 use crate::project::{Project, Target};
 
 /// Schema changes, in order; each only adds.
-const MIGRATIONS: [&str; 2] = [include_str!("../../sql/ledger/0001.sql"), include_str!("../../sql/ledger/0002.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../sql/ledger/0001.sql"),
+    include_str!("../../sql/ledger/0002.sql"),
+    include_str!("../../sql/ledger/0003.sql"),
+];
 
 /// Opens the warehouse of a target. The ledger is made when it is not there.
 pub async fn open(project: &Project, target: &str, application: &str) -> Result<Db> {
@@ -34,6 +40,22 @@ pub async fn open(project: &Project, target: &str, application: &str) -> Result<
     Ok(db)
 }
 
+/// Brings a ledger of an earlier version up to date, for commands that are going to write to it anyway.
+pub async fn bring_up(project: &Project, target: &str) -> Result<()> {
+    if let Some(Target::Sqlite { path }) = project.targets.get(target)
+        && !path.exists()
+    {
+        return Ok(());
+    }
+    let mut db = connect(project, target, "daymill/open", false).await?;
+    let have = version(&mut db).await?;
+    db.close().await;
+    if (1..MIGRATIONS.len()).contains(&have) {
+        open(project, target, "daymill/open").await?.close().await;
+    }
+    Ok(())
+}
+
 /// Opens the warehouse for reading only: nothing is made. `None` when there is no warehouse or no ledger yet.
 pub async fn open_to_read(project: &Project, target: &str) -> Result<Option<Db>> {
     if let Some(Target::Sqlite { path }) = project.targets.get(target)
@@ -41,8 +63,16 @@ pub async fn open_to_read(project: &Project, target: &str) -> Result<Option<Db>>
     {
         return Ok(None);
     }
-    let mut db = connect(project, target, "daymill/read", false).await?;
-    match version(&mut db).await? {
+    let mut db = match (connect(project, target, "daymill/read", false).await, unwritable(project, target)) {
+        (Err(_), Some(path)) => immutable(path).await?,
+        (db, _) => db?,
+    };
+    let mut have = version(&mut db).await;
+    if let (Err(_), Some(path)) = (&have, unwritable(project, target)) {
+        db = immutable(path).await?;
+        have = version(&mut db).await;
+    }
+    match have? {
         0 => Ok(None),
         have if have < MIGRATIONS.len() => Err(Error::config(format!(
             "the ledger of {target} has version {have}; this Daymill writes version {}",
@@ -70,6 +100,10 @@ pub async fn connect(project: &Project, target: &str, application: &str, create:
             Ok(Db::Postgres { connection, schema, backend })
         }
         Target::Sqlite { path } => {
+            if path.to_str().is_none() {
+                return Err(Error::config(format!("the path of the SQLite file {} is not UTF-8", path.display()))
+                    .hint("move the project to a folder whose name is"));
+            }
             if let (true, Some(folder)) = (create, path.parent()) {
                 std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", &e))?;
             }
@@ -87,6 +121,22 @@ pub async fn connect(project: &Project, target: &str, application: &str, create:
             ))
         }
     }
+}
+
+/// The SQLite file of a target, when it cannot be opened by its journal: that takes a file beside it, which this user may not
+/// make. With an empty journal the file alone is whole.
+fn unwritable<'a>(project: &'a Project, target: &str) -> Option<&'a std::path::Path> {
+    let Some(Target::Sqlite { path }) = project.targets.get(target) else { return None };
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-wal");
+    std::fs::metadata(journal).map_or(true, |journal| journal.len() == 0).then_some(path.as_path())
+}
+
+async fn immutable(path: &std::path::Path) -> Result<Db> {
+    let options =
+        SqliteConnectOptions::new().filename(path).read_only(true).immutable(true).disable_statement_logging();
+    let connection = SqliteConnection::connect_with(&options).await;
+    Ok(Db::Sqlite(connection.map_err(|e| db::sqlite_error(&e).context(format!("cannot open {}", path.display())))?))
 }
 
 async fn home(db: &mut Db) -> Result<Option<String>> {

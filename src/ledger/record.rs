@@ -6,6 +6,7 @@ use serde_json::json;
 use super::chain::{self, Head};
 use super::lock::Holder;
 use super::{Db, Value};
+use crate::digest;
 use crate::error::{Class, Error, Result};
 use crate::faults;
 use crate::interval::{Interval, instant};
@@ -91,10 +92,15 @@ async fn begin(db: &mut Db, start: &Start<'_>) -> Result<i64> {
             &[&interval[..], std::slice::from_ref(&label)].concat(),
         )
         .await?;
-    let generation: i64 = rows
-        .first()
-        .and_then(|row| row[0].as_ref()?.parse().ok())
-        .ok_or_else(|| Error::defect("the ledger has no generation"))?;
+    let generation = rows.first().and_then(|row| row[0].as_ref()?.parse::<i64>().ok()).filter(|n| *n > 0);
+    let generation = generation.ok_or_else(|| {
+        Error::data(format!(
+            "the ledger's count of attempts at {} {} makes no sense",
+            start.job,
+            start.interval.label()
+        ))
+        .hint("run: daymill ledger verify")
+    })?;
     // An attempt that is made again must follow the one that failed; if another run came in between, it was overtaken.
     if start.after.is_some_and(|before| generation != before + 1) {
         return Err(overtaken(start.job, start.interval));
@@ -112,8 +118,8 @@ async fn begin(db: &mut Db, start: &Start<'_>) -> Result<i64> {
         batch,
     ];
     db.execute(
-        "INSERT INTO {runs} (job, interval_start, interval_end, label, run_id, generation, state, host, pid, started_at, model, batch_id) \
-         VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9, $10, $11)",
+        "INSERT INTO {runs} (job, interval_start, interval_end, label, run_id, generation, state, host, pid, started_at, model, batch_id, seq) \
+         VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9, $10, $11, (SELECT n + 1 FROM {chain}))",
         &[&interval[..], &rest].concat(),
     ).await?;
     Ok(generation)
@@ -143,16 +149,19 @@ async fn refuse_overlap(db: &mut Db, start: &Start<'_>, interval: &[Value; 3]) -
     }
 }
 
-/// Inside the load transaction: this attempt must still be the newest of its interval.
-pub async fn fence(db: &mut Db, job: &str, interval: &Interval, generation: i64) -> Result<()> {
+/// Inside the load transaction: this attempt must still be the newest of its interval. How many rows of the interval stand,
+/// by the ledger, in the table.
+pub async fn fence(db: &mut Db, (job, interval, table): (&str, &Interval, &str), generation: i64) -> Result<u64> {
     let lock = if db.is_postgres() { " FOR UPDATE" } else { "" };
     let sql = format!(
-        "SELECT CAST(generation AS TEXT) FROM {{intervals}} WHERE job = $1 AND interval_start = $2 AND interval_end = $3{lock}"
+        "SELECT CAST(generation AS TEXT), CASE WHEN run_id IS NOT NULL AND coalesce(table_name, $4) = $4 THEN CAST(rows_published AS TEXT) END FROM {{intervals}} WHERE job = $1 AND interval_start = $2 AND interval_end = $3{lock}"
     );
-    let rows = db.fetch(&sql, &[job.into(), instant(interval.start).into(), instant(interval.end).into()]).await?;
+    let rows = db
+        .fetch(&sql, &[job.into(), instant(interval.start).into(), instant(interval.end).into(), table.into()])
+        .await?;
     let now: Option<i64> = rows.first().and_then(|row| row[0].as_ref()?.parse().ok());
     if now == Some(generation) || faults::sabotaged("lock-apart") || faults::sabotaged("no-lock") {
-        return Ok(());
+        return Ok(rows.first().and_then(|row| row[1].as_ref()?.parse().ok()).unwrap_or(0));
     }
     Err(overtaken(job, interval))
 }
@@ -194,8 +203,14 @@ pub fn published(start: &Start<'_>, generation: i64, table: &str, end: &End<'_>)
     json!({
         "event": end.state, "at": instant(Utc::now()), "job": start.job, "interval": interval_value(start.interval),
         "run": start.run_id, "generation": generation, "table": table, "rows": end.rows, "content": end.content_hash,
-        "model": start.model, "fingerprint": serde_json::from_str::<serde_json::Value>(&end.fingerprint).unwrap_or_default(),
+        "model": start.model, "fingerprint": parsed(&end.fingerprint), "label": start.interval.label(),
+        "columns": parsed(&end.columns), "inputs": digest::hex(end.inputs.as_bytes()),
+        "report": digest::hex(end.report.as_bytes()),
     })
+}
+
+fn parsed(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// The end of an attempt that published nothing, or the first half of one that did.
@@ -210,10 +225,13 @@ pub async fn finish(db: &mut Db, run_id: &str, end: &End<'_>) -> Result<()> {
 /// The end of an attempt that published nothing, on its own.
 pub async fn end(db: &mut Db, start: &Start<'_>, end: &End<'_>, generation: i64) -> Result<Head> {
     db.script(if db.is_postgres() { "BEGIN" } else { "BEGIN IMMEDIATE" }).await?;
-    let body = json!({
+    let mut body = json!({
         "event": end.state, "at": instant(Utc::now()), "job": start.job, "interval": interval_value(start.interval),
-        "run": start.run_id, "generation": generation,
+        "run": start.run_id, "generation": generation, "report": digest::hex(end.report.as_bytes()),
     });
+    if !end.inputs.is_empty() {
+        (body["fingerprint"], body["inputs"]) = (parsed(&end.fingerprint), digest::hex(end.inputs.as_bytes()).into());
+    }
     let finished = async {
         finish(db, start.run_id, end).await?;
         // A skip has looked at its sources too: rows that come later must show.
