@@ -48,6 +48,7 @@ fixtures: ## Make the fixtures and the model bundles again (needs python3)
 	$(CARGO_TARGET_DIR)/fixtures-venv/bin/pip install --quiet -r fixtures/requirements.txt
 	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_fixtures.py
 	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_foreign.py
+	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_frames.py
 
 clean: ## Remove what runs left behind
 	rm -rf .daymill

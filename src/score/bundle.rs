@@ -3,11 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::{cast, concat_batches};
+use arrow::array::AsArray;
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
 
 use super::contract::{Codes, Contract, Encoding, Feature, Kind, Policy, Unknown};
@@ -16,7 +15,8 @@ use super::foreign::{Facts, Foreign, Format};
 use super::{Link, Model};
 use crate::digest;
 use crate::error::{Class, Error, Result};
-use crate::project::reader::{Source, Table};
+use crate::plain_file;
+use crate::project::reader::{At, Source, Table};
 
 #[derive(Debug)]
 pub struct Bundle {
@@ -167,12 +167,7 @@ impl Bundle {
     fn ask_oracle(&self, path: &Path, signature: &Signature) -> Result<OracleResult> {
         let bytes = verified(path, &signature.oracle_sha256)?;
         let damaged = |e: &dyn std::fmt::Display| Error::input(format!("{} is damaged", path.display())).cause(e);
-        let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
-            .and_then(|b| b.build())
-            .map_err(|e| damaged(&e))?;
-        let schema = arrow::array::RecordBatchReader::schema(&reader);
-        let batches = reader.collect::<Result<Vec<RecordBatch>, _>>().map_err(|e| damaged(&e))?;
-        let batch = concat_batches(&schema, &batches).map_err(|e| damaged(&e))?;
+        let batch = crate::parquet_file::all(path, Bytes::from(bytes))?;
         let scores = self
             .score(&batch)
             .map_err(|e| Error::input(format!("{}: the oracle's inputs cannot be scored", path.display())).cause(e))?;
@@ -206,8 +201,7 @@ impl Bundle {
 
 /// Reads a file once into memory, checks the digest of that buffer and hands over that same buffer.
 fn verified(path: &Path, sha256: &str) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(path)
-        .map_err(|e| Error::new(Class::Input, format!("cannot read {}", path.display())).cause(e))?;
+    let bytes = plain_file::read(path, plain_file::MODEL).map_err(|e| Error { class: Class::Input, ..e })?;
     if let Some(error) = pickled(&bytes, path) {
         return Err(error);
     }
@@ -280,6 +274,7 @@ fn signature(table: &Table<'_>) -> Option<Signature> {
         }
     };
     let (file, sha256) = (table.required_string("file"), table.required_string("sha256"));
+    within_bundle(table, file.as_ref());
     let link =
         table.word("link", &[("identity", Link::Identity), ("sigmoid", Link::Sigmoid), ("softmax", Link::Softmax)]);
     let iterations = iterations(table);
@@ -303,6 +298,7 @@ fn signature(table: &Table<'_>) -> Option<Signature> {
     match table.table("oracle") {
         Some(oracle) => {
             oracle_file = oracle.required_string("file");
+            within_bundle(&oracle, oracle_file.as_ref());
             oracle_sha256 = oracle.required_string("sha256");
             tolerance = oracle.float("tolerance").map_or(tolerance, |at| {
                 if !(0.0..=0.01).contains(&at.value) {
@@ -334,6 +330,15 @@ fn signature(table: &Table<'_>) -> Option<Signature> {
         outputs: if outputs.is_empty() { vec!["score".into()] } else { outputs.into_iter().collect::<Option<_>>()? },
         features,
     })
+}
+
+/// A bundle is one folder, and names no file outside of it.
+fn within_bundle(table: &Table<'_>, file: Option<&At<String>>) {
+    let Some(at) = file else { return };
+    let plain = Path::new(&at.value).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    if !plain || at.value.is_empty() {
+        table.fault(at.line, format!("the file {:?} is not in the folder of the bundle", at.value));
+    }
 }
 
 fn iterations(table: &Table<'_>) -> Option<usize> {

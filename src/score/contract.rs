@@ -3,8 +3,9 @@
 //! a rectifier turns NaN into a confident zero, so looking at scores afterwards finds nothing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use serde::Serialize;
@@ -16,6 +17,8 @@ pub type Codes = HashMap<String, usize, foldhash::fast::RandomState>;
 
 /// Up to here an f32 holds every whole number.
 const EXACT: u64 = 1 << f32::MANTISSA_DIGITS;
+/// ... and an f64.
+const EXACT_DOUBLE: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
 
 #[derive(Clone, Debug)]
 pub struct Contract {
@@ -100,7 +103,7 @@ impl Feature {
     }
 
     pub fn type_name(&self) -> &'static str {
-        match self.kind {
+        match &self.kind {
             Kind::Number => "number",
             Kind::Category { .. } => "category",
         }
@@ -108,11 +111,30 @@ impl Feature {
 
     /// Whether a column of this type can be this feature.
     pub fn accepts(&self, kind: &DataType) -> bool {
-        match self.kind {
+        match &self.kind {
             Kind::Number => kind.is_integer() || kind.is_floating() || *kind == DataType::Boolean,
-            Kind::Category { .. } => matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+            Kind::Category { codes, .. } => match kind {
+                // Categories may be numbers, as people number things; but a number is no word, nor the place of one.
+                kind if kind.is_integer() || kind.is_floating() => codes.keys().all(|word| word.parse::<i64>().is_ok()),
+                DataType::Boolean => codes.keys().all(|word| matches!(word.as_str(), "true" | "false")),
+                DataType::Dictionary(_, value) => self.accepts(value),
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+                _ => false,
+            },
         }
     }
+}
+
+/// Floats as the whole numbers that they are; NaN is NULL.
+fn whole_numbers(array: &ArrayRef) -> std::result::Result<ArrayRef, String> {
+    let floats = cast(array, &DataType::Float64).map_err(|e| e.to_string())?;
+    let one = |value: f64| match value {
+        value if value.is_nan() => Ok(None),
+        value if value.fract() == 0.0 && value.abs() < EXACT_DOUBLE => Ok(Some(value as i64)),
+        value => Err(format!("{value} is not a whole number")),
+    };
+    let values = floats.as_primitive::<Float64Type>().iter().map(|value| value.map_or(Ok(None), one));
+    Ok(Arc::new(values.collect::<std::result::Result<Int64Array, String>>()?))
 }
 
 /// What the policies found in one batch.
@@ -255,9 +277,15 @@ impl Feature {
         out: &mut [f32],
         findings: &mut Findings,
     ) -> Result<()> {
-        let text = cast(array, &DataType::Utf8View).map_err(|e| {
+        let wrong = |e: &dyn std::fmt::Display| {
             Error::data(format!("the feature {:?} of type {} is not text", self.name, array.data_type())).cause(e)
-        })?;
+        };
+        // 10.0 is the category 10: a column with a NULL becomes floats in pandas.
+        let whole = match array.data_type().is_floating() {
+            true => whole_numbers(array).map_err(|what| wrong(&what))?,
+            false => array.clone(),
+        };
+        let text = cast(&whole, &DataType::Utf8View).map_err(|e| wrong(&e))?;
         let rows = text.len();
         for (row, word) in text.as_string_view().iter().enumerate() {
             let code = match word {
@@ -298,5 +326,39 @@ impl Feature {
             }
             Policy::Pass => Ok(pass),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_a_category_only_where_categories_are_numbers() {
+        let feature = |words: &[&str]| Feature {
+            name: "c".into(),
+            kind: Kind::Category {
+                codes: words.iter().map(|word| (*word).to_owned()).zip(0..).collect(),
+                encoding: Encoding::Code,
+                unknown: Unknown::Missing,
+            },
+            null: Policy::Error,
+            nan: Policy::Error,
+            infinity: Policy::Error,
+        };
+        let (words, numbers, flags) = (feature(&["AA", "UA"]), feature(&["10", "-20"]), feature(&["false", "true"]));
+        for (kind, accepted) in [
+            (DataType::Int64, [false, true, false]),
+            (DataType::Float64, [false, true, false]),
+            (DataType::Boolean, [false, false, true]),
+            (DataType::Utf8View, [true, true, true]),
+            (DataType::Date32, [false, false, false]),
+        ] {
+            assert_eq!([&words, &numbers, &flags].map(|feature| feature.accepts(&kind)), accepted, "{kind}");
+        }
+        let array = |values: Vec<Option<f64>>| Arc::new(arrow::array::Float64Array::from(values)) as ArrayRef;
+        let whole = whole_numbers(&array(vec![Some(10.0), None, Some(f64::NAN)])).unwrap();
+        assert_eq!(whole.as_primitive::<Int64Type>().iter().collect::<Vec<_>>(), [Some(10), None, None]);
+        assert!(whole_numbers(&array(vec![Some(10.5)])).unwrap_err().contains("10.5"));
     }
 }

@@ -20,6 +20,8 @@ pub struct Facts {
     pub vocabularies: Vec<Option<Vec<String>>>,
     /// The smallest and the largest value seen in training.
     pub ranges: Vec<Option<(f64, f64)>>,
+    /// Words that are not ASCII may be others than those of training.
+    pub doubtful_words: bool,
     /// Words outside the vocabularies have a meaning to the model.
     pub unknown_words: bool,
     /// What the splits on each feature gained in training.
@@ -71,7 +73,7 @@ impl Format {
         let has = |word: &str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
         let refuse = |what: &str, hint: &str| Err(Error::input(what.to_owned()).hint(hint.to_owned()));
         match bytes {
-            [b'{', ..] if has("\"oblivious_trees\"") => Ok(Format::Catboost),
+            [b'{', ..] if has("\"oblivious_trees\"") || has("\"features_info\"") => Ok(Format::Catboost),
             [b'{', ..] if has("learner") => Ok(Format::Xgboost),
             [b't', b'r', b'e', b'e', b'\n' | b'\r', ..] => Ok(Format::Lightgbm),
             [b'b', b'i', b'n', b'f', ..] => refuse(
@@ -112,7 +114,7 @@ impl Facts {
 
 /// A file that may be a model of any kind: pickles are refused by name.
 pub fn bytes_of(path: &std::path::Path) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::unreadable(path, &e))?;
+    let bytes = crate::plain_file::read(path, crate::plain_file::MODEL)?;
     match pickled(&bytes, path) {
         Some(error) => Err(error),
         None => Ok(bytes),

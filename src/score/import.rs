@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Float32Array, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
 use super::foreign::{Facts, Foreign, Format, bytes_of};
@@ -124,12 +123,9 @@ fn iterations(facts: &Facts, wish: Iterations, notes: &mut Vec<String>) -> Optio
 
 /// The rows of a Parquet file.
 pub fn sample(path: &Path) -> Result<RecordBatch> {
+    crate::plain_file::regular(path)?;
     let file = std::fs::File::open(path).map_err(|e| Error::unreadable(path, &e))?;
-    let damaged = |e: &dyn std::fmt::Display| Error::input(format!("{} is not whole Parquet", path.display())).cause(e);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| b.build()).map_err(|e| damaged(&e))?;
-    let schema = arrow::array::RecordBatchReader::schema(&reader);
-    let batches = reader.collect::<Result<Vec<RecordBatch>, _>>().map_err(|e| damaged(&e))?;
-    arrow::compute::concat_batches(&schema, &batches).map_err(|e| damaged(&e))
+    crate::parquet_file::all(path, file)
 }
 
 /// The features by name and kind. A model without names takes those of the sample's columns, in their order.
@@ -169,17 +165,17 @@ fn contract(
         let column = sample.and_then(|sample| sample.column_by_name(&name));
         let words = facts.vocabularies.get(index).cloned().flatten();
         let kind = match words {
+            Some(ref words) if facts.doubtful_words && words.iter().any(|word| !word.is_ascii()) => {
+                require_sound_words(&name, words, column)?;
+                category(facts, model, words.clone())
+            }
             Some(words) if words.iter().collect::<std::collections::HashSet<_>>().len() != words.len() => {
                 return Err(Error::input(format!("a word stands twice among the categories of {name:?}")));
             }
             Some(words) if words.is_empty() => {
                 return Err(Error::input(format!("the categorical feature {name:?} has no categories")));
             }
-            Some(words) => Kind::Category {
-                codes: words.into_iter().zip(0..).collect(),
-                encoding: Encoding::Code,
-                unknown: if facts.unknown_words && model.takes_missing() { Unknown::Missing } else { Unknown::Error },
-            },
+            Some(words) => category(facts, model, words),
             None => {
                 if facts.categorical.get(index) == Some(&true) {
                     notes.push(format!(
@@ -190,22 +186,39 @@ fn contract(
                 Kind::Number
             }
         };
-        let passes = |seen: &dyn Fn(&ArrayRef) -> bool| match (model.takes_missing_at(index), column) {
-            (true, None) => Policy::Pass,
-            (true, Some(column)) if seen(column) => Policy::Pass,
-            _ => Policy::Error,
-        };
-        let null = passes(&|column| column.null_count() > 0);
-        let nan = if column.is_some() { passes(&has_nan) } else { Policy::Error };
-        features.push(Feature { name, kind, null, nan, infinity: Policy::Error });
+        // To the libraries NULL and NaN are one thing: missing.
+        let missing = if model.takes_missing_at(index) { Policy::Pass } else { Policy::Error };
+        features.push(Feature { name, kind, null: missing, nan: missing, infinity: Policy::Error });
     }
     Ok(Contract { features })
 }
 
-fn has_nan(column: &ArrayRef) -> bool {
-    column.data_type().is_floating()
-        && cast(column, &DataType::Float64)
-            .is_ok_and(|c| c.as_primitive::<Float64Type>().iter().flatten().any(f64::is_nan))
+/// Words of a file that may have cut them are believed when the inputs have these words and no others.
+fn require_sound_words(name: &str, words: &[String], column: Option<&ArrayRef>) -> Result<()> {
+    let beyond = words.iter().filter(|word| !word.is_ascii()).map(String::as_str).collect::<Vec<_>>();
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    let text = column.and_then(|column| cast(column, &DataType::Utf8View).ok());
+    let mut seen = text.iter().flat_map(|text| text.as_string_view().iter().flatten()).peekable();
+    let other =
+        if seen.peek().is_none() { None } else { Some(seen.find(|word| !words.iter().any(|known| known == word))) };
+    let what = match other {
+        Some(None) => return Ok(()),
+        Some(Some(other)) => format!("the inputs have {other:?}"),
+        None => "there are no inputs to compare them with".into(),
+    };
+    Err(Error::input(format!("the words of the feature {name:?} may be cut: {}", beyond.join(", ")))
+        .cause(format!("XGBoost up to 3.2 saves words beyond ASCII wrongly, and {what}"))
+        .hint(
+            "give --inputs with the words of training if these are right; else train on codes or on ASCII words, and \
+             save the model again",
+        ))
+}
+
+fn category(facts: &Facts, model: &Model, words: Vec<String>) -> Kind {
+    let unknown = if facts.unknown_words && model.takes_missing() { Unknown::Missing } else { Unknown::Error };
+    Kind::Category { codes: words.into_iter().zip(0..).collect(), encoding: Encoding::Code, unknown }
 }
 
 fn output_names(model: &Model, wished: &[String]) -> Result<Vec<String>> {

@@ -187,7 +187,7 @@ pub fn run(arguments: &Arguments<'_>) -> candle_core::Result<Tensor> {
             }
             Ok(x)
         }
-        "MatMul" => x.contiguous()?.broadcast_matmul(&arguments.at(1)?.contiguous()?),
+        "MatMul" => product(&x, &arguments.at(1)?),
         "Gemm" => gemm(arguments, &x),
         "Softmax" => {
             let axis = axis(arguments.int("axis", -1), x.rank())?;
@@ -246,6 +246,21 @@ fn pair(name: &str, x: &Tensor, y: &Tensor) -> candle_core::Result<Tensor> {
         "And" => x.broadcast_minimum(y),
         _ => x.broadcast_maximum(y),
     }
+}
+
+/// A vector is a row on the left and a column on the right, and gone from the result.
+fn product(x: &Tensor, y: &Tensor) -> candle_core::Result<Tensor> {
+    let (row, column) = (x.rank() == 1, y.rank() == 1);
+    let left = if row { x.unsqueeze(0)? } else { x.clone() };
+    let right = if column { y.unsqueeze(1)? } else { y.clone() };
+    let mut product = left.contiguous()?.broadcast_matmul(&right.contiguous()?)?;
+    if column {
+        product = product.squeeze(product.rank() - 1)?;
+    }
+    if row {
+        product = product.squeeze(product.rank() - 1 - usize::from(!column))?;
+    }
+    Ok(product)
 }
 
 fn gemm(arguments: &Arguments<'_>, x: &Tensor) -> candle_core::Result<Tensor> {

@@ -91,6 +91,15 @@ fn linear(arguments: &Arguments<'_>, x: &Tensor) -> candle_core::Result<Tensor> 
     if outputs == 0 || weights.len() != outputs * width {
         candle_core::bail!("{} coefficients do not fit {width} inputs", weights.len());
     }
+    let labels = attribute(node, "classlabels_ints").map_or(0, |a| a.ints.len())
+        + attribute(node, "classlabels_strings").map_or(0, |a| a.strings.len());
+    if labels > 0 && outputs != labels && (outputs, labels) != (1, 2) {
+        candle_core::bail!(
+            "{} coefficients do not fit {width} inputs and {labels} classes: the converter left columns out, as skl2onnx does with \
+             the indicator of an imputer (add_indicator)",
+            weights.len()
+        );
+    }
     let weights = Tensor::from_vec(weights, (outputs, width), &Device::Cpu)?;
     let mut scores = x.contiguous()?.matmul(&weights.t()?)?;
     let intercepts = floats("intercepts");
@@ -98,8 +107,6 @@ fn linear(arguments: &Arguments<'_>, x: &Tensor) -> candle_core::Result<Tensor> 
         let n = intercepts.len();
         scores = scores.broadcast_add(&Tensor::from_vec(intercepts, (1, n), &Device::Cpu)?)?;
     }
-    let labels = attribute(node, "classlabels_ints").map_or(0, |a| a.ints.len())
-        + attribute(node, "classlabels_strings").map_or(0, |a| a.strings.len());
     let link = match text(node, "post_transform") {
         "" | "NONE" => Link::Identity,
         "LOGISTIC" => Link::Sigmoid,

@@ -26,6 +26,8 @@ use proto::element;
 const TILE: usize = 1024;
 /// More than any input of a table or constant of a graph.
 const MOST_FEATURES: usize = 1 << 16;
+const MOST_OUTPUTS: usize = 1 << 12;
+const MOST_NODES: usize = 1 << 14;
 const MOST_ELEMENTS: usize = 1 << 26;
 /// Elements of all tensors of a tile together.
 const MOST_HELD: usize = 1 << 28;
@@ -75,6 +77,9 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     let model = proto::Model::decode(bytes).map_err(|e| Error::input("not a whole ONNX file").cause(e))?;
     let graph = model.graph.ok_or_else(|| Error::input("the ONNX file has no graph"))?;
     let names: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    if graph.node.len() > MOST_NODES {
+        return Err(Error::input(format!("the graph has {} nodes; at most {MOST_NODES} are read", graph.node.len())));
+    }
     let inputs = graph.input.iter().filter(|input| !names.contains(input.name.as_str())).map(input);
     let inputs = inputs.collect::<Result<Vec<Input>>>()?;
     let words = words(&graph);
@@ -276,8 +281,11 @@ impl Graph {
         let values = vec![0.0; self.width() * TILE];
         let ran = catch_unwind(AssertUnwindSafe(|| self.tile(&values)));
         let wrong = |e: &dyn std::fmt::Display| Error::input("the graph cannot be run").cause(e);
-        let out = ran.map_err(|panic| wrong(&crate::panic_text(&*panic)))?.map_err(|e| wrong(&e))?;
-        Ok(out.dims()[0])
+        let out = ran.map_err(|panic| wrong(&crate::panic_text(&*panic)))?.map_err(|e| wrong(&reason(&e)))?;
+        match out.dims()[0] {
+            outputs if outputs <= MOST_OUTPUTS => Ok(outputs),
+            outputs => Err(Error::input(format!("the graph gives {outputs} outputs; at most {MOST_OUTPUTS} are read"))),
+        }
     }
 
     pub fn score(&self, features: &Features) -> candle_core::Result<Vec<Vec<f32>>> {
@@ -359,6 +367,17 @@ impl Step {
         // A classifier gives the label first; what is scored is the second output.
         Ok(vec![tensor; self.node.output.len().max(1)])
     }
+}
+
+/// What went wrong, without the trace of the library's own functions.
+fn reason(error: &candle_core::Error) -> String {
+    let text = error.to_string();
+    let frame = |line: &&str| {
+        let line = line.trim_start();
+        let number = line.split(':').next().is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        !number && !line.starts_with("at ") && !line.is_empty()
+    };
+    text.lines().filter(frame).collect::<Vec<_>>().join("; ")
 }
 
 /// An attribute of a node.

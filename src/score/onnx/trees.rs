@@ -66,6 +66,9 @@ pub fn lower(node: &ProtoNode) -> Result<(Parts, After)> {
         return Err(Error::input(format!("{} base_values for {groups} outputs", base.len())));
     }
     let trees = builder.finish();
+    if trees.is_empty() {
+        return Err(Error::input("the ensemble has no trees"));
+    }
     let scale = match text(node, "aggregate_function") {
         "" | "SUM" => 1.0,
         "AVERAGE" => 1.0 / trees.len().max(1) as f64,
@@ -431,6 +434,9 @@ fn lower_new(node: &ProtoNode) -> Result<(Parts, After)> {
     let mut taken = 0;
     let roots = ints(node, "tree_roots").iter();
     let trees = roots.map(|root| newer.tree(*root, &mut taken)).collect::<Result<Vec<Tree>>>()?;
+    if trees.is_empty() {
+        return Err(Error::input("the ensemble has no trees"));
+    }
     let link = match attribute(node, "post_transform").map_or(0, |a| a.i) {
         0 => Link::Identity,
         1 => Link::Softmax,

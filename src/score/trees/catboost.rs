@@ -32,6 +32,9 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
         let name = feature.get("feature_id").and_then(Value::as_str).filter(|name| !name.is_empty());
         names.push(name.map_or_else(|| index.to_string(), str::to_owned));
     }
+    if document.get("oblivious_trees").is_none() && document.get("trees").is_some() {
+        return Err(refuse("trees that are not symmetric (grow_policy Depthwise or Lossguide)"));
+    }
     let list = array(get(&document, "oblivious_trees")?, "oblivious_trees")?;
     let kept = iterations.unwrap_or(list.len());
     if kept > list.len() {

@@ -67,6 +67,7 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
         ranges: infos.iter().map(|info| range(info)).collect(),
         names,
         unknown_words: false,
+        doubtful_words: false,
         gains,
         objective: objective.to_owned(),
         iterations: rounds,
@@ -224,20 +225,83 @@ fn zero_aside(test: Test, zeros_pass: bool) -> Result<Test> {
     }
 }
 
-/// The words of the categorical columns, in their order: pandas writes a list for each of them.
+/// The lists of `pandas_categorical`, each for its column. They stand in the order of the columns, without saying which:
+/// those of a split on categories have their codes as info (`-1:0:2:1`), constant columns `none`, ordered categories a
+/// range of whole numbers (`[0:3]`). Only what can be meant in one way is believed.
 fn vocabularies(tail: &str, infos: &[&str]) -> Vec<Option<Vec<String>>> {
     let mut found = vec![None; infos.len()];
     let line = tail.lines().find_map(|line| line.strip_prefix("pandas_categorical:"));
     let lists: Vec<Vec<serde_json::Value>> = line.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-    let columns = infos.iter().enumerate().filter(|(_, info)| !info.starts_with('[') && **info != "none");
-    // A categorical column that no split could use has no list of its own place: only a full match is believed.
-    let columns: Vec<usize> = columns.map(|(at, _)| at).collect();
-    if columns.len() == lists.len() {
-        for (at, words) in columns.into_iter().zip(lists) {
-            found[at] = words.into_iter().map(|word| word.as_str().map(str::to_owned)).collect();
+    // First without ordered categories, which are rare: a column of flags looks like one.
+    for ordered in [false, true] {
+        let fits = |at: usize, list: usize| could_be(infos[at], lists[list].len(), ordered);
+        if let Some(places) = only_match(infos.len(), lists.len(), &fits, &|at| named(infos[at])) {
+            for (at, words) in places.into_iter().zip(&lists) {
+                found[at] = words.iter().map(word).collect();
+            }
+            break;
         }
     }
     found
+}
+
+/// The codes of a categorical feature stand in its info.
+fn named(info: &str) -> bool {
+    !info.starts_with('[') && info != "none"
+}
+
+/// Whether a column with this info can have so many categories.
+fn could_be(info: &str, categories: usize, ordered: bool) -> bool {
+    let inside = |code: f64| code.fract() == 0.0 && (-1.0..categories as f64).contains(&code);
+    match range(info) {
+        Some((low, high)) => ordered && inside(low) && inside(high),
+        None if info == "none" => true,
+        None => info.split(':').all(|code| code.parse().is_ok_and(inside)),
+    }
+}
+
+/// The only way to give each list, in order, a column that it fits, so that every column that needs one has one.
+fn only_match(
+    columns: usize,
+    lists: usize,
+    fits: &dyn Fn(usize, usize) -> bool,
+    needs: &dyn Fn(usize) -> bool,
+) -> Option<Vec<usize>> {
+    // ways[c][l]: in how many ways (two stand for more) the lists from `l` on fit the columns from `c` on.
+    let mut ways = vec![vec![0u8; lists + 1]; columns + 1];
+    ways[columns][lists] = 1;
+    for at in (0..columns).rev() {
+        for list in 0..=lists {
+            let without = if needs(at) { 0 } else { ways[at + 1][list] };
+            let with = if list < lists && fits(at, list) { ways[at + 1][list + 1] } else { 0 };
+            ways[at][list] = (without + with).min(2);
+        }
+    }
+    if ways[0][0] != 1 {
+        return None;
+    }
+    let (mut places, mut list) = (Vec::with_capacity(lists), 0);
+    for at in 0..columns {
+        if list < lists && fits(at, list) && ways[at + 1][list + 1] == 1 {
+            places.push(at);
+            list += 1;
+        }
+    }
+    Some(places)
+}
+
+/// A category as the text that it has in a table.
+fn word(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::String(word) => Some(word.clone()),
+        serde_json::Value::Bool(flag) => Some(flag.to_string()),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Some(whole.to_string()),
+            (None, Some(float)) if float.fract() == 0.0 && float.abs() < 9e15 => Some(format!("{float:.0}")),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn range(info: &str) -> Option<(f64, f64)> {

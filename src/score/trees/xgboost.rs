@@ -14,12 +14,20 @@ use crate::score::{Link, Model, dense::Dense};
 const MOST_CATEGORIES: f64 = 16_777_216.0;
 /// No table is as wide, and no target has as many classes.
 const MOST_FEATURES: usize = 1 << 16;
-const MOST_OUTPUTS: usize = 1 << 16;
+const MOST_OUTPUTS: usize = 1 << 12;
+
+/// Values of a JSON document, each of which takes some hundred bytes of memory.
+const MOST_VALUES: usize = 1 << 25;
 
 /// Reads either form and lowers it. `iterations` are the rounds to keep; all when nothing is said.
 pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     let document = match bytes.first() {
         Some(b'{') if matches!(bytes.get(1), Some(b'"' | b' ' | b'\n' | b'\r' | b'\t')) => {
+            let values = bytes.iter().filter(|b| **b == b',').count();
+            if values > MOST_VALUES {
+                return Err(Error::input(format!("the JSON holds {values} values; at most {MOST_VALUES} are read"))
+                    .hint("save it with save_model(\"model.ubj\"), which is smaller and read as it stands"));
+            }
             serde_json::from_slice(bytes).map_err(|e| Error::input("not whole JSON").cause(e))?
         }
         Some(b'{') => super::ubjson::parse(bytes).map_err(|e| Error::input("not whole UBJSON").cause(e))?,
@@ -69,6 +77,10 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
         other => return Err(refuse(&format!("the booster {other:?}"))),
     };
     facts.vocabularies = vocabularies(model, width);
+    // Up to 3.2 the library cuts words by their characters, and not by the bytes that it counts in.
+    let version: Vec<u64> =
+        document.get("version").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_u64).collect();
+    facts.doubtful_words = version.as_slice() < [3, 3].as_slice();
     facts.gains = vec![0.0; width];
     let trees = trees(model, weights, groups, iterations, &mut facts)?;
     let parts = Parts { trees, base, width, scale: 1.0, link, double: false };
@@ -179,11 +191,18 @@ fn vocabularies(model: &Value, width: usize) -> Vec<Option<Vec<String>>> {
     let encodings = model.get("cats").and_then(|cats| cats.get("enc")).and_then(Value::as_array);
     for (slot, encoding) in found.iter_mut().zip(encodings.into_iter().flatten()) {
         let list = |key: &str| encoding.get(key).and_then(|v| floats(v).ok());
-        let (Some(offsets), Some(values)) = (list("offsets"), list("values")) else { continue };
+        let (offsets, Some(values)) = (list("offsets"), list("values")) else { continue };
+        // Numbers have no offsets.
+        let Some(offsets) = offsets else {
+            let whole = |value: &f64| (value.fract() == 0.0 && value.abs() < 9e15).then(|| format!("{value:.0}"));
+            *slot = values.iter().map(whole).collect::<Option<Vec<String>>>().filter(|words| !words.is_empty());
+            continue;
+        };
         let bytes: Vec<u8> = values.iter().map(|value| *value as i64 as u8).collect();
         let word = |pair: &[f64]| {
             let word = bytes.get(pair[0] as usize..pair[1] as usize)?;
-            String::from_utf8(word.to_vec()).ok()
+            // A word that is cut within a letter is none; who imports the model is asked about it.
+            Some(String::from_utf8_lossy(word).into_owned())
         };
         *slot = offsets.windows(2).map(word).collect::<Option<Vec<String>>>().filter(|words| !words.is_empty());
     }
