@@ -11,6 +11,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 pub fn file_hex(path: &Path) -> Result<String> {
+    crate::plain_file::regular(path)?;
     let mut file = std::fs::File::open(path).map_err(|e| Error::unreadable(path, &e))?;
     let mut hasher = Sha256::new();
     std::io::copy(&mut file, &mut hasher).map_err(|e| Error::unreadable(path, &e))?;

@@ -138,7 +138,8 @@ impl Error {
 
     /// An operating-system error on a file, in the words of the person who named the file.
     pub fn io(path: &Path, doing: &str, error: &std::io::Error) -> Error {
-        Error::new(Class::Io, format!("cannot {doing} {}", path.display())).cause(error)
+        let class = if error.kind() == std::io::ErrorKind::PermissionDenied { Class::Config } else { Class::Io };
+        Error::new(class, format!("cannot {doing} {}", path.display())).cause(error)
     }
 
     /// A file that the user named and that must be readable.

@@ -22,6 +22,10 @@ impl Identifier {
         if name.chars().any(char::is_control) {
             return wrong("has a control character");
         }
+        // In statements of the ledger braces stand for the names of its tables.
+        if name.contains(['{', '}']) {
+            return wrong("has a brace");
+        }
         Ok(Identifier(name.to_owned()))
     }
 
@@ -47,5 +51,6 @@ mod tests {
         assert!(Identifier::new(&"é".repeat(32)).is_err());
         assert!(Identifier::new("a\nb").is_err());
         assert!(Identifier::new("").is_err());
+        assert!(Identifier::new("{runs}").is_err());
     }
 }

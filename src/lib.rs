@@ -32,7 +32,9 @@ pub mod faults;
 pub mod frames;
 pub mod identifier;
 pub mod memory;
+pub mod parquet_file;
 pub mod placeholders;
+pub mod plain_file;
 pub mod progress;
 
 /// A caught panic as an error. Libraries panic when the system refuses them a file, memory or a thread; that is no defect.
@@ -48,6 +50,10 @@ pub fn caught(panic: &(dyn std::any::Any + Send)) -> error::Error {
         Some(refused) => error::Error::new(error::Class::Io, format!("the system refused: {refused}"))
             .cause(text)
             .hint("raise the limit (ulimit -n, ulimit -u, disk, memory); nothing was published"),
+        // What a driver cannot take apart, a server should not have sent.
+        None if memory::panicked_in(&text, &["/sqlx-", "/bytes-"]) => {
+            error::Error::new(error::Class::Unavailable, "the server sent what makes no sense").cause(text)
+        }
         None => error::Error::defect(text),
     }
 }

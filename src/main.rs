@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use daymill::cli::Cli;
+use daymill::error::{Class, Error};
 use daymill::{caught, commands, output};
+
+const STACK: usize = 8 << 20;
 
 #[global_allocator]
 static ALLOCATOR: daymill::memory::OrExit = daymill::memory::OrExit;
@@ -21,8 +24,11 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let ran = std::panic::catch_unwind(|| commands::run(&cli));
-    let result = ran.unwrap_or_else(|panic| Err(caught(&*panic)));
+    // A stack of its own: what the shell gives the first thread may be a few kilobytes.
+    let run = std::thread::Builder::new().stack_size(STACK).spawn(move || commands::run(&cli));
+    let ran =
+        run.map_err(|e| Error::new(Class::Io, "a thread could not be started").cause(e)).map(|thread| thread.join());
+    let result = ran.and_then(|joined| joined.unwrap_or_else(|panic| Err(caught(&*panic))));
     daymill::faults::at("before-exit");
     match result {
         Ok(code) => ExitCode::from(code),

@@ -66,6 +66,8 @@ const ROOM: usize = 8 << 20;
 /// Ends the program when a panic comes where memory or threads have come to an end: unwinding needs memory of its own, and
 /// a runtime whose thread could not be started would wait for it forever.
 pub fn end_when_exhausted(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(|place| place.file().to_owned()).unwrap_or_default();
+    *LAST.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = (crate::panic_text(panic.payload()), place);
     if !room() {
         out_of_memory(ROOM);
     }
@@ -77,6 +79,15 @@ pub fn end_when_exhausted(panic: &std::panic::PanicHookInfo<'_>) {
         crate::output::error(&error);
         std::process::exit(i32::from(error.class.exit_code()));
     }
+}
+
+/// What the last panic said, and in which file.
+static LAST: std::sync::Mutex<(String, String)> = std::sync::Mutex::new((String::new(), String::new()));
+
+/// Whether the panic that said this came from one of these libraries.
+pub fn panicked_in(text: &str, libraries: &[&str]) -> bool {
+    let last = LAST.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    last.0 == text && libraries.iter().any(|library| last.1.contains(library))
 }
 
 fn room() -> bool {

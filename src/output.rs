@@ -2,6 +2,8 @@
 //! stop here.
 
 use std::io::{IsTerminal, Write};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Class, Error, Result};
 use crate::pipeline::report::{RunReport, ScoreSummary};
@@ -15,7 +17,31 @@ pub fn result(text: &str) -> Result<()> {
 /// The result of a command, for a machine: one line.
 pub fn json(mut value: serde_json::Value) -> Result<()> {
     redact_json(&mut value);
-    write(value.to_string())
+    write(ascii_controls(&value.to_string()))
+}
+
+/// JSON in which no character drives a terminal or turns the reading: inside of its strings they are written as codes.
+fn ascii_controls(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if unsafe_to_show(c) { out.push_str(&format!("\\u{:04x}", c as u32)) } else { out.push(c) }
+    }
+    out
+}
+
+/// Whether a character moves the cursor, ends a line, or turns the direction of what follows.
+fn unsafe_to_show(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Text that may come from data, as part of one line: it cannot end the line, colour it or turn it around.
+pub fn line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if unsafe_to_show(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
 }
 
 /// A reader that went away is not an error.
@@ -42,20 +68,53 @@ pub fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
-/// A line for the person or the log.
+static LOG_IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on every line to stderr is JSON.
+pub fn log_json() {
+    LOG_IS_JSON.store(true, Ordering::Relaxed);
+}
+
+/// A line of the log that is JSON already.
+pub fn event(mut value: serde_json::Value) {
+    redact_json(&mut value);
+    let _ = writeln!(std::io::stderr().lock(), "{}", ascii_controls(&value.to_string()));
+}
+
+fn told(level: &str, message: &str) -> serde_json::Value {
+    serde_json::json!({ "time": now(), "level": level, "message": message })
+}
+
+/// A text for the person or the log; its lines are ours, and what comes from data went through [`line`].
 pub fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", clean(&redact(text)));
+    match LOG_IS_JSON.load(Ordering::Relaxed) {
+        true => event(told("info", text)),
+        false => drop(writeln!(std::io::stderr().lock(), "{}", clean(&redact(text)))),
+    }
 }
 
 pub fn warn(text: &str) {
-    note(&format!("{} {text}", paint("33;1", "warning:", std::io::stderr().is_terminal())));
+    match LOG_IS_JSON.load(Ordering::Relaxed) {
+        true => event(told("warning", text)),
+        false => note(&format!("{} {}", paint("33;1", "warning:", std::io::stderr().is_terminal()), line(text))),
+    }
 }
 
 pub fn error(error: &Error) {
+    if LOG_IS_JSON.load(Ordering::Relaxed) {
+        let mut value = told("error", &error.message);
+        value["class"] = error.class.name().into();
+        value["causes"] = error.causes.clone().into();
+        value["hint"] = error.hint.clone().into();
+        return event(value);
+    }
     let color = std::io::stderr().is_terminal();
-    let mut text = format!("{} {error}", paint("31;1", "error:", color));
+    let mut text = format!("{} {}", paint("31;1", "error:", color), line(&error.message));
+    for cause in &error.causes {
+        text.push_str(&format!("\n  {}", line(cause)));
+    }
     if let Some(hint) = &error.hint {
-        text.push_str(&format!("\n{} {hint}", paint("36", "hint:", color)));
+        text.push_str(&format!("\n{} {}", paint("36", "hint:", color), line(hint)));
     }
     note(&text);
 }
@@ -71,26 +130,32 @@ pub fn confirm(question: &str) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Private characters that stand for our own colours until they are written: data cannot bring colours of its own.
-const PAINT: [char; 2] = ['\u{10F0F0}', '\u{10F0F1}'];
+/// Two private characters that stand for our own colours until they are written. Each process draws its own, so that data
+/// cannot bring colours along.
+static PAINT: LazyLock<[char; 2]> = LazyLock::new(|| {
+    let drawn = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+    let first = 0x10_0000 + (drawn % 0x7ffe) as u32;
+    let second = 0x10_7fff + ((drawn >> 32) % 0x7ffe) as u32;
+    [first, second].map(|code| char::from_u32(code).unwrap_or('\u{10F0F0}'))
+});
 
 /// Keeps line ends and our own colours; shows any other control character instead of sending it.
 fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut code = false;
+    let (mut code, [open, close]) = (false, *PAINT);
     for c in text.chars() {
         match c {
-            c if c == PAINT[0] => {
+            c if c == open => {
                 code = true;
                 out.push_str("\x1b[");
             }
-            c if c == PAINT[1] => {
+            c if c == close && code => {
                 code = false;
                 out.push('m');
             }
             c if code && !(c.is_ascii_digit() || c == ';') => {}
             '\n' | '\t' => out.push(c),
-            c if c.is_control() => out.extend(c.escape_default()),
+            c if unsafe_to_show(c) => out.extend(c.escape_default()),
             c => out.push(c),
         }
     }
@@ -107,7 +172,7 @@ fn colors() -> bool {
 }
 
 pub fn paint(code: &str, text: &str, terminal: bool) -> String {
-    let [open, close] = PAINT;
+    let [open, close] = *PAINT;
     if terminal && colors() { format!("{open}{code}{close}{text}{open}0{close}") } else { text.to_owned() }
 }
 
@@ -161,12 +226,9 @@ pub fn summary(report: &RunReport) -> String {
         ));
     }
     for scores in &report.scores {
-        lines.extend(
-            histogram(scores)
-                .into_iter()
-                .enumerate()
-                .map(|(i, line)| format!("{}{line}", label(if i == 0 { &scores.name } else { "" }))),
-        );
+        lines.extend(histogram(scores).into_iter().enumerate().map(|(i, line)| {
+            format!("{}{line}", label(&if i == 0 { self::line(&scores.name) } else { String::new() }))
+        }));
     }
     if !report.checks.is_empty() {
         let passed = report.checks.iter().filter(|c| c.passed).count();
@@ -225,19 +287,20 @@ pub fn count(value: u64) -> String {
 
 /// A table of left-aligned columns.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| line(cell)).collect()).collect();
     let widths: Vec<usize> = (0..header.len())
         .map(|i| rows.iter().map(|row| row[i].chars().count()).chain([header[i].len()]).max().unwrap_or(0))
         .collect();
-    let line = |cells: Vec<&str>| {
+    let padded_line = |cells: Vec<&str>| {
         let padded = cells
             .iter()
             .zip(&widths)
             .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count())));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    let head = paint("1", &line(header.to_vec()), std::io::stdout().is_terminal());
+    let head = paint("1", &padded_line(header.to_vec()), std::io::stdout().is_terminal());
     std::iter::once(head)
-        .chain(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())))
+        .chain(rows.iter().map(|row| padded_line(row.iter().map(String::as_str).collect())))
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -249,6 +312,11 @@ mod tests {
     #[test]
     fn data_cannot_drive_the_terminal() {
         assert_eq!(clean("a\x1b[2Jb\rc\nd"), "a\\u{1b}[2Jb\\rc\nd");
+        assert_eq!(line("a\nb\u{9b}31m\u{202e}c\u{2028}é\t"), "a\\nb\\u{9b}31m\\u{202e}c\\u{2028}é\\t");
+        assert_eq!(ascii_controls("{\"a\":\"\u{9b}\u{7f}\u{202e}é\"}"), "{\"a\":\"\\u009b\\u007f\\u202eé\"}");
+        for c in ['\u{10F0F0}', '\u{10F0F1}', '\u{100000}', '\u{107fff}'] {
+            assert!(!clean(&format!("{c}31m{c}")).contains('\x1b') || PAINT.contains(&c));
+        }
     }
 
     #[test]

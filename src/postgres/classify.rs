@@ -33,7 +33,7 @@ pub fn error(error: &sqlx::Error) -> Error {
         sqlx::Error::PoolClosed | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => {
             Error::new(Class::Unavailable, error.to_string()).transient()
         }
-        other => Error::defect(format!("unexpected database error: {other}")),
+        other => Error::new(Class::Unavailable, "the server's answer makes no sense").cause(other),
     }
 }
 
@@ -44,7 +44,8 @@ fn tls(cause: impl std::fmt::Display) -> Error {
 }
 
 fn class(state: &str) -> Class {
-    match &state[..state.len().min(2)] {
+    // A server may send anything in place of five characters.
+    match state.get(..2).unwrap_or_default() {
         "22" | "23" => Class::Data,
         "53" if state == "53300" => Class::Unavailable,
         "53" | "58" => Class::Io,

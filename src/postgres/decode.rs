@@ -9,13 +9,18 @@ use arrow::array::{
     StringViewBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Schema, TimeUnit};
+use chrono_tz::Tz;
 
 use crate::digest::RowSum;
 use crate::error::{Error, Result};
 use crate::project::job::ColumnType;
+use crate::sql::kernels::zone;
 
 /// Tuples whose fields are found before their columns are decoded: few enough that their bytes stay in the cache.
 const BLOCK_ROWS: usize = 256;
+/// No server has ever sent an extension of the header; no field of Postgres holds more than this.
+const MOST_EXTENSION: usize = 1 << 16;
+const MOST_BYTES: i32 = 1 << 30;
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Days and microseconds from 1970 to 2000, where Postgres counts from.
 pub const EPOCH_DAYS: i32 = 10_957;
@@ -59,6 +64,8 @@ pub enum Wire {
     Uuid,
     Date,
     Timestamp,
+    /// A timestamp without a zone, read by the clock of one.
+    Local(Tz),
     TimestampTz,
 }
 
@@ -91,7 +98,7 @@ impl Wire {
             Wire::Float4 | Wire::Float8 | Wire::Numeric => ColumnType::Float,
             Wire::Text | Wire::Uuid => ColumnType::Text,
             Wire::Date => ColumnType::Date,
-            Wire::TimestampTz => ColumnType::Timestamp,
+            Wire::TimestampTz | Wire::Local(_) => ColumnType::Timestamp,
             Wire::Timestamp => return None,
         })
     }
@@ -104,7 +111,7 @@ impl Wire {
             Wire::Text | Wire::Uuid => DataType::Utf8View,
             Wire::Date => DataType::Date32,
             Wire::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Wire::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Wire::TimestampTz | Wire::Local(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         }
     }
 }
@@ -225,6 +232,9 @@ impl Decoder {
             if !header.starts_with(SIGNATURE) {
                 return Err(broken("the header is not PGCOPY"));
             }
+            if extension > MOST_EXTENSION {
+                return Err(broken(&format!("its header claims an extension of {extension} bytes")));
+            }
             if bytes.len() < 19 + extension {
                 return Ok(0);
             }
@@ -266,6 +276,9 @@ impl Decoder {
                     break 'tuples;
                 }
                 let length = u32_at(bytes, end) as i32;
+                if !(-1..=MOST_BYTES).contains(&length) {
+                    return Err(broken(&format!("a field claims {length} bytes")));
+                }
                 let start = u32::try_from(end + 4).map_err(|_| broken("a row of more than 4 GiB"))?;
                 self.fields.push((start, length));
                 end += 4 + usize::try_from(length).unwrap_or(0);
@@ -327,10 +340,17 @@ fn append<'a>(
             i32::MAX | i32::MIN => Err("an infinite date".into()),
             days => days.checked_add(EPOCH_DAYS).ok_or("a date out of range".into()),
         }),
-        (Builder::Timestamp(b), _) => fixed(values, b, |v| match i64::from_be_bytes(v) {
-            i64::MAX | i64::MIN => Err("an infinite timestamp".into()),
-            micros => micros.checked_add(EPOCH_MICROS).ok_or("a timestamp out of range".into()),
-        }),
+        (Builder::Timestamp(b), Wire::Local(zone)) => {
+            fixed(values, b, |v| zone::instant(zone, timestamp(v)?).map_err(|_| "a timestamp out of range".into()))
+        }
+        (Builder::Timestamp(b), _) => fixed(values, b, timestamp),
+    }
+}
+
+fn timestamp(value: [u8; 8]) -> Result<i64, String> {
+    match i64::from_be_bytes(value) {
+        i64::MAX | i64::MIN => Err("an infinite timestamp".into()),
+        micros => micros.checked_add(EPOCH_MICROS).ok_or("a timestamp out of range".into()),
     }
 }
 
@@ -422,6 +442,17 @@ mod tests {
         assert!(numeric(&numeric_bytes(3, 0, &[9007, 1992, 5474, 993])).unwrap_err().contains("9007199254740993"));
         assert_eq!(numeric(&numeric_bytes(3, 0, &[9007, 1992, 5474, 992])), Ok(9_007_199_254_740_992.0));
         assert!(numeric(&[0, 1, 0]).is_err());
+    }
+
+    #[test]
+    fn what_a_server_claims_is_refused_before_it_is_stored() {
+        let columns = [("id".to_owned(), Wire::Int4)];
+        let refused = |bytes: &[u8]| Decoder::new(&columns).push(bytes).unwrap_err().message;
+        assert!(refused(&[SIGNATURE, &[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]].concat()).contains("4294967295 bytes"));
+        for length in [i32::MAX, -2] {
+            let field = [&1i16.to_be_bytes()[..], &length.to_be_bytes()].concat();
+            assert!(refused(&[SIGNATURE, &[0; 8], &field].concat()).contains(&format!("{length} bytes")));
+        }
     }
 
     #[test]

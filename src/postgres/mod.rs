@@ -49,7 +49,8 @@ pub async fn connect(dsn: &Dsn, application: &str) -> Result<PgConnection> {
         options = options.password(password.expose());
     }
     if let Some(path) = &dsn.root_certificate {
-        let text = std::fs::read_to_string(path);
+        let bytes = crate::plain_file::read(path, crate::plain_file::SETTINGS);
+        let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let held = text.map(|text| text.contains("-----BEGIN CERTIFICATE-----"));
         if !held.as_ref().is_ok_and(|held| *held) {
             return Err(Error::config(format!("the TLS root_certificate {} cannot be used", path.display())).cause(

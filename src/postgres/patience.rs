@@ -17,6 +17,17 @@ const UNASKED: Duration = Duration::from_secs(120);
 /// Between two looks; an answer that is on its way comes in between.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
 
+/// After this much silence it is said what a session waits for.
+const NOTICE: Duration = Duration::from_secs(5);
+
+/// Who hears what a session waits for.
+static TOLD: std::sync::OnceLock<fn(&str)> = std::sync::OnceLock::new();
+
+/// Whoever talks to people says how.
+pub fn tell_waits(tell: fn(&str)) {
+    let _ = TOLD.set(tell);
+}
+
 /// One session, as the server knows it.
 #[derive(Clone, Debug)]
 pub struct Backend {
@@ -41,6 +52,12 @@ impl Backend {
     ) -> std::result::Result<T, sqlx::Error> {
         let mut answer = std::pin::pin!(answer);
         let started = Instant::now();
+        if let Ok(answer) = tokio::time::timeout(NOTICE, &mut answer).await {
+            return answer;
+        }
+        if let (Some(tell), Some(holder)) = (TOLD.get(), self.blocked_by().await) {
+            tell(&format!("waiting for a lock that {holder} holds"));
+        }
         loop {
             if let Ok(answer) = tokio::time::timeout(SILENCE, &mut answer).await {
                 return answer;
@@ -75,6 +92,21 @@ impl Backend {
             Some(found)
         };
         tokio::time::timeout(SILENCE, asked).await.ok().flatten()
+    }
+
+    /// The session that holds the lock that this one waits for.
+    async fn blocked_by(&self) -> Option<String> {
+        let sql = "SELECT a.pid::text, coalesce(a.usename, '?'), coalesce(a.application_name, ''), a.state, a.xact_start::text, left(a.query, 80) \
+                   FROM unnest(pg_blocking_pids($1)) AS b (pid) JOIN pg_stat_activity a ON a.pid = b.pid LIMIT 1";
+        let asked = async {
+            let mut other = connect(&self.dsn, "daymill/ask").await.ok()?;
+            let row = sqlx::query(sql).bind(self.pid).fetch_optional(&mut other).await.ok()??;
+            let _ = other.close().await;
+            let text = |i: usize| row.try_get::<Option<String>, _>(i).ok().flatten().unwrap_or_default();
+            let (pid, user, name, state, since, query) = (text(0), text(1), text(2), text(3), text(4), text(5));
+            Some(format!("pid {pid} (user {user}, {name:?}, {state} since {since}: {query})"))
+        };
+        tokio::time::timeout(NOTICE, asked).await.ok().flatten()
     }
 
     /// Ends the session on the server, so that its locks and its transaction go now. It may be gone already, or the

@@ -57,8 +57,8 @@ impl SqlError {
 
     /// In the words of the program: the file, the line, the column, a caret.
     pub fn in_file(&self, path: &Path, text: &str) -> Error {
-        let mut error =
-            Error::config(format!("{}{}", located(path, self.place, &self.message), caret(text, self.place)));
+        let mut error = Error::config(located(path, self.place, &self.message));
+        error.causes = caret(text, self.place);
         error.hint = self.hint.clone();
         error
     }
@@ -82,15 +82,15 @@ fn located(path: &Path, place: Place, message: &str) -> String {
 }
 
 /// The line of the text with a caret below the place; only so much of a long line as stands around it.
-fn caret(text: &str, place: Place) -> String {
+fn caret(text: &str, place: Place) -> Vec<String> {
     const AROUND: usize = 60;
     let Some(line) = (place.line > 0).then(|| text.lines().nth(place.line as usize - 1)).flatten() else {
-        return String::new();
+        return Vec::new();
     };
     let column = (place.column.max(1) as usize - 1).min(line.chars().count());
     let first = column.saturating_sub(AROUND);
     let shown: String = line.chars().skip(first).take(2 * AROUND).map(|c| if c == '\t' { ' ' } else { c }).collect();
-    format!("\n    {}\n    {}^", shown.trim_end(), " ".repeat(column - first))
+    vec![format!("  {}", shown.trim_end()), format!("  {}^", " ".repeat(column - first))]
 }
 
 /// What went wrong with a value while a query ran. It travels through the engine as text.
@@ -129,7 +129,8 @@ pub fn fault_in(error: &PolarsError, path: &Path, text: &str) -> Option<Error> {
     let mut parts = said.split(MARK).skip(1);
     let (code, line, column, message) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let place = Place { line: line.parse().ok()?, column: column.parse().ok()? };
-    let error = Error::data(format!("{}{}", located(path, place, message), caret(text, place)));
+    let mut error = Error::data(located(path, place, message));
+    error.causes = caret(text, place);
     Some(error.hint(match instead(code) {
         Some(instead) => format!("nothing was written; {instead}"),
         None => "nothing was written".into(),

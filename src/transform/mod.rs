@@ -6,7 +6,6 @@ pub mod checks;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
-use polars::lazy::dsl::col;
 use polars::prelude::*;
 use polars_plan::dsl::DslPlan;
 
@@ -144,34 +143,6 @@ fn build_right(plan: &mut DslPlan) {
         }
         _ => {}
     }
-}
-
-/// Casts every column to one of the canonical types, losslessly; `place` is who to blame.
-pub fn canonical_columns(mut frame: LazyFrame, place: &std::path::Path) -> Result<LazyFrame> {
-    let schema = frame.collect_schema().map_err(|e| Error::config(place.display().to_string()).cause(e))?;
-    let mut casts = Vec::with_capacity(schema.len());
-    for (name, kind) in schema.iter() {
-        let target = canonical(kind).ok_or_else(|| {
-            Error::config(format!(
-                "{}: column {name:?} has the type {kind}, which cannot be published",
-                place.display()
-            ))
-            .hint("cast it in the SQL to BIGINT, DOUBLE, VARCHAR, BOOLEAN, DATE or TIMESTAMP")
-        })?;
-        casts.push(if target == *kind { col(name.clone()) } else { col(name.clone()).strict_cast(target) });
-    }
-    Ok(frame.select(casts))
-}
-
-fn canonical(kind: &DataType) -> Option<DataType> {
-    Some(match kind {
-        DataType::Boolean | DataType::Float32 | DataType::Float64 | DataType::String | DataType::Date => kind.clone(),
-        DataType::Datetime(_, zone) => DataType::Datetime(TimeUnit::Microseconds, zone.clone()),
-        k if k.is_integer() => DataType::Int64,
-        DataType::Categorical(..) | DataType::Enum(..) => DataType::String,
-        DataType::Null => DataType::Float64,
-        _ => return None,
-    })
 }
 
 /// The job's key must be among the columns of the transform, and so must what it keeps.

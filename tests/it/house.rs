@@ -75,7 +75,7 @@ fn modules_use_only_what_they_may() {
             &["polars", "tokio", "sqlx", "clap"],
             &["pipeline", "extract", "load", "ledger", "cli", "commands", "output"],
         ),
-        ("interval.rs", &["polars", "tokio", "sqlx", "clap"], &["project", "pipeline", "ledger"]),
+        ("interval/", &["polars", "tokio", "sqlx", "clap"], &["project", "pipeline", "ledger"]),
         (
             "ledger/",
             &["polars", "clap", "candle_core"],

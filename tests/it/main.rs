@@ -2,15 +2,22 @@
 //! that scripts/with-postgres.sh starts. Without that server the Postgres tests fail; they never pass silently.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_macros)]
 
+mod attacks;
 mod bad_input;
+mod belongs;
 mod calendar;
 mod exit_codes;
 mod faults;
+mod files;
 mod foreign;
 mod foreign_damage;
+mod frames;
 mod house;
 mod many;
 mod nightly;
 mod postgres;
+mod servers;
 mod sql;
 mod support;
+mod targets;
+mod writers;

@@ -151,6 +151,15 @@ impl Project {
 }
 
 /// Rows of a SQLite file as text, or nothing when there is no such table.
+/// Runs statements in a SQLite file.
+pub fn execute_sqlite(file: &Path, sql: &str) {
+    block_on(async {
+        let mut connection = SqliteConnection::connect(&file.display().to_string()).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
 pub fn rows_of(file: &Path, sql: &str) -> Vec<String> {
     if !file.exists() {
         return Vec::new();

@@ -244,6 +244,7 @@ fn a_day_that_was_published_before_it_ended_is_not_done() {
         // The same day seen from tomorrow: what was published then is not the day.
         let moved = "interval_start = '2020-02-01T00:00:00Z', interval_end = '2020-02-02T00:00:00Z'";
         scene.execute(&format!("UPDATE LEDGER_runs SET {moved}"));
+        scene.execute("UPDATE tally SET interval_start = '2020-02-01T00:00:00Z'");
         scene.execute(&format!("UPDATE LEDGER_intervals SET {moved}, published_at = '2020-02-01T12:00:00Z'"));
         let arguments =
             ["plan", "tally", "--from", "2020-02-01", "--to", "2020-02-01", "--only", "stale", "--output", "json"];

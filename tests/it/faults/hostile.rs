@@ -18,10 +18,12 @@ use crate::support::*;
 /// Reads a file as a run does: the footer, the hash, then every row. An error is fine; a panic that a run would not
 /// catch is not, nor is a crash of this process.
 fn read(path: &std::path::Path) -> bool {
+    use daymill::extract::decode::Column;
     use daymill::project::job::ColumnType::{Float, Int, Text};
     let Ok(known) = daymill::extract::parquet::know(path) else { return false };
-    let columns = [("id".to_owned(), Int), ("name".to_owned(), Text), ("v".to_owned(), Float)];
-    let decoded = daymill::extract::small::decode(path, &known, &columns);
+    let column = |name: &str, kind| Column { name: name.into(), kind, zone: None, uuid: false };
+    let columns = [column("id", Int), column("name", Text), column("v", Float)];
+    let decoded = daymill::extract::decode::decode(path, &known, &columns);
     let scan = || {
         let frame = LazyFrame::scan_parquet(PlRefPath::new(path.to_str().unwrap()), ScanArgsParquet::default())?;
         frame.collect_with_engine(Engine::Streaming)
@@ -335,8 +337,8 @@ fn f74_a_ledger_that_was_edited_names_the_first_bad_record() {
         ),
         ("DELETE FROM LEDGER_events WHERE n = 3", "record 3 is missing"),
         ("DELETE FROM LEDGER_events WHERE n > 4", "records after 4 are missing"),
-        ("UPDATE LEDGER_intervals SET rows_published = 7", "the ledger says run"),
-        ("UPDATE LEDGER_intervals SET content_hash = 'x'", "the ledger says run"),
+        ("UPDATE LEDGER_intervals SET rows_published = 7", "do not agree on the number of rows"),
+        ("UPDATE LEDGER_intervals SET content_hash = 'x'", "do not agree on the rows' hash"),
         ("DELETE FROM LEDGER_intervals", "are not in the ledger any more"),
     ];
     for (damage, says) in damages {
@@ -355,6 +357,8 @@ fn f74_a_ledger_that_was_edited_names_the_first_bad_record() {
     scene.execute("DELETE FROM LEDGER_events WHERE n > 4");
     scene.execute("UPDATE LEDGER_chain SET n = 4, hash = (SELECT hash FROM LEDGER_events WHERE n = 4)");
     scene.execute("DELETE FROM LEDGER_intervals WHERE label = '2020-03-03'");
+    scene.project.daymill(&["ledger", "verify"]).expect(65).says("the chain has never heard of it");
+    scene.execute("DELETE FROM LEDGER_runs WHERE run_id NOT IN (SELECT run_id FROM LEDGER_events)");
     scene.project.daymill(&["ledger", "verify"]).expect(0);
     scene
         .project

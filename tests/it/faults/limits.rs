@@ -115,7 +115,7 @@ fn f48_one_huge_cell_arrives_or_is_refused() {
     scene.project.edit(
         "jobs/tally.toml",
         "parquet = \"data/{date}.parquet\"",
-        "connection = \"house\"\nsql = \"sql/ticks.sql\"",
+        "connection = \"house\"\nsql = \"sql/ticks.sql\"\nsnapshot = true",
     );
     scene.project.write(
         "sql/ticks.sql",

@@ -38,8 +38,8 @@ impl Stream {
         );
         project.write(
             "jobs/feed.toml",
-            "timezone = \"UTC\"\nkey = [\"id\"]\n[extract.ticks]\nconnection = \"source\"\nsql = \"sql/ticks.sql\"\n\
-             [extract.names]\nconnection = \"source\"\nsql = \"sql/names.sql\"\n\
+            "timezone = \"UTC\"\nkey = [\"id\"]\n[extract.ticks]\nconnection = \"source\"\nsql = \"sql/ticks.sql\"\nsnapshot = true\n\
+             [extract.names]\nconnection = \"source\"\nsql = \"sql/names.sql\"\nsnapshot = true\n\
              [transform]\nsql = \"sql/feed.sql\"\n[load]\ntable = \"feed\"\n",
         );
         project.write("sql/ticks.sql", "SELECT * FROM ticks WHERE :date = DATE '2020-03-02'");
