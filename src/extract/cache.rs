@@ -45,12 +45,15 @@ pub struct Table {
     pub digest: String,
 }
 
+/// What is kept of a file, by the columns it was read as.
+type ByFile<T> = HashMap<(String, PathBuf), (Stamp, T)>;
+
 /// Decoded tables, the oldest given up first.
 #[derive(Default)]
 struct Frames {
     bytes: usize,
     order: VecDeque<(String, PathBuf)>,
-    frames: HashMap<(String, PathBuf), (Stamp, DataFrame)>,
+    frames: ByFile<DataFrame>,
 }
 
 /// Shared by all threads of a process.
@@ -61,7 +64,7 @@ pub struct Cache {
     files: Mutex<HashMap<PathBuf, Arc<Known>>>,
     frames: Mutex<Frames>,
     /// Files written anew for the engine.
-    rewritten: Mutex<HashMap<(String, PathBuf), (Stamp, Arc<Rewritten>)>>,
+    rewritten: Mutex<ByFile<Arc<Rewritten>>>,
     /// By connection and query; only of queries that are the same for every interval.
     tables: Mutex<HashMap<(String, String), Table>>,
     /// By job: the table whose rows its SQL takes one by one.

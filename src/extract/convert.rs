@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn decimals_are_exact_or_the_nearest_float() {
         assert_eq!(floats(&decimals(&[12345, -1, 0], 2)), Ok(vec![123.45, -0.01, 0.0]));
-        assert_eq!(floats(&decimals(&[123_456_789_012_345_678_901], 10)), Ok(vec![12_345_678_901.234_567_890_1]));
+        assert_eq!(floats(&decimals(&[123_456_789_012_345_678_901], 10)), Ok(vec![12_345_678_901.234_568]));
         assert_eq!(floats(&decimals(&[900_719_925_474_099_200], 2)), Ok(vec![9_007_199_254_740_992.0]));
         let (row, what) = floats(&decimals(&[100, 900_719_925_474_099_300], 2)).unwrap_err();
         assert!(row == 1 && what.contains("9007199254740993.00") && what.contains("no float holds"), "{what}");

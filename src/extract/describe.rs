@@ -104,17 +104,15 @@ pub fn plain(footer: &ParquetMetaData, columns: &[Found]) -> Vec<String> {
     };
     let held = |chunk: &ColumnChunkMetaData| {
         let column = chunk.column_descr();
-        match (column.physical_type(), column.converted_type(), column.logical_type_ref()) {
-            (Physical::BOOLEAN | Physical::FLOAT | Physical::DOUBLE, ..) => true,
-            (Physical::BYTE_ARRAY, ConvertedType::UTF8, _) => true,
-            (Physical::INT32 | Physical::INT64, ConvertedType::NONE, None) => true,
-            (_, ConvertedType::INT_8 | ConvertedType::INT_16 | ConvertedType::INT_32 | ConvertedType::INT_64, _) => {
-                true
-            }
-            (Physical::INT32, ConvertedType::DATE, _) => true,
-            (Physical::INT64, ConvertedType::TIMESTAMP_MICROS, _) => true,
-            _ => false,
-        }
+        matches!(
+            (column.physical_type(), column.converted_type(), column.logical_type_ref()),
+            (Physical::BOOLEAN | Physical::FLOAT | Physical::DOUBLE, ..)
+                | (Physical::BYTE_ARRAY, ConvertedType::UTF8, _)
+                | (Physical::INT32 | Physical::INT64, ConvertedType::NONE, None)
+                | (_, ConvertedType::INT_8 | ConvertedType::INT_16 | ConvertedType::INT_32 | ConvertedType::INT_64, _)
+                | (Physical::INT32, ConvertedType::DATE, _)
+                | (Physical::INT64, ConvertedType::TIMESTAMP_MICROS, _)
+        )
     };
     let chunks = by_root(footer);
     let plain = |found: &&Found| {

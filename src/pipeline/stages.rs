@@ -377,7 +377,7 @@ fn write_frame(
 /// What a file is written as.
 enum Form {
     Parquet(Box<ArrowWriter<File>>),
-    Csv(arrow::csv::Writer<File>),
+    Csv(Box<arrow::csv::Writer<File>>),
 }
 
 /// A file that appears whole or not at all: Parquet or CSV, as its name says.
@@ -399,7 +399,7 @@ impl Writer {
         let draft = PathBuf::from(draft);
         let file = File::create(&draft).map_err(|e| Error::io(&draft, "write", &e))?;
         if csv {
-            let form = Form::Csv(arrow::csv::WriterBuilder::new().with_header(true).build(file));
+            let form = Form::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(file)));
             let mut writer = Writer { form, draft, out: out.to_owned(), rows: 0 };
             // The names of the columns, also where there are no rows.
             writer.write(&RecordBatch::new_empty(Arc::new(schema.clone())))?;

@@ -209,8 +209,11 @@ pub fn zone(table: &Table<'_>, key: &str, at: &At<String>) -> Option<Tz> {
     zone
 }
 
+type Columns = Vec<(String, ColumnType)>;
+type Zones = Vec<(String, Tz)>;
+
 /// The declared columns, each `NAME = "type"` or `NAME = { type = "timestamp", zone = "..." }`; and their zones.
-fn columns(table: &Table<'_>) -> (Vec<(String, ColumnType)>, Vec<(String, Tz)>) {
+fn columns(table: &Table<'_>) -> (Columns, Zones) {
     let (mut columns, mut zones) = (Vec::new(), Vec::new());
     let Some(section) = table.table("columns") else { return (columns, zones) };
     for name in section.keys() {
