@@ -13,7 +13,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::support::*;
 
 /// A column's type when nothing is declared, the type declared for it, and its values in both cases; the third is NULL.
-const COLUMNS: &[(&str, &str, [&str; 3], &str, [&str; 3])] = &[
+type Expected = (&'static str, &'static str, [&'static str; 3], &'static str, [&'static str; 3]);
+
+const COLUMNS: &[Expected] = &[
     ("i8", "int", ["1", "-128", "127"], "float", ["1.0", "-128.0", "127.0"]),
     ("i16", "int", ["1", "-32768", "32767"], "int", ["1", "-32768", "32767"]),
     ("i32", "int", ["1", "-2147483648", "2147483647"], "int", ["1", "-2147483648", "2147483647"]),
@@ -84,7 +86,7 @@ const MILLIS: [&str; 3] = ["2013-06-08T12:30:15.123Z", "1969-12-31T23:59:59.999Z
 /// 1,500 nanoseconds before and after 1970.
 const NANOS: [&str; 3] = ["1970-01-01T00:00:00Z", "1969-12-31T23:59:59.999998Z", "1970-01-01T00:00:00.000001Z"];
 
-fn column(name: &str) -> &'static (&'static str, &'static str, [&'static str; 3], &'static str, [&'static str; 3]) {
+fn column(name: &str) -> &'static Expected {
     COLUMNS.iter().find(|(known, ..)| *known == name).unwrap_or_else(|| panic!("an unknown column {name}"))
 }
 
