@@ -206,8 +206,9 @@ pub fn summary(report: &RunReport) -> String {
     }
     let rows = &report.rows;
     let imputed = if rows.imputed > 0 { format!(", {} values imputed", count(rows.imputed)) } else { String::new() };
+    let outside = if rows.outside > 0 { format!(" ({} outside of it)", count(rows.outside)) } else { String::new() };
     lines.push(format!(
-        "{}{} read, {} transformed, {} dropped{imputed}, {} written",
+        "{}{} read{outside}, {} transformed, {} dropped{imputed}, {} written",
         label("rows"),
         count(rows.extracted),
         count(rows.transformed),

@@ -61,12 +61,10 @@ pub fn init(folder: &Path) -> Result<u8> {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, "create", &e))?;
         }
-        let text = std::str::from_utf8(bytes).ok().filter(|text| text.contains(LAST_DAY.0) || text.starts_with(ID));
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.contains(LAST_DAY.0) || text.contains(ID));
         let own = |text: &str| {
-            let text = text.replace(LAST_DAY.0, LAST_DAY.1);
-            text.strip_prefix(ID)
-                .map_or(text.clone(), |rest| format!("id = \"{}\"{rest}", uuid::Uuid::now_v7()))
-                .into_bytes()
+            let id = format!("id = \"{}\"", uuid::Uuid::now_v7());
+            text.replace(LAST_DAY.0, LAST_DAY.1).replace(ID, &id).into_bytes()
         };
         let bytes = text.map_or(bytes.to_vec(), own);
         std::fs::write(&path, bytes).map_err(|e| Error::io(&path, "write", &e))?;

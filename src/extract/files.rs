@@ -19,6 +19,8 @@ const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 pub struct Listing {
     pub files: Vec<PathBuf>,
     pub missing: Vec<String>,
+    /// Files that the pattern names and that were taken for unfinished by their names.
+    pub left_out: Vec<PathBuf>,
 }
 
 /// The files of the interval and of its lookback. A missing file of the interval itself is never an empty day.
@@ -32,12 +34,12 @@ pub fn list(root: &Path, spec: &TableSpec, source: &ParquetSource, interval: &In
         let entry = patterns.entry(fill(template, date, hour)).or_insert((date, hour, required));
         entry.2 |= required;
     }
-    let mut listing = Listing { files: Vec::new(), missing: Vec::new() };
+    let mut listing = Listing { files: Vec::new(), missing: Vec::new(), left_out: Vec::new() };
     for (pattern, (date, hour, required)) in patterns {
         // The mark is looked for before the files: what is listed after it is whole.
         let complete =
             source.complete.as_ref().map_or(Ok(()), |mark| complete_all(root, spec, (template, mark), (date, hour)));
-        let files = matching(root, &pattern)?;
+        let files = matching(root, &pattern, &mut listing.left_out)?;
         if files.is_empty() && required {
             return Err(Error::input(format!("table {}: no file matches {pattern}", spec.name))
                 .hint("a missing file is never an empty day: wait for it, or write an empty Parquet file"));
@@ -117,7 +119,7 @@ fn glob_all(root: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// The files that a pattern names. What it names and cannot be read as a file is an error, not a gap.
-fn matching(root: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
+fn matching(root: &Path, pattern: &str, left_out: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     if !wild(pattern) {
         let path = root.join(pattern);
         return match path.symlink_metadata() {
@@ -130,7 +132,14 @@ fn matching(root: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in glob_all(root, pattern)? {
         // A pattern that walks through folders names them too.
-        if hidden(root, &path, pattern) || (deep && path.is_dir()) {
+        if hidden(root, &path, pattern) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('_') && name.ends_with(".parquet") && path.is_file() {
+                left_out.push(path);
+            }
+            continue;
+        }
+        if deep && path.is_dir() {
             continue;
         }
         regular(&path)?;
@@ -173,7 +182,7 @@ fn hidden(root: &Path, path: &Path, pattern: &str) -> bool {
 pub fn newest(root: &Path, template: &str) -> Result<Option<PathBuf>> {
     let placeholders = ["{date}", "{year}", "{month}", "{day}", "{hour}"];
     let pattern = placeholders.iter().fold(template.to_owned(), |pattern, name| pattern.replace(name, "*"));
-    Ok(matching(root, &pattern)?.pop())
+    Ok(matching(root, &pattern, &mut Vec::new())?.pop())
 }
 
 /// A column that stands in the name of a folder: `key=value`.

@@ -161,6 +161,16 @@ pub fn scan(
     let union = UnionArgs { parallel: true, rechunk: false, ..UnionArgs::default() };
     let frame =
         if frames.len() == 1 { frames.remove(0) } else { concat(frames, union).map_err(|e| plan_error(spec, &e))? };
+    let mut warnings = told(spec, listing);
+    if let (Some(during), true) = (&during, without_time > 0) {
+        let (table, column) = (&spec.name, &during.column);
+        warnings.push(format!("table {table}: {without_time} rows have no {column}, and belong to no interval"));
+    }
+    Ok(Scan { frame, pieces, inputs, warnings, temporary })
+}
+
+/// What of a listing is worth a word.
+fn told(spec: &TableSpec, listing: &Listing) -> Vec<String> {
     let mut warnings = Vec::new();
     if let (Some(first), Some(last)) = (listing.missing.first(), listing.missing.last()) {
         let n = listing.missing.len();
@@ -169,11 +179,13 @@ pub fn scan(
             spec.name, spec.lookback_days
         ));
     }
-    if let (Some(during), true) = (&during, without_time > 0) {
-        let (table, column) = (&spec.name, &during.column);
-        warnings.push(format!("table {table}: {without_time} rows have no {column}, and belong to no interval"));
+    if let Some(first) = listing.left_out.first() {
+        let (table, n, first) = (&spec.name, listing.left_out.len(), first.display());
+        warnings.push(format!(
+            "table {table}: {n} files whose names begin with _ were left out as unfinished, as {first}; a pattern that begins so means them"
+        ));
     }
-    Ok(Scan { frame, pieces, inputs, warnings, temporary })
+    warnings
 }
 
 /// The wanted columns that stand in the file itself.

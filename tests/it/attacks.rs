@@ -432,3 +432,97 @@ fn a_scored_file_is_what_its_name_says() {
     score("s.xlsx").expect(2).says("name it .parquet or .csv");
     assert!(!project.path("s.xlsx").exists());
 }
+
+#[test]
+fn who_only_looks_at_a_lock_keeps_no_run_away() {
+    let project = published();
+    let locks = project.path(&format!("{WAREHOUSE}.locks"));
+    let looked: Vec<std::fs::File> =
+        std::fs::read_dir(&locks).unwrap().map(|entry| std::fs::File::open(entry.unwrap().path()).unwrap()).collect();
+    looked.iter().for_each(|lock| lock.lock_shared().unwrap());
+    let child = project.start("", &["run", "carrier_daily", "--date", "2013-06-02"]);
+    let open = format!("/proc/{}/fd", child.id());
+    until("the lock is asked for", || {
+        let links = std::fs::read_dir(&open).into_iter().flatten().flatten();
+        links.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|target| target.starts_with(&locks))
+    });
+    drop(looked);
+    finish(child).expect(0);
+}
+
+#[test]
+fn a_small_stack_and_an_odd_path_are_no_reason_to_crash_or_to_mislead() {
+    let project = published();
+    let program = env!("CARGO_BIN_EXE_daymill");
+    let small = Command::new("bash")
+        .args(["-c", &format!("ulimit -s 200; exec {program} run carrier_daily --date 2013-06-02")])
+        .current_dir(project.folder.path())
+        .output()
+        .unwrap();
+    outcome(small).expect(0);
+    use std::os::unix::ffi::OsStrExt;
+    let odd = project.path("x").parent().unwrap().join(std::ffi::OsStr::from_bytes(b"odd\xff"));
+    std::fs::create_dir(&odd).unwrap();
+    for part in ["daymill.toml", "jobs", "sql", "fixtures"] {
+        symlink(project.path(part), odd.join(part)).unwrap();
+    }
+    let told =
+        outcome(project.command(&["run", "carrier_daily", "--date", "2013-06-01"]).current_dir(&odd).output().unwrap());
+    assert!(!told.stderr.contains("TLS") && told.stderr.contains("UTF-8"), "{}", told.stderr);
+    assert_eq!(told.code, 78, "{}", told.stderr);
+}
+
+#[test]
+fn the_rest_of_a_password_is_not_told() {
+    let project = Project::flights().env("DAYMILL_OPS_URL", "postgres://app:5432?RestOfIt=x@host/db");
+    let told = project.daymill(&["check", "flight_delay", "--target", "prod"]).expect(78);
+    assert!(!format!("{}{}", told.stdout, told.stderr).contains("RestOfIt"), "{}{}", told.stdout, told.stderr);
+    assert!(told.stdout.contains("has an unknown parameter"), "{}", told.stdout);
+}
+
+#[test]
+fn a_graph_that_claims_or_holds_too_much_or_nothing_is_refused() {
+    let project = Project::empty();
+    let field = |number: u8, bytes: &[u8]| {
+        let mut out = vec![number << 3 | 2];
+        let mut length = bytes.len();
+        while length >= 128 {
+            out.push(length as u8 | 128);
+            length >>= 7;
+        }
+        out.push(length as u8);
+        [&out, bytes].concat()
+    };
+    // y = op(x), as a model of the version 8.
+    let model = |nodes: &[u8]| {
+        let dims = [field(1, &[0x08, 0]), field(1, &[0x08, 2])].concat();
+        let tensor = [vec![0x08, 1], field(2, &dims)].concat();
+        let input = [field(1, b"x"), field(2, &field(1, &tensor))].concat();
+        let graph = [nodes.to_vec(), field(11, &input), field(12, &field(1, b"y"))].concat();
+        [vec![0x08, 8], field(7, &graph)].concat()
+    };
+    let node = |op: &[u8]| field(1, &[field(1, b"x"), field(2, b"y"), field(4, op)].concat());
+    for (bytes, says) in [
+        (model(&node(b"Abs").repeat(20_000)), "the graph has 20000 nodes"),
+        (model(&node(b"TreeEnsembleRegressor")), "TreeEnsembleRegressor"),
+        (model(&node(b"TreeEnsemble")), "TreeEnsemble"),
+        (model(&node(b"Abs").repeat(2)), ""),
+    ] {
+        project.write("m.onnx", bytes);
+        let _ = std::fs::remove_dir_all(project.path("m"));
+        let imported = project.daymill(&["models", "import", "m.onnx", "-o", "m/1"]);
+        let fine = imported.code == 66 || (says.is_empty() && imported.code == 0);
+        assert!(fine && imported.stderr.contains(says), "{says}: {} {}", imported.code, imported.stderr);
+    }
+}
+
+#[test]
+fn a_look_at_a_few_days_reads_only_these() {
+    let project = published();
+    project.tamper(
+        "UPDATE daymill_intervals SET interval_start = '9999', interval_end = 'never' WHERE label = '2013-06-03'",
+    );
+    project.daymill(&["status", "carrier_daily", "--from", "2013-06-01", "--to", "2013-06-01"]).expect(0);
+    project.daymill(&["plan", "carrier_daily", "--from", "2013-06-01", "--to", "2013-06-02"]).expect(0);
+    project.daymill(&["ledger", "verify", "--rows", "carrier_daily"]).expect(65);
+}
