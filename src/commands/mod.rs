@@ -27,6 +27,7 @@ use crate::project::Project;
 /// Runs a command; the exit code when it is not an error.
 pub fn run(cli: &Cli) -> Result<u8> {
     crate::postgres::patience::tell_waits(output::warn);
+    engine_threads()?;
     if cli.global.log_format == crate::cli::LogFormat::Json {
         output::log_json();
     }
@@ -55,6 +56,18 @@ pub fn run(cli: &Cli) -> Result<u8> {
             output::raw(&script);
             Ok(0)
         }
+    }
+}
+
+/// The engine ends the process at a number of threads that is none.
+fn engine_threads() -> Result<()> {
+    const NAME: &str = "POLARS_MAX_THREADS";
+    match std::env::var(NAME) {
+        Ok(text) if !text.parse::<usize>().is_ok_and(|n| n > 0) => {
+            Err(Error::config(format!("the environment variable {NAME} is {text:?}, which is no number of threads"))
+                .hint("set it to 1 or more, or unset it"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -35,9 +35,26 @@ const MIGRATIONS: [&str; 3] = [
 /// Opens the warehouse of a target. The ledger is made when it is not there.
 pub async fn open(project: &Project, target: &str, application: &str) -> Result<Db> {
     let mut db = connect(project, target, application, true).await?;
+    require_primary(&mut db, target).await?;
     migrate(&mut db).await?;
     own(&mut db, target).await?;
     Ok(db)
+}
+
+/// A replica, or a role that may only read, takes no rows.
+pub async fn require_primary(db: &mut Db, target: &str) -> Result<()> {
+    if !db.is_postgres() {
+        return Ok(());
+    }
+    let rows = db.fetch("SELECT pg_is_in_recovery()::text, current_setting('transaction_read_only')", &[]).await?;
+    let says = |i: usize, word: &str| rows.first().is_some_and(|row| row[i].as_deref() == Some(word));
+    let what = match (says(0, "true"), says(1, "on")) {
+        (true, _) => "the server is a read-only replica",
+        (_, true) => "sessions of its role are read-only (default_transaction_read_only)",
+        _ => return Ok(()),
+    };
+    Err(Error::config(format!("the target {target} cannot be written: {what}"))
+        .hint("connect to the primary server, with the role that loads"))
 }
 
 /// Brings a ledger of an earlier version up to date, for commands that are going to write to it anyway.

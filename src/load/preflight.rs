@@ -16,6 +16,7 @@ pub async fn check_target(project: &Project, target: &str, table: &TableSchema) 
         return Ok(());
     }
     let mut db = ledger::connect(project, target, "daymill/check", false).await?;
+    ledger::require_primary(&mut db, target).await?;
     let columns = existing(&mut db, &table.name).await?;
     if let Db::Postgres { connection, schema, .. } = &mut db {
         grants(connection, schema.name(), table.name.name(), !columns.is_empty()).await?;

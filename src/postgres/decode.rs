@@ -404,10 +404,14 @@ fn numeric(value: &[u8]) -> Result<f64, String> {
         && float.abs() >= 9_007_199_254_740_992.0
         && format!("{:.0}", float.abs()) != text.trim_start_matches('-').trim_start_matches('0')
     {
-        return Err(format!(
-            "the whole number {} is more than a float holds; cast it to bigint or text in the SQL",
-            text.replacen('0', "", 1)
-        ));
+        let digits = text.trim_start_matches('-').trim_start_matches('0');
+        let sign = if sign == 0x4000 { "-" } else { "" };
+        let (shown, to) = match digits.len() {
+            0..=18 => (digits.to_owned(), "bigint or text"),
+            19..=40 => (digits.to_owned(), "text"),
+            n => (format!("{}... ({n} digits)", &digits[..20]), "text, or to double precision if it is a measure"),
+        };
+        return Err(format!("the whole number {sign}{shown} is more than a float holds; cast it to {to} in the SQL"));
     }
     Ok(float)
 }

@@ -460,6 +460,8 @@ fn a_small_stack_and_an_odd_path_are_no_reason_to_crash_or_to_mislead() {
         .output()
         .unwrap();
     outcome(small).expect(0);
+    let none = published().env("POLARS_MAX_THREADS", "0");
+    none.daymill(&["run", "carrier_daily", "--date", "2013-06-01"]).expect(78).says("POLARS_MAX_THREADS is \"0\"");
     use std::os::unix::ffi::OsStrExt;
     let odd = project.path("x").parent().unwrap().join(std::ffi::OsStr::from_bytes(b"odd\xff"));
     std::fs::create_dir(&odd).unwrap();

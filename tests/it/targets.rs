@@ -110,6 +110,18 @@ fn a_table_whose_row_security_hides_rows_is_refused() {
 }
 
 #[test]
+fn a_target_that_only_reads_is_refused_by_its_name() {
+    let database = Database::new();
+    let name = database.url.rsplit('/').next().unwrap().to_owned();
+    let project = project(&database.url, "postgres");
+    database.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
+    let says = "the target t cannot be written: sessions of its role are read-only";
+    project.daymill(&RUN).expect(78).says(says);
+    let checked = project.daymill(&["check", "j"]).expect(78);
+    assert!(checked.stdout.contains(says), "{}", checked.stdout);
+}
+
+#[test]
 fn triggers_that_run_afterwards_may_watch_and_may_not_change() {
     let database = Database::new();
     let project = project(&database.url, "postgres");
