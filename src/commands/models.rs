@@ -1,12 +1,14 @@
 //! `models`: making bundles, looking at them, and which version of a model an alias means.
 
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::cli::{Global, ImportModel, Models, Output};
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::interval::instant;
 use crate::output;
 use crate::score::contract::{Feature, Kind, Policy};
@@ -55,6 +57,28 @@ fn named(global: &Global, model: &str) -> Result<Bundle> {
     }
 }
 
+/// The longest that an import may take. Nothing is left of one that is ended: a bundle appears whole or not at all.
+fn import_limit() -> Duration {
+    Duration::from_secs(faults::limit("IMPORT_SECONDS", 600) as u64)
+}
+
+/// Ends the program when an import takes too long.
+fn in_time<T>(import: impl FnOnce() -> Result<T>) -> Result<T> {
+    let limit = import_limit();
+    let (done, ended) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let error = Error::input(format!("the import took more than {} s and was ended", limit.as_secs()))
+                .hint("the model is larger than any that is scored here in good time; nothing was written");
+            output::error(&error);
+            std::process::exit(error.class.exit_code().into());
+        }
+    });
+    let imported = import();
+    drop(done);
+    imported
+}
+
 fn import(global: &Global, args: &ImportModel) -> Result<u8> {
     let name_of = |path: Option<&Path>| path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     let version_of_folder = name_of(Some(&args.out)).and_then(|name| name.parse::<i64>().ok());
@@ -71,7 +95,7 @@ fn import(global: &Global, args: &ImportModel) -> Result<u8> {
         expected: args.expected.clone(),
         outputs: args.outputs.clone(),
     };
-    let imported = import::import(&args.file, &args.out, &wishes)?;
+    let imported = in_time(|| import::import(&args.file, &args.out, &wishes))?;
     imported.notes.iter().for_each(|note| output::warn(note));
     let bundle = &imported.bundle;
     if global.output == Output::Json {

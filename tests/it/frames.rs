@@ -93,6 +93,15 @@ fn what_cannot_be_used_is_refused_by_its_own_name() {
 }
 
 #[test]
+fn an_import_that_takes_too_long_is_ended_and_leaves_nothing() {
+    let project = Project::empty().env("DAYMILL_LIMIT_IMPORT_SECONDS", "0");
+    let model = repository().join("fixtures/models/flight_delay/3/model.ubj");
+    let ended = project.daymill(&["models", "import", model.to_str().unwrap(), "-o", "m/1"]);
+    ended.expect(66).says("the import took more than 0 s and was ended");
+    assert!(!project.path("m/1").exists());
+}
+
+#[test]
 fn outputs_are_chosen_and_named() {
     let project = Project::flights();
     let model = model_file(&repository().join("fixtures/models/foreign/onnx_logistic"));
