@@ -87,8 +87,24 @@ pub async fn job_head(db: &mut Db, job: &str) -> Result<Option<Head>> {
     Ok(rows.into_iter().next().and_then(|mut row| Some(Head { n: row[0].take()?.parse().ok()?, hash: row[1].take()? })))
 }
 
-/// Inside the migration that brings the chain: what was published before it becomes its first records.
+/// Inside the migration that brings the chain: what was recorded before it becomes its first records, the attempts and
+/// then what stands.
 pub async fn adopt(db: &mut Db) -> Result<()> {
+    let rows = db
+        .fetch(
+            "SELECT r.job, r.interval_start, r.interval_end, r.run_id, r.state FROM {runs} r WHERE NOT EXISTS \
+             (SELECT 1 FROM {intervals} i WHERE i.run_id = r.run_id) ORDER BY r.started_at, r.run_id",
+            &[],
+        )
+        .await?;
+    for row in rows {
+        let text = |i: usize| row[i].clone().unwrap_or_default();
+        let body = json!({
+            "event": "adopted", "at": instant(chrono::Utc::now()), "job": text(0), "interval": [text(1), text(2)], "run": text(3),
+            "state": text(4), "adopted": true,
+        });
+        append(db, &text(0), Some(&text(3)), &body.to_string()).await?;
+    }
     let rows = db
         .fetch(
             "SELECT job, interval_start, interval_end, run_id, CAST(rows_published AS TEXT), content_hash FROM {intervals} \

@@ -227,9 +227,10 @@ async fn apply(db: &mut Db) -> Result<()> {
             &[(number as i64 + 1).into(), instant(Utc::now()).into()],
         )
         .await?;
-    }
-    if have == 1 {
-        chain::adopt(db).await?;
+        // The migration that brings the chain; what follows orders attempts by it.
+        if (have, number) == (1, 1) {
+            chain::adopt(db).await?;
+        }
     }
     Ok(())
 }

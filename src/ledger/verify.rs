@@ -57,7 +57,6 @@ pub struct Attempt {
     pub rows: Option<u64>,
     pub content: Option<String>,
     pub report: Option<String>,
-    pub adopted: bool,
 }
 
 /// Everything that the chain says.
@@ -69,8 +68,6 @@ pub struct Told {
     pub ever: BTreeSet<(String, String)>,
     /// The last attempt's number of each interval.
     pub generations: BTreeMap<Key, i64>,
-    /// Attempts older than the chain are not in it.
-    pub adopted: bool,
 }
 
 /// Walks the whole chain. `anchor` is a head that was written down elsewhere.
@@ -161,7 +158,6 @@ impl Told {
         let key = (text(&event["job"]), text(&event["interval"][0]), text(&event["interval"][1]));
         let state = text(&event["event"]);
         let adopted = event["adopted"] == true;
-        self.adopted |= adopted;
         if let Some(generation) = event["generation"].as_i64() {
             // An attempt that was overtaken may tell its end after the next one began.
             let last = self.generations.entry(key.clone()).or_default();
@@ -191,12 +187,13 @@ impl Told {
         let Some(run) = own("run") else { return };
         let attempt = self.attempts.entry(run).or_default();
         (attempt.job, attempt.interval) = (key.0, (key.1, key.2));
-        attempt.adopted |= adopted;
         attempt.generation = event["generation"].as_i64().or(attempt.generation);
         match state.as_str() {
             "started" => {
                 (attempt.host, attempt.pid, attempt.model) = (own("host"), event["pid"].as_i64(), own("model"));
             }
+            // From before there was a chain; one that was running has yet to tell its end.
+            "adopted" => attempt.state = own("state").filter(|state| state != "running"),
             state => {
                 attempt.state = Some(state.to_owned());
                 (attempt.rows, attempt.content) = (event["rows"].as_u64(), own("content"));

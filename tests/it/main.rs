@@ -15,6 +15,7 @@ mod frames;
 mod house;
 mod many;
 mod nightly;
+mod older;
 mod postgres;
 mod servers;
 mod sql;

@@ -1,6 +1,7 @@
 //! The warehouse is counted, not believed: triggers, rules, row security, views and hands of others between a load and its
 //! table.
 
+use crate::faults::scene::Server;
 use crate::support::*;
 
 fn project(url: &str, kind: &str) -> Project {
@@ -119,6 +120,31 @@ fn a_target_that_only_reads_is_refused_by_its_name() {
     project.daymill(&RUN).expect(78).says(says);
     let checked = project.daymill(&["check", "j"]).expect(78);
     assert!(checked.stdout.contains(says), "{}", checked.stdout);
+}
+
+#[test]
+fn a_standby_is_read_and_is_no_target() {
+    let server = Server::start();
+    let database = server.database();
+    database.execute("CREATE TABLE s AS SELECT 7 AS id, date '2024-01-05' AS day");
+    let project = project(&database.url, "postgres");
+    project.daymill(&RUN).expect(0);
+    server.demote();
+    let says = "the target t cannot be written: the server is a read-only replica";
+    project.daymill(&RUN).expect(78).says(says);
+    let checked = project.daymill(&["check", "j"]).expect(78);
+    assert!(checked.stdout.contains(says), "{}", checked.stdout);
+    // What it has can be looked at, and can be read.
+    let status = project.daymill(&["status", "j", "--from", "2024-01-05", "--to", "2024-01-05"]).expect(0);
+    assert!(status.stdout.contains("2024-01-05"), "{}", status.stdout);
+    project.write("sql/s.sql", "SELECT id FROM s WHERE day = :date");
+    project.edit("jobs/j.toml", "parquet = \"fixtures/writers/pyarrow-20/codec_none.parquet\"\nsnapshot = true", "connection = \"db\"\nsql = \"sql/s.sql\"");
+    project.write("sql/t.sql", "SELECT id FROM a");
+    let at = project.path("daymill.toml");
+    let both = std::fs::read_to_string(&at).unwrap() + "[target.here]\nkind = \"sqlite\"\npath = \"w.sqlite\"\n";
+    std::fs::write(at, both).unwrap();
+    project.daymill(&[&RUN[..], &["--target", "here"]].concat()).expect(0);
+    assert_eq!(rows_of(&project.path("w.sqlite"), "SELECT CAST(id AS TEXT) FROM out"), ["7"]);
 }
 
 #[test]

@@ -320,6 +320,13 @@ impl Server {
         self.tool("pg_ctl", &["-D", "DATA", "-m", "immediate", "-w", "stop"]);
     }
 
+    /// Starts it again as a standby, which only reads.
+    pub fn demote(&self) {
+        self.tool("pg_ctl", &["-D", "DATA", "-m", "fast", "-w", "stop"]);
+        std::fs::write(self.folder.join("data/standby.signal"), "").unwrap();
+        self.up();
+    }
+
     pub fn database(&self) -> Database {
         Database { url: format!("postgres://postgres@127.0.0.1:{}/postgres", self.port) }
     }
