@@ -34,7 +34,9 @@ impl Project {
 #[test]
 fn any_edit_of_what_was_published_or_recorded_is_noticed() {
     let clean = published();
-    clean.daymill(&["run", "carrier_daily", "--date", "2013-06-02"]).expect(0);
+    let again = ["run", "carrier_daily", "--date", "2013-06-02"];
+    outcome(clean.command(&again).env("DAYMILL_KILL", "before-commit").output().unwrap()).expect(137);
+    clean.daymill(&again).expect(0);
     let head = clean.head();
     clean.verify(&head).expect(0);
     let bytes = std::fs::read(clean.path(WAREHOUSE)).unwrap();
@@ -51,7 +53,12 @@ fn any_edit_of_what_was_published_or_recorded_is_noticed() {
         ("UPDATE daymill_runs SET state = 'failed' WHERE seq = 1", "the state"),
         ("UPDATE daymill_runs SET report = '{}'", "the report"),
         ("UPDATE daymill_runs SET model = 'x@9'", "the model"),
-        ("UPDATE daymill_runs SET host = 'elsewhere', pid = 1", "the host"),
+        ("UPDATE daymill_runs SET state = 'failed' WHERE state = 'running'", "the state"),
+        ("UPDATE daymill_runs SET host = 'elsewhere'", "do not agree on the host"),
+        ("UPDATE daymill_runs SET pid = 1", "do not agree on the process"),
+        ("UPDATE daymill_runs SET job = 'other'", "do not agree on the job"),
+        ("UPDATE daymill_runs SET interval_end = '2030-01-01T00:00:00Z'", "do not agree on the interval"),
+        ("UPDATE daymill_runs SET generation = 9", "do not agree on the attempt's number"),
         ("UPDATE daymill_runs SET rows_published = 1", "the number of rows"),
         (
             "INSERT INTO daymill_runs SELECT 'forged', job, interval_start, interval_end, label, generation, state, host, pid, started_at, \
@@ -61,6 +68,14 @@ fn any_edit_of_what_was_published_or_recorded_is_noticed() {
         ("UPDATE daymill_intervals SET fingerprint = '{}'", "what made the rows"),
         ("UPDATE daymill_intervals SET inputs = '[]'", "what was read"),
         ("UPDATE daymill_intervals SET generation = 7", "counts 7 attempts"),
+        ("UPDATE daymill_intervals SET run_id = (SELECT max(run_id) FROM daymill_intervals)", "do not agree on the run"),
+        ("UPDATE daymill_intervals SET content_hash = '00'", "do not agree on the rows' hash"),
+        ("DELETE FROM daymill_events WHERE n = (SELECT max(n) FROM daymill_events)", "are missing"),
+        (
+            "DELETE FROM daymill_events WHERE n = (SELECT max(n) FROM daymill_events); \
+             UPDATE daymill_chain SET n = n - 1, hash = (SELECT hash FROM daymill_events ORDER BY n DESC LIMIT 1)",
+            "before the head written down elsewhere",
+        ),
         ("UPDATE daymill_events SET job = 'other'", "filed under another job"),
         ("UPDATE daymill_events SET run_id = 'other'", "filed under another job or run"),
         ("UPDATE daymill_tables SET job = 'other'", "is not recorded as the job carrier_daily's"),

@@ -329,3 +329,10 @@ fn policies_that_would_launder_a_value_are_refused() {
         refused(&project, 66, says);
     }
 }
+
+#[test]
+fn a_file_of_settings_that_is_no_such_file_is_refused_by_its_size() {
+    let project = Project::flights();
+    project.write("sql/flight_delay/features.sql", vec![b' '; (16 << 20) + 1]);
+    project.daymill(&["run", "flight_delay", "--date", "2013-06-08"]).expect(78).says("at most 16777216 are read");
+}

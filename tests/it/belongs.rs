@@ -63,6 +63,10 @@ fn a_published_time_must_lie_in_the_interval() {
         project.edit("sql/s.sql", "id <= 2", "id <= 3");
         project.daymill(&RUN).expect(65).says("has 1 rows without one").says(&format!("id=3: {time}=NULL"));
         project.edit("sql/s.sql", "id <= 3", "id <= 2");
+        // The end is the first moment of the next day.
+        project.edit("sql/s.sql", "04:59:59.999999Z", "05:00Z");
+        project.daymill(&RUN).expect(65).says(&format!("has 1 rows with a {time} outside of it"));
+        project.edit("sql/s.sql", "06 05:00Z", "06 04:59:59.999999Z");
         let refused = project.daymill(&["run", "j", "--date", "2024-01-06"]).expect(65);
         let refused = refused.says(&format!("has 2 rows with a {time} outside of it"));
         refused.says(if time == "t" { "id=1: t=2024-01-05T05:00:00Z" } else { "id=1: d=2024-01-05" });

@@ -130,6 +130,14 @@ fn an_overtaken_run_is_76() {
     overtake(&local);
     told(&local, finish(run), 76, "fenced");
     assert!(local.scores().is_empty());
+    // Overtaken by a run, whose lock somebody took away: it tells its end last, and the ledger is whole.
+    let local = Project::flights();
+    let run = local.start("after-lock=sleep(4000)", &DAY);
+    until("the start", || local.daymill(&["runs"]).stdout.contains("running"));
+    std::fs::remove_dir_all(format!("{}.locks", local.warehouse().display())).unwrap();
+    local.daymill(&DAY).expect(0);
+    told(&local, finish(run), 76, "fenced");
+    local.daymill(&["ledger", "verify"]).expect(0);
 }
 
 fn overtake(project: &Project) {

@@ -139,8 +139,13 @@ fn undeclared_columns_are_read_or_named_and_files_must_agree() {
         project.daymill(&["check", "j"]).expect(if second.is_some() { 0 } else { 65 });
         project.daymill(&RUN).expect(65).says(says).says("hint");
     }
-    // A column that is all NULL has the type of the other files; the order of the columns does not matter.
+    // A column that only a later file has.
     let project = project("d/{date}/*.parquet", "", "SELECT * FROM a");
+    file(&project.path("d/2024-01-05/a.parquet"), &[("id", ids(&[1]))]);
+    file(&project.path("d/2024-01-05/b.parquet"), &[("id", ids(&[2])), ("x", ones.clone())]);
+    project.daymill(&RUN).expect(65).says("b.parquet has the column \"x\", and").says("a.parquet has not");
+    // A column that is all NULL has the type of the other files; the order of the columns does not matter.
+    let project = self::project("d/{date}/*.parquet", "", "SELECT * FROM a");
     file(&project.path("d/2024-01-05/a.parquet"), &[("x", nulls.clone()), ("id", ids(&[1]))]);
     file(&project.path("d/2024-01-05/b.parquet"), &[("id", ids(&[2])), ("x", ones.clone())]);
     project.daymill(&RUN).expect(0);
@@ -186,15 +191,27 @@ fn an_encrypted_column_is_named_and_the_others_are_read() {
 
 #[test]
 fn values_of_folders_are_typed_alike_in_all_of_them() {
-    let project = project("d/{date}/store=*/*.parquet", "", "SELECT id, store FROM a");
-    for (store, id) in [("007", 1), ("12", 2), ("__HIVE_DEFAULT_PARTITION__", 3), ("a%3Ab", 4)] {
-        file(
-            &project.path(&format!("d/2024-01-05/store={store}/x.parquet")),
-            &[("id", ids(&[id])), ("n", texts(&["x"]))],
-        );
+    let cases: [(&[&str], &[&str]); 4] = [
+        (
+            &["007", "12", "__HIVE_DEFAULT_PARTITION__", "a%3Ab"],
+            &["1|007|text", "2|12|text", "3|NULL|null", "4|a:b|text"],
+        ),
+        // A number with a zero before it is a name.
+        (&["007", "012"], &["1|007|text", "2|012|text"]),
+        (&["1", "x"], &["1|1|text", "2|x|text"]),
+        (&["-7", "12"], &["1|-7|integer", "2|12|integer"]),
+    ];
+    for (stores, rows) in cases {
+        let project = project("d/{date}/store=*/*.parquet", "", "SELECT id, store FROM a");
+        for (id, store) in (1..).zip(stores) {
+            file(
+                &project.path(&format!("d/2024-01-05/store={store}/x.parquet")),
+                &[("id", ids(&[id])), ("n", texts(&["x"]))],
+            );
+        }
+        project.daymill(&RUN).expect(0);
+        assert_eq!(out(&project, "id, store, typeof(store)"), rows);
     }
-    project.daymill(&RUN).expect(0);
-    assert_eq!(out(&project, "id, store, typeof(store)"), ["1|007|text", "2|12|text", "3|NULL|null", "4|a:b|text"]);
 }
 
 #[test]
@@ -255,4 +272,25 @@ fn rows_outside_of_the_time_column_are_counted_and_those_without_one_named() {
     let project = project("all.parquet", "time_column = \"id\"", "SELECT id, t FROM a");
     file(&project.path("all.parquet"), &[("id", ids(&[1, 2, 3, 4, 5])), ("t", times)]);
     project.daymill(&RUN).expect(65).says("the time_column \"id\" is int");
+}
+
+#[test]
+fn a_file_that_contradicts_itself_is_damaged() {
+    let header = |bytes: &[u8]| bytes.windows(4).position(|four| four == [0x2c, 0x15, 100, 0x15]).unwrap() + 2;
+    let footer = |bytes: &[u8]| bytes.windows(2).rposition(|two| two == [0x16, 100]).unwrap();
+    // How many values a page holds, and how many rows a row group: 50, as Thrift writes it.
+    for (small, place) in [("16777216", &header as &dyn Fn(&[u8]) -> usize), ("0", &header), ("0", &|b| footer(b) + 1)] {
+        let project = project("{date}.parquet", "time_column = \"t\"", "SELECT id FROM a")
+            .env("DAYMILL_LIMIT_SMALL_FILE", small);
+        let path = project.path("2024-01-05.parquet");
+        let noon: ArrayRef = Arc::new(instants(&[Some("2024-01-05T12:00:00Z"); 50]).with_timezone("UTC"));
+        file(&path, &[("id", ids(&(0..50).collect::<Vec<_>>())), ("t", noon)]);
+        project.daymill(&RUN).expect(0);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = place(&bytes);
+        bytes[at] = 98;
+        std::fs::write(&path, bytes).unwrap();
+        project.daymill(&RUN).expect(66).says("2024-01-05.parquet");
+        assert_eq!(out(&project, "id").len(), 50);
+    }
 }

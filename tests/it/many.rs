@@ -107,8 +107,8 @@ fn a_ledger_of_the_first_version_is_brought_up_to_date() {
     let script = old.replace("{runs_index}", "daymill_runs_interval")
         + "INSERT INTO daymill_migrations VALUES (1, '2026-01-01T00:00:00Z');
            INSERT INTO daymill_intervals VALUES ('flight_delay', '2013-06-07T04:00:00Z', '2013-06-08T04:00:00Z', '2013-06-07', 1, 'r-1', 5, 'abc', '2026-01-01T00:00:00Z');
-           INSERT INTO daymill_runs (run_id, job, interval_start, interval_end, label, generation, state, host, pid, started_at)
-           VALUES ('r-1', 'flight_delay', '2013-06-07T04:00:00Z', '2013-06-08T04:00:00Z', '2013-06-07', 1, 'succeeded', 'h', 1, '2026-01-01T00:00:00Z');";
+           INSERT INTO daymill_runs (run_id, job, interval_start, interval_end, label, generation, state, host, pid, started_at, rows_published, content_hash)
+           VALUES ('r-1', 'flight_delay', '2013-06-07T04:00:00Z', '2013-06-08T04:00:00Z', '2013-06-07', 1, 'succeeded', 'h', 1, '2026-01-01T00:00:00Z', 5, 'abc');";
     block_on(async {
         use sqlx::Connection;
         let url = format!("sqlite://{}?mode=rwc", file.display());

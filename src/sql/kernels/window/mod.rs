@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use polars::prelude::*;
 
 use self::bounds::Rows;
-use self::slide::slide;
+use self::slide::{fold, slide};
 use super::columns::{Floats, Get, Ints, Put};
 use super::group::{self, Group};
 use super::math;
@@ -184,7 +184,7 @@ fn sums(values: &Floats, frames: &[(u32, u32)], mut out: impl FnMut(usize, i64, 
         (_, 0) => *a,
         _ => (a.0 + b.0, a.1 + b.1),
     };
-    slide(frames, (0, 0.0), value, add, |row, (count, sum)| out(row, *count, *sum));
+    fold(frames, (0, 0.0), value, add, |row, (count, sum)| out(row, *count, *sum));
 }
 
 fn sum_float(values: &Floats, frames: &[(u32, u32)], ty: Ty) -> Made {
@@ -266,7 +266,7 @@ fn spread(values: &Floats, frames: &[(u32, u32)], root: bool, sample: bool) -> C
         (n, a.1 + apart * b.0 / n, a.2 + b.2 + apart * apart * a.0 * b.0 / n)
     };
     let mut out = vec![None; frames.len()];
-    slide(frames, (0.0, 0.0, 0.0), value, merge, |row, (n, _, squares)| {
+    fold(frames, (0.0, 0.0, 0.0), value, merge, |row, (n, _, squares)| {
         let by = if sample { n - 1.0 } else { *n };
         out[row] = (by > 0.0).then(|| if root { (squares / by).sqrt() } else { squares / by });
     });
