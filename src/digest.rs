@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -24,7 +25,7 @@ pub fn to_hex(bytes: &[u8]) -> String {
 
 /// The sum, modulo 2^256, of the SHA-256 of each row's canonical bytes: equal for equal multisets of rows, whatever
 /// their order and however they were divided among threads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowSet {
     limbs: [u64; 4],
     rows: u64,

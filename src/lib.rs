@@ -11,7 +11,9 @@ pub mod output;
 
 pub mod fingerprint;
 pub mod interval;
+pub mod models;
 pub mod project;
+pub mod quality;
 pub mod schedule;
 
 pub mod backfill;
@@ -25,6 +27,7 @@ pub mod transform;
 
 pub mod ledger;
 pub mod postgres;
+pub mod warehouse;
 
 pub mod digest;
 pub mod error;

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 
 use crate::error::{Class, Error, Result};
 use crate::interval::Interval;
+use crate::models::ModelRef;
 use crate::pipeline::report::RunReport;
 use crate::pipeline::{Context, Sessions, attempts};
 use crate::progress::Progress;
@@ -21,7 +22,7 @@ pub const CACHE_BYTES: usize = 256 << 20;
 pub struct Task {
     pub interval: Interval,
     /// The model it is scored with, as `folder@version`; an error when none was champion then.
-    pub model: Result<Option<String>>,
+    pub model: Result<Option<ModelRef>>,
 }
 
 /// What happens while a backfill works.

@@ -15,11 +15,11 @@ use crate::fingerprint::{Fingerprint, Source, changed};
 use crate::interval::{Interval, instant};
 use crate::ledger::history::{self, IntervalRow};
 use crate::ledger::{self, chain, claim};
-use crate::load::presence;
+use crate::models::{ModelRef, Version};
 use crate::pipeline::Context;
 use crate::plain_file;
 use crate::schedule::{ByBounds, Estimate, Known, Only, Standing, estimate, standing};
-use crate::score::shelf;
+use crate::warehouse::presence;
 
 /// Sources that cannot be looked at are told, but not each of a year's.
 const MOST_WARNINGS: usize = 5;
@@ -32,7 +32,7 @@ pub enum Choice {
     /// What the job names, pinned to the version that it means now.
     Job,
     /// `folder@version` or `folder@alias`.
-    Named(String),
+    Named(ModelRef),
     /// The version that the job's alias meant when the interval ended.
     AsOf,
 }
@@ -58,8 +58,8 @@ pub struct Item {
     pub standing: String,
     pub action: Action,
     pub reason: String,
-    /// `folder@version`.
-    pub model: Option<String>,
+    /// With its version as a number.
+    pub model: Option<ModelRef>,
     /// Why there is no model for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_model: Option<String>,
@@ -135,7 +135,7 @@ pub struct Surveyed {
     pub standing: Standing,
     pub published: bool,
     pub rows: Option<u64>,
-    pub model: Result<Option<String>>,
+    pub model: Result<Option<ModelRef>>,
 }
 
 /// What a survey compares with.
@@ -220,7 +220,7 @@ async fn compare(
     context: &Context,
     look: &Look<'_>,
     interval: &Interval,
-    model: &Result<Option<(String, String)>>,
+    model: &Result<Option<Pinned>>,
     (sessions, warnings): (&mut extract::Sessions, &mut Vec<String>),
     row: IntervalRow,
 ) -> Result<Known> {
@@ -253,23 +253,24 @@ async fn compare(
 /// The model of each interval: reference and identity, each version opened once.
 #[derive(Default)]
 struct Models {
-    pinned: Option<Result<Option<(String, String)>>>,
-    by_version: HashMap<i64, Result<(String, String)>>,
+    pinned: Option<Result<Option<Pinned>>>,
+    by_reference: HashMap<ModelRef, Result<Pinned>>,
 }
 
+/// A model by its version, and what tells it from any other.
+type Pinned = (ModelRef, String);
+
 impl Models {
-    fn of(&mut self, context: &Context, choice: &Choice, interval: &Interval) -> Result<Option<(String, String)>> {
+    fn of(&mut self, context: &Context, choice: &Choice, interval: &Interval) -> Result<Option<Pinned>> {
         let Some(score) = &context.job.score else { return Ok(None) };
         let reference = match choice {
             Choice::Named(reference) => reference,
             Choice::Job | Choice::AsOf => &score.model,
         };
-        let root = &context.project.root;
-        match (choice, reference.rsplit_once('@')) {
-            (Choice::AsOf, Some((folder, alias))) if alias.parse::<i64>().is_err() => {
-                let version = shelf::promoted(&root.join(folder), alias, interval.end)?;
-                let opened =
-                    self.by_version.entry(version).or_insert_with(|| open(context, &format!("{folder}@{version}")));
+        match (choice, &reference.version) {
+            (Choice::AsOf, Version::Alias(_)) => {
+                let then = reference.at(&context.project.root, interval.end)?;
+                let opened = self.by_reference.entry(then).or_insert_with_key(|then| open(context, then));
                 opened.clone().map(Some)
             }
             _ => self.pinned.get_or_insert_with(|| open(context, reference).map(Some)).clone(),
@@ -277,11 +278,11 @@ impl Models {
     }
 }
 
-fn open(context: &Context, reference: &str) -> Result<(String, String)> {
-    let bundle = context.shared.models.open(&context.project.root, reference)?;
-    let folder = reference.rsplit_once('@').map_or(reference, |(folder, _)| folder);
-    let pinned = format!("{folder}@{}", bundle.folder.file_name().map(|n| n.to_string_lossy()).unwrap_or_default());
-    Ok((pinned, bundle.identity()))
+fn open(context: &Context, reference: &ModelRef) -> Result<Pinned> {
+    let (root, now) = (&context.project.root, Utc::now());
+    let pinned = reference.at(root, now)?;
+    let bundle = context.shared.models.open(root, &pinned, now)?;
+    Ok((pinned, bundle.id().to_string()))
 }
 
 /// Decides which intervals to take. A model that cannot be opened at all is an error now, not once a day.

@@ -13,6 +13,8 @@ use crate::error::{Class, Error, Result};
 use crate::extract::Cache;
 use crate::interval::{self, Grain, Interval};
 use crate::ledger::{self, batch, history};
+use crate::models::ModelRef;
+use crate::models::reference::label_parts;
 use crate::output;
 use crate::pipeline::{Context, Shared};
 use crate::progress::Progress;
@@ -138,9 +140,9 @@ fn alone(global: &Global, run: &history::RunRow, target: &str) -> Result<Plan> {
     let interval = Interval { start: time(&run.start)?, end: time(&run.end)?, zone, grain };
     let look = Look { choice: &Choice::Job, deep: false, now: Utc::now() };
     let (plan, _) = runtime_plan(&context, vec![interval], &look, &[Takes::All])?;
-    let now = plan.intervals.first().and_then(|item| item.model.as_deref()).and_then(|m| m.rsplit('/').next());
+    let now = plan.intervals.first().and_then(|item| item.model.as_ref());
     if let (Some(before), Some(now)) = (&run.model, now)
-        && before != now
+        && label_parts(before).map(|(_, version)| version) != now.number()
     {
         output::warn(&format!("the run scored with {before}; the job now names {now}, which scores this time"));
     }
@@ -186,7 +188,7 @@ fn make(global: &Global, args: &PlanArgs) -> Result<Made> {
     let choice = match args.model.as_deref() {
         None => Choice::Job,
         Some("as-of") => Choice::AsOf,
-        Some(name) => Choice::Named(name.to_owned()),
+        Some(name) => Choice::Named(ModelRef::required(name)?),
     };
     let only: Vec<Takes> = args
         .only
@@ -291,7 +293,7 @@ fn describe(plan: &Plan, jobs: u16) -> String {
                 (None, true) => item.standing.clone(),
                 (None, false) => item.reason.clone(),
             };
-            let model = item.model.as_deref().and_then(|m| m.rsplit('/').next()).unwrap_or("-").to_owned();
+            let model = item.model.as_ref().map_or_else(|| "-".to_owned(), ModelRef::short);
             vec![action.into(), (to - from + 1).to_string(), label, model, why]
         })
         .collect();

@@ -170,8 +170,8 @@ async fn once(
     let mut db = ledger::open(&project, "test", "daymill/test").await?;
     let table = Identifier::new(&job.load.table)?;
     let names: Vec<String> =
-        crate::load::table::existing(&mut db, &table).await?.into_iter().map(|(name, _)| name).collect();
-    let own = &names[..names.len().saturating_sub(crate::load::table::LINEAGE.len())];
+        crate::warehouse::table::existing(&mut db, &table).await?.into_iter().map(|(name, _)| name).collect();
+    let own = &names[..names.len().saturating_sub(crate::warehouse::table::LINEAGE.len())];
     let columns = own
         .iter()
         .map(|n| Ok(format!("CAST({} AS TEXT)", Identifier::new(n)?)))

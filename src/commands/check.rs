@@ -5,13 +5,14 @@ use crate::cli::{Global, Output};
 use crate::error::{Class, Error, Result};
 use crate::extract::preflight;
 use crate::interval::{Selection, instant, resolve};
-use crate::load::preflight::check_target;
-use crate::load::table::TableSchema;
+use crate::models::cache::find;
 use crate::output;
-use crate::pipeline::{self, within::Within};
+use crate::pipeline;
 use crate::project::{Project, job};
-use crate::score::Bundle;
+use crate::quality::within::Within;
 use crate::transform::Lineage;
+use crate::warehouse::preflight::check_target;
+use crate::warehouse::table::TableSchema;
 
 /// What was looked at, and what was found wrong with it.
 #[derive(Default)]
@@ -63,6 +64,9 @@ pub fn check(global: &Global, only: Option<&str>, offline: bool, lineage: bool) 
 
 async fn check_job(project: &Project, name: &str, target: &str, offline: bool, findings: &mut Findings) {
     let Some(job) = findings.note(format!("{name}: the job file"), project.job(name, target)) else { return };
+    if let (Some(schedule), Some(due)) = (&job.schedule, job.next_due(chrono::Utc::now())) {
+        findings.note(format!("{name}: the schedule {}, next due at {}", schedule.text, instant(due)), Ok(()));
+    }
     if let Err(error) = job.require_interval() {
         findings.note::<()>(format!("{name}: the interval"), Err(error));
     }
@@ -70,7 +74,7 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
     let Ok(interval) = resolve(&Selection::AsOf(instant(now)), job.grain, job.zone, now, false) else { return };
     let bundle = match &job.score {
         Some(score) => {
-            let opened = Bundle::find(&project.root, &score.model);
+            let opened = find(&project.root, &score.model);
             match findings.note(format!("{name}: the model {}", score.model), opened) {
                 Some(bundle) => Some(bundle),
                 None => return,
@@ -102,10 +106,7 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
     if let Some(line) = findings.lines.last_mut() {
         (line.notes, line.columns) = (planned.notes, planned.columns);
     }
-    findings.note(
-        format!("{name}: the checks"),
-        crate::transform::checks::Gates::new(&job.checks, &planned.schema, &job.file),
-    );
+    findings.note(format!("{name}: the checks"), pipeline::evidence::Looks::require(&job, &planned.schema));
     if job.load.time.is_some() {
         findings.note(format!("{name}: load.time"), Within::new(&job, &interval, &planned.schema).map(|_| ()));
     }

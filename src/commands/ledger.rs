@@ -11,9 +11,9 @@ use crate::interval::instant;
 use crate::ledger::chain::{self, Head};
 use crate::ledger::verify::{Publication, Verdict, verify};
 use crate::ledger::{self, Db, history};
-use crate::load::readback;
 use crate::output;
 use crate::project::Project;
+use crate::warehouse::readback;
 
 pub fn ledger(global: &Global, command: &Ledger) -> Result<u8> {
     let (project, target) = super::project(global)?;
@@ -25,8 +25,7 @@ pub fn ledger(global: &Global, command: &Ledger) -> Result<u8> {
             Ledger::Head => head(global, &mut db).await,
             Ledger::Verify { rows, head } => {
                 // One snapshot: runs that go on meanwhile must not look like tampering.
-                db.script(if db.is_postgres() { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" })
-                    .await?;
+                db.script(db.dialect().begin_snapshot()).await?;
                 check(global, &mut db, (&project, &target), rows.as_deref(), head.as_deref()).await
             }
         };

@@ -10,11 +10,13 @@ use crate::cli::{Global, ImportModel, Models, Output};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::interval::instant;
+use crate::models::ModelRef;
+use crate::models::cache::find;
+use crate::models::promotions::{Promotion, promote};
 use crate::output;
 use crate::score::contract::{Feature, Kind, Policy};
 use crate::score::foreign::Format;
 use crate::score::import::{self, Wishes, link_name};
-use crate::score::shelf::{Promotion, promote};
 use crate::score::{Bundle, Model, traps};
 
 pub fn models(global: &Global, command: &Models) -> Result<u8> {
@@ -24,12 +26,10 @@ pub fn models(global: &Global, command: &Models) -> Result<u8> {
         Models::Show { model } => show(global, model),
         Models::Promote { model, alias, at, note } => {
             let root = super::root(global)?;
-            let (folder, version) = model
-                .rsplit_once('@')
-                .and_then(|(folder, version)| Some((folder, version.parse::<i64>().ok()?)))
-                .ok_or_else(|| {
-                    Error::usage(format!("{model:?} does not name a version")).hint("as in models/flight_delay@3")
-                })?;
+            let unnumbered =
+                || Error::usage(format!("{model:?} does not name a version")).hint("as in models/flight_delay@3");
+            let reference = ModelRef::parse(model).ok_or_else(unnumbered)?;
+            let version = reference.number().ok_or_else(unnumbered)?;
             let at = match at {
                 None => Utc::now(),
                 Some(text) => text.parse::<DateTime<Utc>>().map_err(|_| {
@@ -40,9 +40,9 @@ pub fn models(global: &Global, command: &Models) -> Result<u8> {
                 return Err(Error::usage(format!("{alias:?} cannot be an alias")).hint("a number is a version"));
             }
             // Only what opens, and passes its oracle, can be promoted.
-            let bundle = Bundle::find(&root, model)?;
+            let bundle = find(&root, &reference)?;
             let promotion = Promotion { alias: alias.clone(), version, at, note: note.clone() };
-            let path = promote(&root.join(folder), &promotion)?;
+            let path = promote(&reference.family(&root), &promotion)?;
             output::result(&format!("{alias} is {} since {} ({})", bundle.label(), instant(at), path.display()))?;
             Ok(0)
         }
@@ -53,7 +53,7 @@ pub fn models(global: &Global, command: &Models) -> Result<u8> {
 fn named(global: &Global, model: &str) -> Result<Bundle> {
     match Path::new(model).join("model.toml").exists() {
         true => Bundle::open(Path::new(model)),
-        false => Bundle::find(&super::root(global)?, model),
+        false => find(&super::root(global)?, &ModelRef::required(model)?),
     }
 }
 

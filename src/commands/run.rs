@@ -2,12 +2,12 @@
 
 use crate::cli::{Global, IntervalArgs, LoadPath, Run, ScoreArgs, StageArgs};
 use crate::error::{Error, Result};
-use crate::load::Path as LoadsBy;
 use crate::output;
 use crate::pipeline::report::RunReport;
 use crate::pipeline::{self, Context, stages};
 use crate::progress::Progress;
 use crate::project::BATCH_ROWS;
+use crate::warehouse::LoadPath as LoadsBy;
 
 pub fn run(global: &Global, args: &Run) -> Result<u8> {
     let root = super::root(global)?;

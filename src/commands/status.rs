@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::backfill::plan::{Choice, Look, Surveyed, survey};
 use crate::cli::{Global, Output, RangeArgs, Status};
 use crate::error::Result;
-use crate::interval::between;
+use crate::interval::{between, instant};
 use crate::ledger::{self, history};
 use crate::output;
 use crate::pipeline::Context;
@@ -96,7 +96,9 @@ fn value(context: &Context, found: &[Surveyed]) -> serde_json::Value {
         value
     };
     json!({
-        "job": context.job.name, "target": context.target, "timezone": context.job.zone.name(), "counts": counts,
+        "job": context.job.name, "target": context.target, "timezone": context.job.zone.name(),
+        "schedule": context.job.schedule.as_ref().map(|schedule| &schedule.text),
+        "next_due": context.job.next_due(Utc::now()).map(instant), "counts": counts,
         "gaps": gaps(found).iter().map(|(a, b)| json!([found[*a].interval.label(), found[*b].interval.label()])).collect::<Vec<_>>(),
         "intervals": found.iter().map(interval).collect::<Vec<_>>(),
     })

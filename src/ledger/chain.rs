@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Db;
+use super::dialect::Record;
 use crate::error::{Error, Result};
 use crate::interval::instant;
 
@@ -35,25 +36,12 @@ pub fn link(n: i64, before: &str, body: &str) -> String {
 /// waits for, so on Postgres both go in one message: a client that stops in between holds nobody up.
 pub async fn commit(db: &mut Db, job: &str, run_id: Option<&str>, body: &serde_json::Value) -> Result<Head> {
     let body = body.to_string();
-    let rows = match db.is_postgres() {
-        true => {
-            let (job, body, run) = (quote(job), quote(&body), run_id.map_or("NULL".into(), quote));
-            let (chain, events) = (db.ledger_table("chain"), db.ledger_table("events"));
-            let sql = format!(
-                "WITH next AS (UPDATE {chain} SET n = n + 1, hash = encode(sha256(convert_to( \
-                     '{TAG}' || E'\\n' || (n + 1)::text || E'\\n' || hash || E'\\n' || {body}, 'UTF8')), 'hex') RETURNING n, hash), \
-                 put AS (INSERT INTO {events} (n, job, run_id, body, hash) SELECT n, {job}, {run}, {body}, hash FROM next) \
-                 SELECT (SELECT n FROM next)::text, (SELECT hash FROM next), (1 / (SELECT count(*) FROM next))::text; COMMIT"
-            );
-            // The division fails, and with it the transaction, when the row of the chain is gone.
-            db.fetch_plain(&sql).await?
-        }
-        false => {
-            let head = append(db, job, run_id, &body).await?;
-            db.script("COMMIT").await?;
-            return Ok(head);
-        }
+    let Some(sql) = db.dialect().append_and_commit(TAG, &Record { job, run_id, body: &body }) else {
+        let head = append(db, job, run_id, &body).await?;
+        db.script("COMMIT").await?;
+        return Ok(head);
     };
+    let rows = db.fetch_plain(&sql).await?;
     match rows.first().map(|row| (row[0].as_deref().and_then(|n| n.parse().ok()), row[1].clone())) {
         Some((Some(n), Some(hash))) => Ok(Head { n, hash }),
         _ => Err(Error::config("the ledger's chain has no end").hint("run: daymill ledger verify")),
@@ -123,11 +111,6 @@ pub async fn adopt(db: &mut Db) -> Result<()> {
     Ok(())
 }
 
-/// A literal that means the same whatever `standard_conforming_strings` says.
-fn quote(text: &str) -> String {
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,10 +122,5 @@ mod tests {
         assert_ne!(of, link(3, ORIGIN, "{}"));
         assert_ne!(of, link(2, &of, "{}"));
         assert_ne!(of, link(2, ORIGIN, "{ }"));
-    }
-
-    #[test]
-    fn a_literal_cannot_end_early() {
-        assert_eq!(quote(r"a'b\"), r"E'a''b\\'");
     }
 }

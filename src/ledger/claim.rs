@@ -1,7 +1,9 @@
-//! Which project a job of the warehouse belongs to. Two projects may have jobs of one name; their days are not each other's.
+//! Which project a job of the warehouse belongs to, and which job a table. Two projects may have jobs of one name, and two
+//! jobs a table of one name; their rows are not each other's.
 
 use super::{Db, Value};
 use crate::error::{Error, Result};
+use crate::identifier::Identifier;
 use crate::project::Project;
 
 /// A job that another project publishes is refused. Who may not read whose it is, and only reads, is not.
@@ -56,4 +58,32 @@ fn agree(project: &Project, job: &str, owner: &str) -> Result<bool> {
         "give the job another name, or the target a database of its own; if this is the same project, write id = {owner:?} at the \
          top of its daymill.toml"
     )))
+}
+
+/// Records that a table is a job's.
+pub async fn claim_table(db: &mut Db, table: &Identifier, job: &str) -> Result<()> {
+    let name: Value = db.dialect().table_key(table).into();
+    let found = db.fetch("SELECT job FROM {tables} WHERE table_name = $1", std::slice::from_ref(&name)).await?;
+    if found.is_empty() {
+        let sql = "INSERT INTO {tables} (table_name, job) VALUES ($1, $2) ON CONFLICT (table_name) DO NOTHING";
+        db.execute(sql, &[name, job.into()]).await?;
+    }
+    // Another job may have claimed the table since this run looked.
+    require_table(db, table, job).await
+}
+
+/// A table that some other job publishes to is refused.
+pub async fn require_table(db: &mut Db, table: &Identifier, job: &str) -> Result<()> {
+    let name = db.dialect().table_key(table);
+    let owner = db.fetch("SELECT job FROM {tables} WHERE table_name = $1", &[name.into()]).await?;
+    match owner.first().and_then(|row| row[0].as_deref()) {
+        Some(owner) if owner != job => Err(Error::config(format!(
+            "the table {} belongs to the job {owner}",
+            table.name()
+        ))
+        .hint(
+            "give this job another load.table: a run replaces its interval, and two jobs would replace each other's",
+        )),
+        _ => Ok(()),
+    }
 }

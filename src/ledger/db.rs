@@ -4,6 +4,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Column, Connection, PgConnection, Row, SqliteConnection};
 
+use super::dialect::{self, Dialect};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::postgres::classify;
@@ -44,8 +45,12 @@ impl From<i64> for Value {
 pub type TextRow = Vec<Option<String>>;
 
 impl Db {
-    pub fn is_postgres(&self) -> bool {
-        matches!(self, Db::Postgres { .. })
+    /// How its statements are worded.
+    pub fn dialect(&self) -> &'static dyn Dialect {
+        match self {
+            Db::Postgres { .. } => &dialect::Postgres,
+            Db::Sqlite(_) => &dialect::Sqlite,
+        }
     }
 
     /// Where tables are published; SQLite has one place.
@@ -53,14 +58,6 @@ impl Db {
         match self {
             Db::Postgres { schema, .. } => Some(schema.name().to_owned()),
             Db::Sqlite(_) => None,
-        }
-    }
-
-    /// The quoted name of a table of the ledger.
-    pub fn ledger_table(&self, name: &str) -> String {
-        match self {
-            Db::Postgres { .. } => format!("daymill.{name}"),
-            Db::Sqlite(_) => format!("daymill_{name}"),
         }
     }
 
@@ -74,14 +71,14 @@ impl Db {
 
     /// The names of the ledger's tables, filled into a statement.
     pub fn fill(&self, sql: &str) -> String {
-        let prefix = if self.is_postgres() { "" } else { "daymill_" };
+        let dialect = self.dialect();
         ["migrations", "intervals", "runs", "tables", "jobs", "batches", "events", "chain"]
             .iter()
-            .fold(sql.to_owned(), |sql, name| sql.replace(&format!("{{{name}}}"), &self.ledger_table(name)))
-            .replace("{runs_index}", &format!("{prefix}runs_interval"))
-            .replace("{runs_seq_index}", &format!("{prefix}runs_seq"))
-            .replace("{events_index}", &format!("{prefix}events_job"))
-            .replace("{events_run_index}", &format!("{prefix}events_run"))
+            .fold(sql.to_owned(), |sql, name| sql.replace(&format!("{{{name}}}"), &dialect.ledger_table(name)))
+            .replace("{runs_index}", &dialect.ledger_index("runs_interval"))
+            .replace("{runs_seq_index}", &dialect.ledger_index("runs_seq"))
+            .replace("{events_index}", &dialect.ledger_index("events_job"))
+            .replace("{events_run_index}", &dialect.ledger_index("events_run"))
     }
 
     /// Runs a statement whose `{name}`s are the ledger's tables; the number of rows it touched.

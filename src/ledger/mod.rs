@@ -5,6 +5,7 @@ pub mod batch;
 pub mod chain;
 pub mod claim;
 pub mod db;
+mod dialect;
 pub mod history;
 pub mod lock;
 pub mod record;
@@ -16,8 +17,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 pub use db::{Db, Value};
+pub use dialect::Dialect;
 pub use lock::{Holder, Lock};
-pub use record::{End, Start};
+pub use record::{AttemptId, End};
 
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
@@ -43,10 +45,8 @@ pub async fn open(project: &Project, target: &str, application: &str) -> Result<
 
 /// A replica, or a role that may only read, takes no rows.
 pub async fn require_primary(db: &mut Db, target: &str) -> Result<()> {
-    if !db.is_postgres() {
-        return Ok(());
-    }
-    let rows = db.fetch("SELECT pg_is_in_recovery()::text, current_setting('transaction_read_only')", &[]).await?;
+    let Some(ask) = db.dialect().ask_writable() else { return Ok(()) };
+    let rows = db.fetch(ask, &[]).await?;
     let says = |i: usize, word: &str| rows.first().is_some_and(|row| row[i].as_deref() == Some(word));
     let what = match (says(0, "true"), says(1, "on")) {
         (true, _) => "the server is a read-only replica",
@@ -57,11 +57,14 @@ pub async fn require_primary(db: &mut Db, target: &str) -> Result<()> {
         .hint("connect to the primary server, with the role that loads"))
 }
 
+/// Whether a target is a file that is not there yet, which holds nothing and is made by its first run.
+pub fn is_new(project: &Project, target: &str) -> bool {
+    matches!(project.targets.get(target), Some(Target::Sqlite { path }) if !path.exists())
+}
+
 /// Brings a ledger of an earlier version up to date, for commands that are going to write to it anyway.
 pub async fn bring_up(project: &Project, target: &str) -> Result<()> {
-    if let Some(Target::Sqlite { path }) = project.targets.get(target)
-        && !path.exists()
-    {
+    if is_new(project, target) {
         return Ok(());
     }
     let mut db = connect(project, target, "daymill/open", false).await?;
@@ -75,9 +78,7 @@ pub async fn bring_up(project: &Project, target: &str) -> Result<()> {
 
 /// Opens the warehouse for reading only: nothing is made. `None` when there is no warehouse or no ledger yet.
 pub async fn open_to_read(project: &Project, target: &str) -> Result<Option<Db>> {
-    if let Some(Target::Sqlite { path }) = project.targets.get(target)
-        && !path.exists()
-    {
+    if is_new(project, target) {
         return Ok(None);
     }
     let mut db = match (connect(project, target, "daymill/read", false).await, unwritable(project, target)) {
@@ -97,8 +98,8 @@ pub async fn open_to_read(project: &Project, target: &str) -> Result<Option<Db>>
         ))
         .hint("any run of a job brings it up to date; only then can it be read")),
         _ => {
-            if db.is_postgres() {
-                db.script("SET default_transaction_read_only = on").await?;
+            if let Some(only_read) = db.dialect().only_read() {
+                db.script(only_read).await?;
             }
             let home = home(&mut db).await?;
             // A ledger that speaks of another schema says nothing about this target.
@@ -179,11 +180,7 @@ async fn own(db: &mut Db, target: &str) -> Result<()> {
 
 /// The version of the ledger's schema; 0 when there is none.
 async fn version(db: &mut Db) -> Result<usize> {
-    let exists = match db.is_postgres() {
-        true => "SELECT to_regclass('daymill.migrations')::text",
-        false => "SELECT name FROM sqlite_master WHERE name = 'daymill_migrations'",
-    };
-    if !matches!(db.fetch(exists, &[]).await?.first(), Some(row) if row[0].is_some()) {
+    if !matches!(db.fetch(db.dialect().find_ledger(), &[]).await?.first(), Some(row) if row[0].is_some()) {
         return Ok(0);
     }
     let rows = db.fetch("SELECT CAST(MAX(version) AS TEXT) FROM {migrations}", &[]).await?;
@@ -202,22 +199,17 @@ async fn migrate(db: &mut Db) -> Result<()> {
     if have == MIGRATIONS.len() {
         return Ok(());
     }
-    // Two first runs at once: the second waits and finds the work done.
-    match db.is_postgres() {
-        true => db.script("BEGIN; SELECT pg_advisory_xact_lock(7237117, 1)").await?,
-        false => db.script("BEGIN IMMEDIATE").await?,
-    }
+    db.script(db.dialect().begin_migration()).await?;
     let applied = apply(db).await;
     db.script(if applied.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
     applied.map_err(|e: Error| e.context("cannot make the ledger"))
 }
 
 async fn apply(db: &mut Db) -> Result<()> {
-    // CREATE SCHEMA IF NOT EXISTS asks for a right on the database even when the schema is there.
-    if db.is_postgres()
-        && db.fetch("SELECT to_regnamespace('daymill')::text", &[]).await?.iter().all(|row| row[0].is_none())
+    if let Some((find, create)) = db.dialect().ledger_schema()
+        && db.fetch(find, &[]).await?.iter().all(|row| row[0].is_none())
     {
-        db.script("CREATE SCHEMA daymill").await?;
+        db.script(create).await?;
     }
     let have = version(db).await?;
     for (number, migration) in MIGRATIONS.iter().enumerate().skip(have) {

@@ -11,16 +11,16 @@ use crate::error::{Class, Error, Result};
 use crate::faults;
 use crate::interval::{Interval, instant};
 
-/// What a run records when it starts.
-pub struct Start<'a> {
-    pub run_id: &'a str,
-    pub job: &'a str,
-    pub interval: &'a Interval,
-    pub model: Option<&'a str>,
+/// Who attempts what.
+#[derive(Clone, Debug)]
+pub struct AttemptId {
+    pub run_id: String,
+    pub job: String,
+    pub interval: Interval,
+    /// `name@version`
+    pub model: Option<String>,
     /// The backfill it belongs to.
-    pub batch: Option<&'a str>,
-    /// The generation of this run's attempt before this one.
-    pub after: Option<i64>,
+    pub batch: Option<String>,
 }
 
 /// What a run records when it ends.
@@ -41,49 +41,47 @@ pub struct End<'a> {
     pub columns: String,
 }
 
-impl Start<'_> {
+impl AttemptId {
     fn key(&self) -> [Value; 3] {
-        [self.job.into(), instant(self.interval.start).into(), instant(self.interval.end).into()]
+        [self.job.as_str().into(), instant(self.interval.start).into(), instant(self.interval.end).into()]
     }
 }
 
 /// Begins an attempt: the next generation, and a row that says "running". Rows that still say so for this interval
 /// belong to dead processes, since this one holds the lock.
-pub async fn start(db: &mut Db, start: &Start<'_>) -> Result<i64> {
+pub async fn start(db: &mut Db, id: &AttemptId, after: Option<i64>) -> Result<i64> {
     // Losing this record with the power loses an attempt that died with the power; it need not wait for the disk.
-    match db.is_postgres() {
-        true => db.script("BEGIN; SET LOCAL synchronous_commit = off").await?,
-        false => db.script("PRAGMA main.synchronous = NORMAL; BEGIN IMMEDIATE").await?,
-    }
-    let begun = begin(db, start).await;
+    let (start_unsynced, then) = db.dialect().begin_unsynced();
+    db.script(start_unsynced).await?;
+    let begun = begin(db, id, after).await;
     let done = match begun {
         Ok(generation) => {
             let holder = Holder::this_process();
             let body = json!({
-                "event": "started", "at": instant(Utc::now()), "job": start.job, "interval": interval_value(start.interval),
-                "run": start.run_id, "generation": generation, "host": holder.host, "pid": holder.pid, "model": start.model,
+                "event": "started", "at": instant(Utc::now()), "job": id.job, "interval": interval_value(&id.interval),
+                "run": id.run_id, "generation": generation, "host": holder.host, "pid": holder.pid, "model": id.model,
             });
-            chain::commit(db, start.job, Some(start.run_id), &body).await.map(|_| generation)
+            chain::commit(db, &id.job, Some(&id.run_id), &body).await.map(|_| generation)
         }
         Err(error) => Err(error),
     };
     if done.is_err() {
         let _ = db.script("ROLLBACK").await;
     }
-    if !db.is_postgres() {
-        db.script("PRAGMA main.synchronous = FULL").await?;
+    if let Some(then) = then {
+        db.script(then).await?;
     }
     done
 }
 
-async fn begin(db: &mut Db, start: &Start<'_>) -> Result<i64> {
-    let interval = start.key();
-    refuse_overlap(db, start, &interval).await?;
+async fn begin(db: &mut Db, id: &AttemptId, after: Option<i64>) -> Result<i64> {
+    let interval = id.key();
+    refuse_overlap(db, id, &interval).await?;
     db.execute(
         "UPDATE {runs} SET state = 'abandoned' WHERE job = $1 AND interval_start = $2 AND interval_end = $3 AND state = 'running'",
         &interval,
     ).await?;
-    let label: Value = start.interval.label().into();
+    let label: Value = id.interval.label().into();
     let rows = db
         .fetch(
             "INSERT INTO {intervals} AS i (job, interval_start, interval_end, label, generation) VALUES ($1, $2, $3, $4, 1) \
@@ -94,22 +92,18 @@ async fn begin(db: &mut Db, start: &Start<'_>) -> Result<i64> {
         .await?;
     let generation = rows.first().and_then(|row| row[0].as_ref()?.parse::<i64>().ok()).filter(|n| *n > 0);
     let generation = generation.ok_or_else(|| {
-        Error::data(format!(
-            "the ledger's count of attempts at {} {} makes no sense",
-            start.job,
-            start.interval.label()
-        ))
-        .hint("run: daymill ledger verify")
+        Error::data(format!("the ledger's count of attempts at {} {} makes no sense", id.job, id.interval.label()))
+            .hint("run: daymill ledger verify")
     })?;
     // An attempt that is made again must follow the one that failed; if another run came in between, it was overtaken.
-    if start.after.is_some_and(|before| generation != before + 1) {
-        return Err(overtaken(start.job, start.interval));
+    if after.is_some_and(|before| generation != before + 1) {
+        return Err(overtaken(&id.job, &id.interval));
     }
-    let (model, batch) = (start.model.map_or(Value::Null, Value::from), start.batch.map_or(Value::Null, Value::from));
+    let (model, batch) = (optional(&id.model), optional(&id.batch));
     let holder = Holder::this_process();
     let rest = [
         label,
-        start.run_id.into(),
+        id.run_id.as_str().into(),
         generation.into(),
         holder.host.into(),
         i64::from(holder.pid).into(),
@@ -127,7 +121,7 @@ async fn begin(db: &mut Db, start: &Start<'_>) -> Result<i64> {
 
 /// An interval that was published and overlaps this one without being it means that the job's grain or time zone
 /// changed: its rows would stand twice.
-async fn refuse_overlap(db: &mut Db, start: &Start<'_>, interval: &[Value; 3]) -> Result<()> {
+async fn refuse_overlap(db: &mut Db, id: &AttemptId, interval: &[Value; 3]) -> Result<()> {
     let other = db
         .fetch(
             "SELECT label, interval_end FROM {intervals} WHERE job = $1 AND interval_start < $3 AND run_id IS NOT NULL \
@@ -136,14 +130,14 @@ async fn refuse_overlap(db: &mut Db, start: &Start<'_>, interval: &[Value; 3]) -
         )
         .await?;
     // Published intervals do not overlap, so only the last that begins before this one's end can reach into it.
-    let start_text = instant(start.interval.start);
+    let start_text = instant(id.interval.start);
     let reaches = other.first().filter(|row| row[1].as_deref().is_some_and(|end| end > start_text.as_str()));
     match reaches.and_then(|row| row[0].as_deref()) {
         None => Ok(()),
         Some(label) => Err(Error::config(format!(
             "{} {} overlaps {label}, which this job has published before with another grain or time zone",
-            start.job,
-            start.interval.label()
+            id.job,
+            id.interval.label()
         ))
         .hint("publish to a new table under a new job name; one table cannot hold both without holding rows twice")),
     }
@@ -151,8 +145,9 @@ async fn refuse_overlap(db: &mut Db, start: &Start<'_>, interval: &[Value; 3]) -
 
 /// Inside the load transaction: this attempt must still be the newest of its interval. How many rows of the interval stand,
 /// by the ledger, in the table.
-pub async fn fence(db: &mut Db, (job, interval, table): (&str, &Interval, &str), generation: i64) -> Result<u64> {
-    let lock = if db.is_postgres() { " FOR UPDATE" } else { "" };
+pub async fn fence(db: &mut Db, id: &AttemptId, table: &str, generation: i64) -> Result<u64> {
+    let (job, interval) = (id.job.as_str(), &id.interval);
+    let lock = db.dialect().locking_rows();
     let sql = format!(
         "SELECT CAST(generation AS TEXT), CASE WHEN run_id IS NOT NULL AND coalesce(table_name, $4) = $4 THEN CAST(rows_published AS TEXT) END FROM {{intervals}} WHERE job = $1 AND interval_start = $2 AND interval_end = $3{lock}"
     );
@@ -172,15 +167,15 @@ fn overtaken(job: &str, interval: &Interval) -> Error {
 }
 
 /// Inside the load transaction: the record of success. The event that belongs to it goes with the COMMIT.
-pub async fn succeed(db: &mut Db, start: &Start<'_>, end: &End<'_>) -> Result<()> {
-    finish(db, start.run_id, end).await?;
+pub async fn succeed(db: &mut Db, id: &AttemptId, end: &End<'_>) -> Result<()> {
+    finish(db, &id.run_id, end).await?;
     db.execute(
         "UPDATE {intervals} SET run_id = $4, rows_published = $5, content_hash = $6, published_at = $7, fingerprint = $8, \
          inputs = $9, millis = $10, rows_read = $11, table_name = $12, columns = $13 WHERE job = $1 AND interval_start = $2 AND interval_end = $3",
         &[
-            &start.key()[..],
+            &id.key()[..],
             &[
-                start.run_id.into(),
+                id.run_id.as_str().into(),
                 (end.rows as i64).into(),
                 end.content_hash.into(),
                 instant(Utc::now()).into(),
@@ -199,11 +194,11 @@ pub async fn succeed(db: &mut Db, start: &Start<'_>, end: &End<'_>) -> Result<()
 }
 
 /// The event of a success.
-pub fn published(start: &Start<'_>, generation: i64, table: &str, end: &End<'_>) -> serde_json::Value {
+pub fn published(id: &AttemptId, generation: i64, table: &str, end: &End<'_>) -> serde_json::Value {
     json!({
-        "event": end.state, "at": instant(Utc::now()), "job": start.job, "interval": interval_value(start.interval),
-        "run": start.run_id, "generation": generation, "table": table, "rows": end.rows, "content": end.content_hash,
-        "model": start.model, "fingerprint": parsed(&end.fingerprint), "label": start.interval.label(),
+        "event": end.state, "at": instant(Utc::now()), "job": id.job, "interval": interval_value(&id.interval),
+        "run": id.run_id, "generation": generation, "table": table, "rows": end.rows, "content": end.content_hash,
+        "model": id.model, "fingerprint": parsed(&end.fingerprint), "label": id.interval.label(),
         "columns": parsed(&end.columns), "inputs": digest::hex(end.inputs.as_bytes()),
         "report": digest::hex(end.report.as_bytes()),
     })
@@ -223,27 +218,27 @@ pub async fn finish(db: &mut Db, run_id: &str, end: &End<'_>) -> Result<()> {
 }
 
 /// The end of an attempt that published nothing, on its own.
-pub async fn end(db: &mut Db, start: &Start<'_>, end: &End<'_>, generation: i64) -> Result<Head> {
-    db.script(if db.is_postgres() { "BEGIN" } else { "BEGIN IMMEDIATE" }).await?;
+pub async fn end(db: &mut Db, id: &AttemptId, end: &End<'_>, generation: i64) -> Result<Head> {
+    db.script(db.dialect().begin()).await?;
     let mut body = json!({
-        "event": end.state, "at": instant(Utc::now()), "job": start.job, "interval": interval_value(start.interval),
-        "run": start.run_id, "generation": generation, "report": digest::hex(end.report.as_bytes()),
+        "event": end.state, "at": instant(Utc::now()), "job": id.job, "interval": interval_value(&id.interval),
+        "run": id.run_id, "generation": generation, "report": digest::hex(end.report.as_bytes()),
     });
     if !end.inputs.is_empty() {
         (body["fingerprint"], body["inputs"]) = (parsed(&end.fingerprint), digest::hex(end.inputs.as_bytes()).into());
     }
     let finished = async {
-        finish(db, start.run_id, end).await?;
+        finish(db, &id.run_id, end).await?;
         // A skip has looked at its sources too: rows that come later must show.
         if !end.inputs.is_empty() {
             let sql = "UPDATE {intervals} SET fingerprint = $4, inputs = $5 WHERE job = $1 AND interval_start = $2 AND interval_end = $3";
             let seen = [end.fingerprint.clone().into(), end.inputs.clone().into()];
-            db.execute(sql, &[&start.key()[..], &seen].concat()).await?;
+            db.execute(sql, &[&id.key()[..], &seen].concat()).await?;
         }
         Ok::<_, Error>(())
     };
     let ended = match finished.await {
-        Ok(()) => chain::commit(db, start.job, Some(start.run_id), &body).await,
+        Ok(()) => chain::commit(db, &id.job, Some(&id.run_id), &body).await,
         Err(error) => Err(error),
     };
     if ended.is_err() {
@@ -254,4 +249,8 @@ pub async fn end(db: &mut Db, start: &Start<'_>, end: &End<'_>, generation: i64)
 
 fn interval_value(interval: &Interval) -> serde_json::Value {
     json!([instant(interval.start), instant(interval.end)])
+}
+
+fn optional(text: &Option<String>) -> Value {
+    text.as_deref().map_or(Value::Null, Value::from)
 }

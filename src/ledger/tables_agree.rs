@@ -9,6 +9,7 @@ use super::Db;
 use super::verify::{Attempt, Publication, Told, cell};
 use crate::digest;
 use crate::error::Result;
+use crate::identifier::Identifier;
 
 const PAGE: usize = 10_000;
 
@@ -130,12 +131,11 @@ fn attempt_differences(row: &[Option<String>], said: &Attempt) -> Vec<&'static s
 async fn owners(db: &mut Db, told: &Told, faults: &mut Vec<String>) -> Result<()> {
     let rows = db.fetch("SELECT table_name, job FROM {tables}", &[]).await?;
     let claimed: BTreeMap<String, String> = rows.iter().map(|row| (cell(row, 0), cell(row, 1))).collect();
-    let postgres = db.is_postgres();
     let mut wrong: Vec<String> = Vec::new();
     for ((job, ..), publication) in &told.published {
         let Some(table) = &publication.table else { continue };
-        let name = if postgres { table.clone() } else { table.to_lowercase() };
-        if claimed.get(&name) != Some(job) {
+        let name = Identifier::new(table).map(|table| db.dialect().table_key(&table));
+        if name.ok().and_then(|name| claimed.get(&name)) != Some(job) {
             wrong.push(format!("the table {table} is not recorded as the job {job}'s, which publishes to it"));
         }
     }

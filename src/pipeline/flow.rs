@@ -10,10 +10,11 @@ use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, RecordBa
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
 use polars::prelude::{DataFrame, LazyFrame, PolarsError};
 
+use super::evidence::{Looks, Partial};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::frames;
-use crate::postgres::encode::{Encoded, Tail, encode};
+use crate::postgres::encode::{Tail, encode};
 use crate::progress::Progress;
 use crate::score::Bundle;
 use crate::score::contract::Counts;
@@ -112,6 +113,8 @@ pub struct Work {
     pub bundle: Option<Arc<Bundle>>,
     pub layout: Layout,
     pub tail: Tail,
+    /// What is looked at in every batch.
+    pub looks: Arc<Looks>,
     pub progress: Progress,
 }
 
@@ -119,10 +122,10 @@ pub struct Work {
 #[derive(Debug)]
 pub struct Finished {
     pub batch: RecordBatch,
-    pub encoded: Encoded,
-    pub counts: Counts,
-    /// Rows that came out of the transform for it.
-    pub rows_in: u64,
+    /// The rows as the tuples of a binary COPY.
+    pub tuples: Vec<u8>,
+    /// What they add to the evidence of the run.
+    pub partial: Partial,
 }
 
 /// Why a flow stopped early.
@@ -262,7 +265,7 @@ fn one_batch(work: &Work, frame: &DataFrame) -> Result<Finished> {
     work.progress.check()?;
     faults::at("score-batch");
     let batch = frames::to_batch(frame)?;
-    let rows_in = batch.num_rows() as u64;
+    let transformed = batch.num_rows() as u64;
     let (batch, outputs, counts) = match &work.bundle {
         Some(bundle) => {
             let scores = bundle.score(&batch)?;
@@ -272,6 +275,8 @@ fn one_batch(work: &Work, frame: &DataFrame) -> Result<Finished> {
     };
     let batch = work.layout.publish(&batch, outputs)?;
     let encoded = encode(&batch, work.layout.key, &work.tail)?;
+    let seen = work.looks.at(&batch)?;
+    let partial = Partial { transformed, counts, content: encoded.rows, keys: encoded.keys, ..seen };
     work.progress.scored.add(batch.num_rows() as u64);
-    Ok(Finished { batch, encoded, counts, rows_in })
+    Ok(Finished { batch, tuples: encoded.bytes, partial })
 }

@@ -2,44 +2,40 @@
 //! published. Knows nothing of the terminal, the command line or a particular warehouse.
 
 pub mod attempts;
+pub mod evidence;
 mod feed;
 pub mod flow;
+mod gates;
 mod keys;
 pub mod report;
+mod sink;
 pub mod stages;
-pub mod within;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use arrow::array::AsArray;
-use arrow::datatypes::Float32Type;
 use polars::prelude::{LazyFrame, col};
 
-use keys::Keys;
-
-use crate::digest::RowSet;
 use crate::error::{Class, Error, Result};
 use crate::extract::{self, Extraction};
 use crate::faults;
 use crate::fingerprint::{Fingerprint, Source};
 use crate::frames;
 use crate::interval::Interval;
-use crate::ledger::{Db, End};
-use crate::load::table::TableSchema;
-use crate::load::{Attempt, Load, Path};
+use crate::ledger::{AttemptId, Db, End};
+use crate::load::{Attempt, Load};
+use crate::models::{ModelCache, ModelRef};
 use crate::postgres::encode::Tail;
 use crate::progress::{Progress, Stage};
 use crate::project::job::OnEmpty;
 use crate::project::{Job, Project};
 use crate::score::Bundle;
-use crate::score::shelf::Shelf;
 use crate::transform;
-use crate::transform::checks::{Gates, gate};
-use flow::{Feed, Finished, Flow, Layout, Stop, Work};
-use report::{ModelReport, RunReport, Sketch};
-use within::Within;
+use crate::warehouse::LoadPath;
+use crate::warehouse::table::TableSchema;
+use evidence::{Evidence, Looks};
+use flow::{Feed, Layout, Stop, Work};
+use report::{ModelReport, RunReport};
 
 /// Between two looks at an interval that another run holds.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -52,10 +48,10 @@ pub struct Context {
     pub target: String,
     pub interval: Interval,
     pub threads: usize,
-    pub load_path: Option<Path>,
+    pub load_path: Option<LoadPath>,
     pub progress: Progress,
     /// The model to score with, when it is not the one the job names.
-    pub model: Option<String>,
+    pub model: Option<ModelRef>,
     /// The backfill that this interval is a part of.
     pub batch: Option<String>,
     /// How long to wait for an interval that another run holds.
@@ -66,7 +62,7 @@ pub struct Context {
 /// What all intervals of a process use: models are opened once, files hashed once.
 #[derive(Debug, Default)]
 pub struct Shared {
-    pub models: Shelf,
+    pub models: ModelCache,
     pub cache: extract::Cache,
 }
 
@@ -123,6 +119,7 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
     let model = bundle.as_ref().map(|b| b.label());
     let mut load = begin_load(context, &mut sessions.warehouse, report, model.as_deref()).await?;
     let at = Instant::now();
+    let listening = transform::warnings::Listening::begin();
     let prepared = async {
         progress.enter(Stage::Extract);
         let driving = |tables: &[_]| feed::driving(job, interval, tables);
@@ -143,19 +140,21 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
     report.stage("extract", at.elapsed().as_secs_f64());
     let at = Instant::now();
     let (planned, feed) = feed::of(context, bundle.as_ref(), &mut extraction, planned);
-    let streamed = stream_into(context, report, (planned, feed), bundle.as_ref(), &mut load).await;
+    let tail = load.tail(bundle.as_ref().map(|b| (b.name.as_str(), b.version)));
+    let scores = planned.layout.outputs.clone();
+    let streamed = stream(context, report, (planned, feed), bundle.as_ref(), &mut load, (tail, &scores)).await;
     let gated = async {
-        let (mut totals, gates) = streamed.map_err(|stop| explain(stop, job, &extraction))?;
+        let mut evidence = streamed.map_err(|stop| explain(stop, job, &extraction))?;
         let busy = extraction.arrive(&context.shared.cache, &mut sessions.sources).await?;
         report.stage("extract", busy.as_secs_f64());
         record_inputs(report, &extraction);
         report.fingerprint = Some(fingerprint(context, bundle.as_deref(), &extraction));
         extraction.inputs.iter().filter_map(|input| input.file.as_ref()).try_for_each(|file| file.recheck())?;
-        judge(job, report, &mut totals, &gates, &mut load).await?;
-        Ok(totals)
+        gates::enforce(job, report, &mut evidence, &mut load).await?;
+        Ok(evidence)
     }
     .await;
-    report.warnings.extend(transform::warnings());
+    report.warnings.extend(listening.end());
     report.stage("stream", at.elapsed().as_secs_f64());
     sessions.warehouse = finish_load(context, report, load, gated).await?;
     Ok(())
@@ -164,8 +163,8 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
 /// Opens the job's model and records which it is.
 pub fn open_bundle(context: &Context, report: &mut RunReport) -> Result<Option<Arc<Bundle>>> {
     let Some(score) = &context.job.score else { return Ok(None) };
-    let reference = context.model.as_deref().unwrap_or(&score.model);
-    let bundle = context.shared.models.open(&context.project.root, reference)?;
+    let reference = context.model.as_ref().unwrap_or(&score.model);
+    let bundle = context.shared.models.open(&context.project.root, reference, chrono::Utc::now())?;
     report.model = Some(ModelReport::of(&bundle));
     Ok(Some(bundle))
 }
@@ -174,7 +173,7 @@ pub fn open_bundle(context: &Context, report: &mut RunReport) -> Result<Option<A
 fn fingerprint(context: &Context, bundle: Option<&Bundle>, extraction: &Extraction) -> Fingerprint {
     let root = &context.project.root;
     let sources: Vec<Source> = extraction.inputs.iter().map(|input| input.source(root)).collect();
-    Fingerprint::new(root, &context.job, bundle.map(Bundle::identity), &sources)
+    Fingerprint::new(root, &context.job, bundle.map(|bundle| bundle.id().to_string()), &sources)
 }
 
 /// Takes the interval, waiting for it as long as the context says.
@@ -191,11 +190,13 @@ pub async fn begin_load(
         let attempt = Attempt {
             project: &context.project,
             target: &context.target,
-            run_id: &report.run_id,
-            job: &context.job.name,
-            interval: &context.interval,
-            model,
-            batch: context.batch.as_deref(),
+            id: AttemptId {
+                run_id: report.run_id.clone(),
+                job: context.job.name.clone(),
+                interval: context.interval.clone(),
+                model: model.map(str::to_owned),
+                batch: context.batch.clone(),
+            },
             after: report.generation,
             path: context.load_path,
         };
@@ -275,163 +276,28 @@ fn layout(job: &Job, bundle: Option<&Bundle>, transformed: &[String]) -> Result<
     Ok(Layout { columns, key: job.key.len(), outputs, picked })
 }
 
-/// What the stream added up to.
-#[derive(Default)]
-pub struct Totals {
-    pub rows: RowSet,
-    pub keys: Keys,
-    pub transformed: u64,
-    pub published: u64,
-    pub bad_rows: u64,
-    /// Whether the rows belong to the interval, when the job says by which time.
-    pub within: Option<Within>,
-}
-
-impl Totals {
-    pub fn add(&mut self, finished: &Finished) -> Result<()> {
-        self.rows.merge(&finished.encoded.rows);
-        self.keys.add(&finished.encoded.keys)?;
-        self.transformed += finished.rows_in;
-        self.published += finished.batch.num_rows() as u64;
-        self.bad_rows += finished.counts.bad_rows;
-        if let Some(within) = &mut self.within {
-            within.add(&finished.batch);
-        }
-        Ok(())
-    }
-}
-
-async fn stream_into(
+/// Streams a plan into a load; `scores` are the published columns that are profiled.
+async fn stream(
     context: &Context,
     report: &mut RunReport,
     (planned, feed): (Planned, Feed),
     bundle: Option<&Arc<Bundle>>,
     load: &mut Load,
-) -> Result<(Totals, Gates), Stop> {
-    let tail = load.tail(bundle.map(|b| (b.name.as_str(), b.version)));
-    let scores = planned.layout.outputs.clone();
-    stream_tail(context, report, (planned, feed), bundle, load, tail, &scores).await
-}
-
-/// Streams a plan into a load; `scores` are the published columns that are summarized.
-pub async fn stream_tail(
-    context: &Context,
-    report: &mut RunReport,
-    (planned, feed): (Planned, Feed),
-    bundle: Option<&Arc<Bundle>>,
-    load: &mut Load,
-    tail: Tail,
-    scores: &[String],
-) -> Result<(Totals, Gates), Stop> {
-    let Context { job, progress, .. } = context;
+    (tail, scores): (Tail, &[String]),
+) -> Result<Evidence, Stop> {
+    let Context { job, progress, interval, .. } = context;
     progress.enter(Stage::Score);
-    let mut gates = Gates::new(&job.checks, &planned.schema, &job.file).map_err(Stop::Other)?;
-    let mut sketches: Vec<Sketch> = scores.iter().map(|name| Sketch::new(name)).collect();
+    let looks = Looks::new(job, interval, &planned.schema, scores).map_err(Stop::Other)?;
     let work = Work {
         batch_rows: job.batch_rows,
         threads: context.threads,
         bundle: bundle.cloned(),
         layout: planned.layout,
         tail,
+        looks: Arc::new(looks),
         progress: progress.clone(),
     };
-    let mut flow = Flow::start(work, feed);
-    let within = Within::new(job, &context.interval, &planned.schema).map_err(Stop::Other)?;
-    let mut totals = Totals { within, ..Totals::default() };
-    let mut loading = 0.0;
-    while let Some(finished) = flow.next().await? {
-        progress.check().map_err(Stop::Other)?;
-        observe(&finished, &mut totals, &mut gates, &mut sketches, report).map_err(Stop::Other)?;
-        let at = Instant::now();
-        load.write(&finished.batch, &finished.encoded).await.map_err(Stop::Other)?;
-        loading += at.elapsed().as_secs_f64();
-        faults::at("batch-loaded");
-        progress.loaded.add(finished.batch.num_rows() as u64);
-    }
-    progress.check().map_err(Stop::Other)?;
-    let seconds = |nanos: u64| nanos as f64 / 1e9;
-    report.stage("transform", seconds(flow.busy.transform.load(Ordering::Relaxed)));
-    report.stage("score", seconds(flow.busy.score.load(Ordering::Relaxed)));
-    report.stage("load", loading);
-    report.scores = sketches.into_iter().filter_map(Sketch::summary).collect();
-    Ok((totals, gates))
-}
-
-/// Counts one batch in everything that watches the stream.
-pub fn observe(
-    finished: &Finished,
-    totals: &mut Totals,
-    gates: &mut Gates,
-    sketches: &mut [Sketch],
-    report: &mut RunReport,
-) -> Result<()> {
-    totals.add(finished)?;
-    report.count(finished.counts);
-    gates.add(&finished.batch)?;
-    for sketch in sketches {
-        let column = finished.batch.column_by_name(sketch.name());
-        if let Some(scores) = column.and_then(|array| array.as_primitive_opt::<Float32Type>()) {
-            sketch.add(scores.values());
-        }
-    }
-    Ok(())
-}
-
-/// No more rows than the job allows may have been dropped or had a value imputed.
-pub fn tolerable(job: &Job, totals: &Totals) -> Result<()> {
-    let allowed = job.score.as_ref().map_or(0.0, |score| score.max_bad_fraction);
-    let bad = totals.bad_rows as f64 / totals.transformed.max(1) as f64;
-    if bad <= allowed {
-        return Ok(());
-    }
-    Err(Error::data(format!(
-        "{} of {} rows were dropped or had a value imputed by the feature contract ({:.2} %); \
-         score.max_bad_fraction allows {:.2} %",
-        totals.bad_rows,
-        totals.transformed,
-        bad * 100.0,
-        allowed * 100.0
-    ))
-    .hint("look into the missing values, or raise max_bad_fraction in [score] of the job file; nothing was published"))
-}
-
-/// Everything that must hold before rows are published.
-pub async fn judge(
-    job: &Job,
-    report: &mut RunReport,
-    totals: &mut Totals,
-    gates: &Gates,
-    load: &mut Load,
-) -> Result<()> {
-    report.rows.transformed = totals.transformed;
-    report.rows.published = totals.published;
-    report.content_hash = Some(totals.rows.hex());
-    report.checks = gates.verdicts();
-    if totals.transformed == 0 {
-        // Whether a day may be empty is for on_empty to say, not for the checks.
-        return Ok(());
-    }
-    if totals.transformed != totals.published + report.rows.dropped {
-        return Err(Error::defect(format!(
-            "{} rows came in, {} were dropped and {} came out",
-            totals.transformed, report.rows.dropped, totals.published
-        )));
-    }
-    if let Some(within) = &totals.within {
-        within.verdict()?;
-    }
-    tolerable(job, totals)?;
-    if totals.keys.repeat()? {
-        let mut error = Error::data(format!("the key ({}) is not unique; nothing was published", job.key.join(", ")));
-        error.causes = load.repeated().await.unwrap_or_default();
-        return Err(
-            error.hint("make the rows unique in the transform, by a rule that says which row wins, or extend the key")
-        );
-    }
-    for verdict in report.checks.iter().filter(|v| !v.passed && v.severity == "warn") {
-        report.warnings.push(format!("check {}: {}", verdict.check, verdict.found));
-    }
-    gate(&report.checks)
+    sink::drain(work, feed, load, report).await
 }
 
 /// Publishes what was streamed, or ends the attempt; the warehouse's session when it can be used again.
@@ -439,14 +305,15 @@ pub async fn finish_load(
     context: &Context,
     report: &mut RunReport,
     load: Load,
-    gated: Result<Totals>,
+    gated: Result<Evidence>,
 ) -> Result<Option<Db>> {
     let Context { job, interval, progress, .. } = context;
-    let totals = match gated {
-        Ok(totals) => totals,
+    let evidence = match gated {
+        Ok(evidence) => evidence,
         Err(error) => return Err(load.fail(error).await),
     };
-    if totals.published == 0 {
+    let published = evidence.seen().published;
+    if published == 0 {
         match job.on_empty {
             OnEmpty::Replace => {}
             OnEmpty::Skip => {
@@ -469,8 +336,8 @@ pub async fn finish_load(
     }
     progress.enter(Stage::Commit);
     let at = Instant::now();
-    let content_hash = totals.rows.hex();
-    let end = ending(context, report, "succeeded", totals.published, &content_hash);
+    let content_hash = evidence.content_hash();
+    let end = ending(context, report, "succeeded", published, &content_hash);
     let unavailable = |e: Error| match e.class {
         Class::Unavailable => e.context(format!("target {}", context.target)),
         _ => e,

@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::evidence::Evidence;
 use crate::error::{Error, Result};
 use crate::extract::Input;
 use crate::fingerprint::{Fingerprint, Source};
 use crate::interval::{Interval, instant};
 use crate::project::secrets::redact_json;
+use crate::quality::checks::Verdict;
+use crate::quality::profile::ColumnProfile;
 use crate::score::bundle::{Bundle, OracleResult};
-use crate::score::contract::Counts;
 use crate::transform::Lineage;
-use crate::transform::checks::Verdict;
 
 /// The version of run.json's form; it grows when a field changes its meaning, not when one is added.
 const SCHEMA_VERSION: u32 = 1;
@@ -104,6 +105,8 @@ pub struct StageTime {
 pub struct ModelReport {
     pub name: String,
     pub version: i64,
+    /// Where it was found.
+    pub folder: String,
     pub kind: String,
     pub sha256: String,
     pub oracle: OracleResult,
@@ -114,6 +117,7 @@ impl ModelReport {
         ModelReport {
             name: bundle.name.clone(),
             version: bundle.version,
+            folder: bundle.folder.display().to_string(),
             kind: bundle.kind.clone(),
             sha256: bundle.sha256.clone(),
             oracle: bundle.oracle.clone(),
@@ -131,6 +135,22 @@ pub struct ScoreSummary {
     pub quantiles: Vec<(f64, f32)>,
     /// Shares of the rows in equal steps from min to max.
     pub histogram: Vec<f64>,
+}
+
+impl ScoreSummary {
+    /// Nothing when there were no scores.
+    fn of(profile: &ColumnProfile) -> Option<ScoreSummary> {
+        const QUANTILES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
+        const STEPS: usize = 24;
+        Some(ScoreSummary {
+            name: profile.name.clone(),
+            min: profile.min?,
+            max: profile.max?,
+            mean: profile.mean()?,
+            quantiles: QUANTILES.iter().filter_map(|share| Some((*share, profile.quantile(*share)?))).collect(),
+            histogram: profile.histogram(STEPS),
+        })
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -206,9 +226,15 @@ impl RunReport {
         }
     }
 
-    pub fn count(&mut self, counts: Counts) {
-        self.rows.dropped += counts.dropped;
-        self.rows.imputed += counts.imputed;
+    /// What a flow's rows came to.
+    pub fn tell(&mut self, evidence: &Evidence) {
+        let seen = evidence.seen();
+        self.rows.transformed = seen.transformed;
+        self.rows.published = seen.published;
+        self.rows.dropped = seen.counts.dropped;
+        self.rows.imputed = seen.counts.imputed;
+        self.content_hash = Some(evidence.content_hash());
+        self.scores = seen.profiles.iter().filter_map(ScoreSummary::of).collect();
     }
 
     /// Closes the report with how the command ended.
@@ -262,84 +288,6 @@ fn peak_memory_mb() -> u64 {
     line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).map_or(0, |kb| kb / 1024)
 }
 
-/// Summarizes a stream of scores in bounded memory: exact extremes and mean, quantiles from every n-th score, where n
-/// doubles as the stream grows. Up to `KEPT` scores the quantiles are exact.
-#[derive(Clone, Debug)]
-pub struct Sketch {
-    name: String,
-    kept: Vec<f32>,
-    stride: u64,
-    seen: u64,
-    sum: f64,
-    min: f32,
-    max: f32,
-}
-
-const KEPT: usize = 1 << 17;
-
-impl Sketch {
-    pub fn new(name: &str) -> Sketch {
-        Sketch {
-            name: name.to_owned(),
-            kept: Vec::new(),
-            stride: 1,
-            seen: 0,
-            sum: 0.0,
-            min: f32::INFINITY,
-            max: f32::NEG_INFINITY,
-        }
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub fn add(&mut self, scores: &[f32]) {
-        for score in scores {
-            if self.seen.is_multiple_of(self.stride) {
-                self.kept.push(*score);
-            }
-            self.seen += 1;
-            self.sum += f64::from(*score);
-            self.min = self.min.min(*score);
-            self.max = self.max.max(*score);
-            if self.kept.len() > KEPT {
-                let mut index = 0;
-                self.kept.retain(|_| {
-                    index += 1;
-                    index % 2 == 1
-                });
-                self.stride *= 2;
-            }
-        }
-    }
-
-    /// Nothing when there were no scores.
-    pub fn summary(mut self) -> Option<ScoreSummary> {
-        const QUANTILES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
-        const BINS: usize = 24;
-        if self.seen == 0 {
-            return None;
-        }
-        self.kept.sort_by(f32::total_cmp);
-        let at = |p: f64| self.kept[((self.kept.len() - 1) as f64 * p).round() as usize];
-        let mut histogram = vec![0.0; BINS];
-        let width = (self.max - self.min).max(f32::MIN_POSITIVE);
-        for score in &self.kept {
-            let bin = ((score - self.min) / width * BINS as f32) as usize;
-            histogram[bin.min(BINS - 1)] += 1.0 / self.kept.len() as f64;
-        }
-        Some(ScoreSummary {
-            min: self.min,
-            max: self.max,
-            mean: self.sum / self.seen as f64,
-            quantiles: QUANTILES.iter().map(|p| (*p, at(*p))).collect(),
-            histogram,
-            name: self.name,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,20 +300,5 @@ mod tests {
         }
         let stages: Vec<_> = report.stages.iter().map(|stage| (stage.name, stage.seconds)).collect();
         assert_eq!(stages, [("extract", 3.0), ("load", 4.0)]);
-    }
-
-    #[test]
-    fn a_sketch_is_bounded_and_close() {
-        let mut sketch = Sketch::new("p");
-        let scores: Vec<f32> = (0..1_000_000u64).map(|i| ((i * 7919) % 1_000_000) as f32 / 1e6).collect();
-        sketch.add(&scores);
-        assert!(sketch.kept.len() <= KEPT + 1);
-        let summary = sketch.summary().unwrap();
-        assert!((summary.mean - 0.5).abs() < 1e-3 && summary.min == 0.0);
-        for (p, value) in summary.quantiles {
-            assert!((f64::from(value) - p).abs() < 0.01, "{p} {value}");
-        }
-        assert!((summary.histogram.iter().sum::<f64>() - 1.0).abs() < 1e-6);
-        assert!(Sketch::new("p").summary().is_none());
     }
 }

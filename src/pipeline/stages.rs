@@ -14,21 +14,22 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet};
 
-use super::flow::{Feed, Flow, Layout, Work};
-use super::report::{ModelReport, RunReport, Sketch};
-use super::{Context, Totals, explain, finish_load, judge, observe, open_bundle, record_inputs};
+use super::evidence::{Evidence, Looks};
+use super::flow::{Feed, Finished, Layout, Stop, Work};
+use super::report::{ModelReport, RunReport};
+use super::sink::{Sink, drain};
+use super::{Context, explain, finish_load, gates, open_bundle, record_inputs};
 use crate::error::{Error, Result};
 use crate::extract::{self, Extraction, parquet as source};
 use crate::fingerprint::{Fingerprint, Source};
 use crate::frames;
 use crate::interval::instant;
-use crate::load::table::{self, TableSchema};
 use crate::postgres::encode::Tail;
 use crate::progress::{Progress, Stage};
 use crate::project::job::ColumnType;
 use crate::score::Bundle;
 use crate::transform;
-use crate::transform::checks::Gates;
+use crate::warehouse::table::{self, TableSchema};
 
 const JOB: &str = "daymill.job";
 const INTERVAL: &str = "daymill.interval";
@@ -124,22 +125,23 @@ pub async fn score(context: &Context, report: &mut RunReport, input: &Path, out:
     let planned = super::select(&context.job, Some(&bundle), frame)?;
     let mut marks = marks(context);
     marks.push(as_mark(&sources_mark(&found)));
-    marks.push((IDENTITY.into(), bundle.identity()));
+    marks.push((IDENTITY.into(), bundle.id().to_string()));
     marks.push((MODEL.into(), bundle.label()));
     marks.push((SCORES.into(), planned.layout.outputs.join("\n")));
+    let looks = Arc::new(Looks::scores(&planned.layout.outputs));
     let work = Work {
         batch_rows: context.job.batch_rows,
         threads: context.threads,
         bundle: Some(bundle),
         layout: planned.layout,
         tail: Tail::default(),
+        looks,
         progress: context.progress.clone(),
     };
     let place = &context.job.transform.path;
-    score_into((work, Feed::Whole(Box::new(planned.frame))), report, out, &planned.schema, &marks, place, |totals| {
-        super::tolerable(&context.job, totals)
-    })
-    .await
+    let feed = Feed::Whole(Box::new(planned.frame));
+    let tolerable = |evidence: &Evidence| gates::tolerable(&context.job, evidence);
+    score_into((work, feed), report, out, &planned.schema, &marks, place, tolerable).await
 }
 
 /// Scores any Parquet file with any bundle, without a job: rows in the order they came, the kept columns, the outputs.
@@ -185,7 +187,7 @@ pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()>
         outputs: bundle.outputs.clone(),
         picked: (0..bundle.outputs.len()).collect(),
     };
-    let published = layout.schema(&schema)?;
+    let (published, scores) = (layout.schema(&schema)?, layout.outputs.clone());
     let marks = [(MODEL.to_owned(), bundle.label())];
     let feed = Feed::Whole(Box::new(frame));
     let work = Work {
@@ -194,6 +196,7 @@ pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()>
         bundle: Some(bundle),
         layout,
         tail: Tail::default(),
+        looks: Arc::new(Looks::scores(&scores)),
         progress: loose.progress,
     };
     score_into((work, feed), report, loose.out, &published, &marks, loose.input, |_| Ok(())).await
@@ -206,38 +209,22 @@ async fn score_into(
     schema: &Schema,
     marks: &[(String, String)],
     place: &Path,
-    judge: impl Fn(&Totals) -> Result<()>,
+    gate: impl Fn(&Evidence) -> Result<()>,
 ) -> Result<()> {
     work.progress.enter(Stage::Score);
-    let (at, progress) = (Instant::now(), work.progress.clone());
-    let mut sketches: Vec<Sketch> = work.layout.outputs.iter().map(|name| Sketch::new(name)).collect();
-    let mut gates = Gates::new(&[], schema, place)?;
-    let mut totals = Totals::default();
     let mut writer = Writer::create(out, schema, marks)?;
-    let mut flow = Flow::start(work, feed);
-    loop {
-        let finished = match flow.next().await {
-            Ok(Some(finished)) => finished,
-            Ok(None) => break,
-            Err(super::Stop::Other(error)) => return Err(error),
-            Err(super::Stop::Engine(error)) => {
-                return Err(Error::input(format!("cannot read {}", place.display())).cause(error));
-            }
-        };
-        progress.check()?;
-        observe(&finished, &mut totals, &mut gates, &mut sketches, report)?;
-        writer.write(&finished.batch)?;
-        progress.loaded.add(finished.batch.num_rows() as u64);
+    let evidence = drain(work, feed, &mut writer, report).await.map_err(|stop| match stop {
+        Stop::Other(error) => error,
+        Stop::Engine(error) => Error::input(format!("cannot read {}", place.display())).cause(error),
+    })?;
+    gate(&evidence)?;
+    writer.finish().map(|_| ())
+}
+
+impl Sink for Writer {
+    async fn take(&mut self, finished: &Finished) -> Result<()> {
+        self.write(&finished.batch)
     }
-    progress.check()?;
-    judge(&totals)?;
-    writer.finish()?;
-    report.rows.transformed = totals.transformed;
-    report.rows.published = totals.published;
-    report.content_hash = Some(totals.rows.hex());
-    report.scores = sketches.into_iter().filter_map(Sketch::summary).collect();
-    report.stage("score", at.elapsed().as_secs_f64());
-    Ok(())
 }
 
 /// Publishes the rows of `input`, which a score stage (or a transform stage, for a job without a model) left.
@@ -268,15 +255,15 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
     };
     let scores: Vec<String> =
         mark(SCORES).into_iter().flat_map(|s| s.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
-    let version = model.as_deref().and_then(crate::load::model_parts);
+    let version = model.as_deref().and_then(crate::models::reference::label_parts);
     let tail = table::tail(&context.interval, &report.run_id, version);
     let feed = Feed::Whole(Box::new(planned.frame.clone()));
-    let streamed = super::stream_tail(context, report, (planned, feed), None, &mut load, tail, &scores).await;
+    let streamed = super::stream(context, report, (planned, feed), None, &mut load, (tail, &scores)).await;
     let extraction = Extraction { inputs: report.inputs.clone(), ..Extraction::default() };
     let gated = async {
-        let (mut totals, gates) = streamed.map_err(|stop| explain(stop, &context.job, &extraction))?;
-        judge(&context.job, report, &mut totals, &gates, &mut load).await?;
-        Ok(totals)
+        let mut evidence = streamed.map_err(|stop| explain(stop, &context.job, &extraction))?;
+        gates::enforce(&context.job, report, &mut evidence, &mut load).await?;
+        Ok(evidence)
     }
     .await;
     finish_load(context, report, load, gated).await.map(|_| ())
@@ -338,7 +325,7 @@ enum WriteError {
 fn explain_write(error: WriteError, context: &Context, extraction: &Extraction) -> Error {
     match error {
         WriteError::Other(error) => error,
-        WriteError::Plan(error) => explain(super::Stop::Engine(error), &context.job, extraction),
+        WriteError::Plan(error) => explain(Stop::Engine(error), &context.job, extraction),
     }
 }
 

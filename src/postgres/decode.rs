@@ -19,36 +19,12 @@ use crate::sql::kernels::zone;
 /// Tuples whose fields are found before their columns are decoded: few enough that their bytes stay in the cache.
 const BLOCK_ROWS: usize = 256;
 /// No server has ever sent an extension of the header; no field of Postgres holds more than this.
-const MOST_EXTENSION: usize = 1 << 16;
-const MOST_BYTES: i32 = 1 << 30;
-const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+pub(super) const MOST_EXTENSION: usize = 1 << 16;
+pub(super) const MOST_BYTES: i32 = 1 << 30;
+pub(super) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Days and microseconds from 1970 to 2000, where Postgres counts from.
 pub const EPOCH_DAYS: i32 = 10_957;
 pub const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
-
-/// Calls `each` with every tuple of a whole COPY stream: its fields, without their count.
-pub fn tuples(bytes: &[u8], mut each: impl FnMut(&[u8])) -> Result<()> {
-    let cut = || broken("the stream ends in the middle");
-    let number = |at: usize, n: usize| bytes.get(at..at + n).ok_or_else(cut);
-    if !bytes.starts_with(SIGNATURE) {
-        return Err(broken("the header is not PGCOPY"));
-    }
-    let mut at = 19 + u32_at(number(15, 4)?, 0) as usize;
-    loop {
-        let count = number(at, 2)?;
-        let count = i16::from_be_bytes([count[0], count[1]]);
-        if count < 0 {
-            return Ok(());
-        }
-        let start = at + 2;
-        at = start;
-        for _ in 0..count {
-            let length = u32_at(number(at, 4)?, 0) as i32;
-            at += 4 + usize::try_from(length).unwrap_or(0);
-        }
-        each(number(start, at - start)?);
-    }
-}
 
 /// How a type looks on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -420,7 +396,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-fn broken(what: &str) -> Error {
+pub(super) fn broken(what: &str) -> Error {
     Error::new(crate::error::Class::Unavailable, format!("the COPY stream is damaged: {what}"))
 }
 

@@ -5,6 +5,7 @@ pub mod decode;
 pub mod encode;
 mod nodelay;
 pub mod patience;
+pub mod tuples;
 
 use std::time::Duration;
 

@@ -3,15 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
+use super::cron::Schedule;
 use super::reader::{At, Source, Table, meant};
 use super::tables::zone;
 pub use super::tables::{COLUMN_TYPES, ColumnType, MissingLookback, ParquetSource, TableSource, TableSpec};
 use crate::error::{Error, Result};
 use crate::interval::Grain;
+use crate::models::ModelRef;
 use crate::plain_file;
 
 #[derive(Clone, Debug)]
@@ -19,7 +21,8 @@ pub struct Job {
     pub name: String,
     pub file: PathBuf,
     pub description: String,
-    pub schedule: Option<String>,
+    /// When a scheduler starts it.
+    pub schedule: Option<Schedule>,
     pub zone: Tz,
     pub grain: Grain,
     /// The first and the last date for which the job has data.
@@ -47,7 +50,7 @@ pub struct SqlFile {
 #[derive(Clone, Debug)]
 pub struct ScoreSpec {
     /// `folder@alias` or `folder@version` below the project's root.
-    pub model: String,
+    pub model: ModelRef,
     /// Which of the model's outputs are published, and under which names; all under their own when nothing is said.
     pub outputs: Option<Outputs>,
     pub max_bad_fraction: f64,
@@ -67,6 +70,13 @@ pub enum Outputs {
 pub enum Output {
     Number(usize),
     Name(String),
+}
+
+impl Job {
+    /// When its schedule is due next.
+    pub fn next_due(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.schedule.as_ref()?.next(at, self.zone)
+    }
 }
 
 impl Outputs {
@@ -201,7 +211,17 @@ pub(super) struct JobReader<'a> {
 impl JobReader<'_> {
     fn job(&mut self, name: &str, file: &Path, table: &Table<'_>, batch_rows: usize) -> Option<Job> {
         let description = table.string("description").map(|at| at.value).unwrap_or_default();
-        let schedule = table.string("schedule").map(|at| at.value);
+        let schedule = table.string("schedule").and_then(|at| match Schedule::parse(&at.value) {
+            Ok(schedule) => Some(schedule),
+            Err(what) => {
+                table.fault_hint(
+                    at.line,
+                    format!("schedule = {:?} is no line of cron: {what}", at.value),
+                    "minute, hour, day of the month, month, day of the week: \"0 3 * * *\" is every night at three",
+                );
+                None
+            }
+        });
         let zone = table.required_string("timezone").and_then(|at| zone(table, "timezone", &at));
         let grain =
             table.word("grain", &[("day", Grain::Day), ("hour", Grain::Hour)]).map_or(Grain::Day, |at| at.value);
@@ -299,14 +319,9 @@ impl JobReader<'_> {
             }
             at.value
         });
-        let spec = ScoreSpec {
-            model: model.as_ref().map(|at| at.value.clone()).unwrap_or_default(),
-            outputs: outputs(table),
-            max_bad_fraction,
-        };
-        if let Some(at) = &model
-            && !at.value.contains('@')
-        {
+        let outputs = outputs(table);
+        let reference = model.as_ref().and_then(|at| ModelRef::parse(&at.value));
+        if let (Some(at), None) = (&model, &reference) {
             table.fault_hint(
                 at.line,
                 format!("score.model {:?} does not say which version", at.value),
@@ -314,7 +329,7 @@ impl JobReader<'_> {
             );
         }
         table.finish();
-        model.map(|_| spec)
+        Some(ScoreSpec { model: reference?, outputs, max_bad_fraction })
     }
 
     fn load(&self, table: &Table<'_>) -> Option<LoadSpec> {

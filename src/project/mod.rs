@@ -2,6 +2,7 @@
 //! Flag over environment over file over default is decided here, once.
 
 pub mod connection;
+pub mod cron;
 mod depends;
 pub mod job;
 pub mod reader;

@@ -15,6 +15,7 @@ use super::foreign::{Facts, Foreign, Format};
 use super::{Link, Model};
 use crate::digest;
 use crate::error::{Class, Error, Result};
+use crate::models::ModelId;
 use crate::plain_file;
 use crate::project::reader::{At, Source, Table};
 
@@ -71,26 +72,18 @@ struct Signature {
 impl Bundle {
     /// `name@version`
     pub fn label(&self) -> String {
-        format!("{}@{}", self.name, self.version)
+        self.id().label()
     }
 
-    /// What tells it from any other model: the label, and the digest of its weights and of its contract.
-    pub fn identity(&self) -> String {
-        format!("{} {} {}", self.label(), self.sha256, self.signature_sha256)
-    }
-
-    /// Opens `folder@alias` or `folder@version` below `root`.
-    pub fn find(root: &Path, reference: &str) -> Result<Bundle> {
-        let (folder, version) = reference.rsplit_once('@').ok_or_else(|| {
-            Error::config(format!("the model {reference:?} does not say which version"))
-                .hint("write folder@champion or folder@3")
-        })?;
-        let family = root.join(folder);
-        let version = match version.parse::<i64>() {
-            Ok(version) => version,
-            Err(_) => super::shelf::promoted(&family, version, chrono::Utc::now())?,
-        };
-        Bundle::open(&family.join(version.to_string()))
+    /// What tells it from any other model.
+    pub fn id(&self) -> ModelId {
+        ModelId {
+            folder: self.folder.clone(),
+            name: self.name.clone(),
+            version: self.version,
+            weights: self.sha256.clone(),
+            signature: self.signature_sha256.clone(),
+        }
     }
 
     pub fn open(folder: &Path) -> Result<Bundle> {

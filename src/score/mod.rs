@@ -7,7 +7,6 @@ pub mod dense;
 pub mod foreign;
 pub mod import;
 pub mod onnx;
-pub mod shelf;
 pub mod traps;
 pub mod trees;
 

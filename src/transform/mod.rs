@@ -1,10 +1,10 @@
 //! Transform: the job's SQL over the extracted tables, as one lazy plan for the whole interval, run by the streaming
 //! engine and handed on in batches.
 
-pub mod checks;
+pub mod warnings;
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use polars::prelude::*;
 use polars_plan::dsl::DslPlan;
@@ -14,21 +14,6 @@ use crate::interval::Interval;
 use crate::project::Job;
 use crate::project::job::SqlFile;
 use crate::sql::{self, Bounds, Compiled, Table};
-
-/// What the engine said while it worked, each thing once. That a part of Polars is old is not the user's business.
-static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-fn hear(text: &str, kind: polars_error::PolarsWarning) {
-    let mut heard = HEARD.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if !matches!(kind, polars_error::PolarsWarning::Deprecation) && !heard.iter().any(|h| h == text) {
-        heard.push(text.to_owned());
-    }
-}
-
-/// The engine's warnings since the last time.
-pub fn warnings() -> Vec<String> {
-    std::mem::take(&mut *HEARD.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
-}
 
 /// How a panic of the engine is told apart from its errors.
 const ENGINE_PANIC: &str = "the engine panicked";
@@ -60,7 +45,6 @@ pub struct Plan {
 
 /// Plans the SQL over the tables. Every output column has one of the canonical types.
 pub fn plan(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<Plan> {
-    polars_error::set_warning_function(hear);
     let compiled = compile(file, tables, interval)?;
     let frames: Vec<LazyFrame> = tables.iter().map(|(_, frame)| frame.clone()).collect();
     let planned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -53,7 +53,7 @@ fn any_edit_of_what_was_published_or_recorded_is_noticed() {
         ("UPDATE daymill_runs SET state = 'failed' WHERE seq = 1", "the state"),
         ("UPDATE daymill_runs SET report = '{}'", "the report"),
         ("UPDATE daymill_runs SET model = 'x@9'", "the model"),
-        ("UPDATE daymill_runs SET state = 'failed' WHERE state = 'running'", "the state"),
+        ("UPDATE daymill_runs SET state = 'failed' WHERE state <> 'succeeded'", "the state"),
         ("UPDATE daymill_runs SET host = 'elsewhere'", "do not agree on the host"),
         ("UPDATE daymill_runs SET pid = 1", "do not agree on the process"),
         ("UPDATE daymill_runs SET job = 'other'", "do not agree on the job"),
@@ -68,7 +68,10 @@ fn any_edit_of_what_was_published_or_recorded_is_noticed() {
         ("UPDATE daymill_intervals SET fingerprint = '{}'", "what made the rows"),
         ("UPDATE daymill_intervals SET inputs = '[]'", "what was read"),
         ("UPDATE daymill_intervals SET generation = 7", "counts 7 attempts"),
-        ("UPDATE daymill_intervals SET run_id = (SELECT max(run_id) FROM daymill_intervals)", "do not agree on the run"),
+        (
+            "UPDATE daymill_intervals SET run_id = (SELECT max(run_id) FROM daymill_intervals)",
+            "do not agree on the run",
+        ),
         ("UPDATE daymill_intervals SET content_hash = '00'", "do not agree on the rows' hash"),
         ("DELETE FROM daymill_events WHERE n = (SELECT max(n) FROM daymill_events)", "are missing"),
         (
@@ -352,6 +355,10 @@ fn reserved_names_are_refused() {
         project.daymill(&["run", "carrier_daily", "--date", "2013-06-01"]).expect(78).says(says);
     }
     let project = Project::flights();
+    project.edit("sql/carrier_daily/summary.sql", "AS flights", "AS run_id");
+    let refused = project.daymill(&["run", "carrier_daily", "--date", "2013-06-01"]).expect(78);
+    refused.says("the column \"run_id\" is one that Daymill adds itself");
+    let project = Project::flights();
     project.edit("sql/carrier_daily/summary.sql", "AS flights", "AS \"{chain}\"");
     let refused = project.daymill(&["run", "carrier_daily", "--date", "2013-06-01"]);
     assert!([65, 78].contains(&refused.code), "{}", refused.stderr);
@@ -382,6 +389,7 @@ fn a_changed_time_zone_overlaps_and_advises_nothing_that_fails() {
     assert!(status.stdout.contains("overlaps") && !status.stdout.contains("fill the gaps"), "{}", status.stdout);
     let plan = project.daymill(&[&["plan", "carrier_daily", "--output", "json"], &range[..]].concat()).expect(0).json();
     assert!(plan["intervals"].as_array().unwrap().iter().all(|item| item["action"] == "keep"), "{plan}");
+    project.daymill(&["run", "carrier_daily", "--date", "2013-06-02"]).expect(78).says("2013-06-02 overlaps 2013-06-0");
 }
 
 #[test]
@@ -511,8 +519,8 @@ fn a_graph_that_claims_or_holds_too_much_or_nothing_is_refused() {
         [&out, bytes].concat()
     };
     // y = op(x), as a model of the version 8.
-    let model = |nodes: &[u8]| {
-        let dims = [field(1, &[0x08, 0]), field(1, &[0x08, 2])].concat();
+    let model = |nodes: &[u8], columns: &[u8]| {
+        let dims = [field(1, &[0x08, 0]), field(1, &[&[0x08], columns].concat())].concat();
         let tensor = [vec![0x08, 1], field(2, &dims)].concat();
         let input = [field(1, b"x"), field(2, &field(1, &tensor))].concat();
         let graph = [nodes.to_vec(), field(11, &input), field(12, &field(1, b"y"))].concat();
@@ -520,10 +528,11 @@ fn a_graph_that_claims_or_holds_too_much_or_nothing_is_refused() {
     };
     let node = |op: &[u8]| field(1, &[field(1, b"x"), field(2, b"y"), field(4, op)].concat());
     for (bytes, says) in [
-        (model(&node(b"Abs").repeat(20_000)), "the graph has 20000 nodes"),
-        (model(&node(b"TreeEnsembleRegressor")), "TreeEnsembleRegressor"),
-        (model(&node(b"TreeEnsemble")), "TreeEnsemble"),
-        (model(&node(b"Abs").repeat(2)), ""),
+        (model(&node(b"Abs").repeat(20_000), &[2]), "the graph has 20000 nodes"),
+        (model(&node(b"Abs"), &[0xf0, 0xa2, 0x04]), "has the shape [0, 70000]"),
+        (model(&node(b"TreeEnsembleRegressor"), &[2]), "TreeEnsembleRegressor"),
+        (model(&node(b"TreeEnsemble"), &[2]), "TreeEnsemble"),
+        (model(&node(b"Abs").repeat(2), &[2]), ""),
     ] {
         project.write("m.onnx", bytes);
         let _ = std::fs::remove_dir_all(project.path("m"));

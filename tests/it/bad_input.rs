@@ -34,6 +34,7 @@ fn a_job_file_is_told_what_is_wrong_with_it_by_line() {
         ("connection = \"ops\"", "connection = \"oops\"", "there is no connection \"oops\" (did you mean ops?)"),
         ("range  = [0.0, 1.0]", "rage = [0.0, 1.0]", "unknown key check.rage (did you mean range?)"),
         ("\"sched_dep_time\"]", "\"carrier\"]", "key names a column twice"),
+        ("\"0 3 * * *\"", "\"every night\"", "flight_delay.toml:2: schedule = \"every night\" is no line of cron"),
     ] {
         let project = Project::flights();
         project.edit(JOB, from, to);

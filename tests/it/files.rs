@@ -277,11 +277,16 @@ fn rows_outside_of_the_time_column_are_counted_and_those_without_one_named() {
 #[test]
 fn a_file_that_contradicts_itself_is_damaged() {
     let header = |bytes: &[u8]| bytes.windows(4).position(|four| four == [0x2c, 0x15, 100, 0x15]).unwrap() + 2;
-    let footer = |bytes: &[u8]| bytes.windows(2).rposition(|two| two == [0x16, 100]).unwrap();
-    // How many values a page holds, and how many rows a row group: 50, as Thrift writes it.
-    for (small, place) in [("16777216", &header as &dyn Fn(&[u8]) -> usize), ("0", &header), ("0", &|b| footer(b) + 1)] {
-        let project = project("{date}.parquet", "time_column = \"t\"", "SELECT id FROM a")
-            .env("DAYMILL_LIMIT_SMALL_FILE", small);
+    let footer = |bytes: &[u8]| {
+        let size = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap());
+        let start = bytes.len() - 8 - size as usize;
+        start + bytes[start..].windows(2).position(|two| two == [0x16, 100]).unwrap()
+    };
+    // How many values a page holds, and how many rows the file: 50, as Thrift writes it.
+    for (small, place) in [("16777216", &header as &dyn Fn(&[u8]) -> usize), ("0", &header), ("0", &|b| footer(b) + 1)]
+    {
+        let project =
+            project("{date}.parquet", "time_column = \"t\"", "SELECT id FROM a").env("DAYMILL_LIMIT_SMALL_FILE", small);
         let path = project.path("2024-01-05.parquet");
         let noon: ArrayRef = Arc::new(instants(&[Some("2024-01-05T12:00:00Z"); 50]).with_timezone("UTC"));
         file(&path, &[("id", ids(&(0..50).collect::<Vec<_>>())), ("t", noon)]);

@@ -55,7 +55,11 @@ fn damages() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("xgboost", "\"gbmystery\"", json(&xgboost, "/learner/gradient_booster/name", value!("gbmystery"))),
         ("xgboost", "\"rank:own\"", json(&xgboost, "/learner/objective/name", value!("rank:own"))),
         ("xgboost", "several targets", json(&xgboost, "/learner/learner_model_param/num_target", value!("2"))),
-        ("xgboost", "the JSON holds 33554435 values", [b"{\n\"learner\"" as &[u8], &vec![b','; (1 << 25) + 3]].concat()),
+        (
+            "xgboost",
+            "the JSON holds 33554435 values",
+            [b"{\n\"learner\"" as &[u8], &vec![b','; (1 << 25) + 3]].concat(),
+        ),
         ("xgboost", "vector leaves", json(&xgboost, &tree("tree_param/size_leaf_vector"), value!("3"))),
         ("lightgbm", "twice", line(&lightgbm, "left_child", &format!("0 {}", many(splits - 1)))),
         ("lightgbm", "out of range", line(&lightgbm, "left_child", &format!("1000000000 {}", many(splits - 1)))),

@@ -90,6 +90,13 @@ fn the_calendar_shows_gaps_first() {
     assert_eq!(lines[4], "  2013-06  · · ■ ■ ■ · ✗ · · · · · · · · · · · · · ·");
     assert!(page.contains("✗ 1 failed   · 17 missing   ■ 3 done"), "{page}");
     assert!(page.contains("2013-06-07  failed: "), "{page}");
+    // A failed attempt over rows that stand is both.
+    project.daymill(&["run", "carrier_daily", "--date", "2013-06-04"]).expect(65);
+    let page = project.daymill(&["status", "carrier_daily"]).expect(0).stdout;
+    assert!(page.contains("✘ 1 failed, older rows stand"), "{page}");
+    assert!(page.contains("(the rows of an earlier run stand)"), "{page}");
+    project.edit("jobs/carrier_daily.toml", "range  = [5.0, 6.0]", "range  = [0.0, 1.0]");
+    project.daymill(&["run", "carrier_daily", "--date", "2013-06-04"]).expect(0);
     let json = project.daymill(&["status", "--output", "json"]).expect(0).json();
     assert_eq!(json[0]["counts"], serde_json::json!({"done": 3, "failed": 1, "missing": 17}));
     assert_eq!(json[0]["gaps"][0], serde_json::json!(["2013-06-01", "2013-06-02"]));

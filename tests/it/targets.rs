@@ -151,7 +151,11 @@ fn a_standby_is_read_and_is_no_target() {
     let status = project.daymill(&["status", "j", "--from", "2024-01-05", "--to", "2024-01-05"]).expect(0);
     assert!(status.stdout.contains("2024-01-05"), "{}", status.stdout);
     project.write("sql/s.sql", "SELECT id FROM s WHERE day = :date");
-    project.edit("jobs/j.toml", "parquet = \"fixtures/writers/pyarrow-20/codec_none.parquet\"\nsnapshot = true", "connection = \"db\"\nsql = \"sql/s.sql\"");
+    project.edit(
+        "jobs/j.toml",
+        "parquet = \"fixtures/writers/pyarrow-20/codec_none.parquet\"\nsnapshot = true",
+        "connection = \"db\"\nsql = \"sql/s.sql\"",
+    );
     project.write("sql/t.sql", "SELECT id FROM a");
     let at = project.path("daymill.toml");
     let both = std::fs::read_to_string(&at).unwrap() + "[target.here]\nkind = \"sqlite\"\npath = \"w.sqlite\"\n";
@@ -198,14 +202,23 @@ fn a_hand_that_comes_between_the_look_and_the_load_is_counted() {
         for path in ["direct", "staged"] {
             let database = Database::new();
             let project = project(&database.url, "postgres");
-            project.write("sql/s.sql", "SELECT id, id::float8 AS x FROM generate_series(1, 3) AS s (id) WHERE :date IS NOT NULL");
-            project.edit("jobs/j.toml", "parquet = \"fixtures/writers/pyarrow-20/codec_none.parquet\"\nsnapshot = true", "connection = \"db\"\nsql = \"sql/s.sql\"");
+            project.write(
+                "sql/s.sql",
+                "SELECT id, id::float8 AS x FROM generate_series(1, 3) AS s (id) WHERE :date IS NOT NULL",
+            );
+            project.edit(
+                "jobs/j.toml",
+                "parquet = \"fixtures/writers/pyarrow-20/codec_none.parquet\"\nsnapshot = true",
+                "connection = \"db\"\nsql = \"sql/s.sql\"",
+            );
             project.write("sql/t.sql", "SELECT id, x FROM a");
             project.daymill(&RUN).expect(0);
             let child = project.start("score-batch=sleep(3000)", &[&RUN[..], &["--load-path", path]].concat());
-            let looked = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle' AND datname = current_database() AND query LIKE '%is a read-only replica%'";
+            let looked = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle' AND datname = current_database() AND query LIKE 'WITH own AS %'";
             until("the look at the table", || !database.rows(looked).is_empty());
-            database.execute(&format!("{DROPS}; CREATE TRIGGER late BEFORE {operation} ON out FOR EACH ROW EXECUTE FUNCTION f()"));
+            database.execute(&format!(
+                "{DROPS}; CREATE TRIGGER late BEFORE {operation} ON out FOR EACH ROW EXECUTE FUNCTION f()"
+            ));
             finish(child).expect(78).says(says).says("nothing was published");
             assert_eq!(database.rows("SELECT count(*) FROM out"), ["(3)"]);
         }

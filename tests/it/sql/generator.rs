@@ -380,7 +380,7 @@ fn patterns(ty: Ty) -> &'static [Pattern] {
             ("({} LIKE '%b%')", &[Of(Text)]),
             ("({} LIKE {} || '%')", &[Of(Text), Of(Text)]),
             ("({} ILIKE 'A_')", &[Of(Text)]),
-            ("({} <= {} * 1.0)", &[Of(Int), Of(Int)]),
+            ("({} <= ({} % 1000000007) * 1.0)", &[Of(Int), Of(Int)]),
             ("({} = 2.5)", &[Of(Int)]),
             ("({} < {})", &[Of(Int), Of(Float)]),
             ("({} < {})", &[Of(Date), Of(Time)]),

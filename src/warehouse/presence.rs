@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 
 use super::table::existing;
+use super::words;
 use crate::error::Result;
 use crate::identifier::Identifier;
 use crate::interval::instant;
@@ -44,26 +45,16 @@ pub async fn gone(db: &mut Db, intervals: &[IntervalRow]) -> Result<HashSet<Date
 
 /// Whether an index of the table leads with the interval.
 async fn indexed(db: &mut Db, table: &Identifier) -> Result<bool> {
-    let (sql, name) = match db.is_postgres() {
-        true => (
-            "SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
-             WHERE i.indrelid = to_regclass($1) AND a.attname = 'interval_start'",
-            db.published(table),
-        ),
-        false => (
-            "SELECT c.name FROM pragma_index_list($1) AS i, pragma_index_info(i.name) AS c WHERE c.seqno = 0 AND c.name = 'interval_start'",
-            table.name().to_owned(),
-        ),
-    };
-    Ok(!db.fetch(sql, &[name.into()]).await?.is_empty())
+    let (sql, name) = words(db).leading_columns(db, table);
+    Ok(!db.fetch(sql, &[name]).await?.is_empty())
 }
 
 async fn missing(db: &mut Db, table: &Identifier, starts: &[DateTime<Utc>]) -> Result<Vec<DateTime<Utc>>> {
     let values: Vec<String> = starts.iter().map(|start| format!("('{}')", instant(*start))).collect();
-    let cast = if db.is_postgres() { "::timestamptz" } else { "" };
+    let start = words(db).as_instant("looked_for.start");
     let sql = format!(
         "WITH looked_for (start) AS (VALUES {}) SELECT CAST(start AS text) FROM looked_for WHERE NOT EXISTS \
-         (SELECT 1 FROM {} AS p WHERE p.interval_start = looked_for.start{cast})",
+         (SELECT 1 FROM {} AS p WHERE p.interval_start = {start})",
         values.join(", "),
         db.published(table)
     );

@@ -4,22 +4,40 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Schema, TimestampMicrosecondType};
 use arrow::util::display::array_value_to_string;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::interval::{Grain, Interval, instant};
 use crate::project::Job;
 
 const MOST_EXAMPLES: usize = 5;
 
-/// Counts the rows of a run whose time is not in its interval.
+/// The time that every row must have.
+#[derive(Clone, Debug)]
 pub struct Within {
     column: String,
     key: Vec<String>,
     interval: Interval,
     /// Half-open, in the unit of the column: microseconds, or days.
     bounds: (i64, i64),
+}
+
+/// Rows whose time is not in the interval.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strays {
     outside: u64,
     missing: u64,
     examples: Vec<String>,
+}
+
+impl Strays {
+    /// Adds those of later rows.
+    pub fn merge(&mut self, later: Strays) {
+        self.outside += later.outside;
+        self.missing += later.missing;
+        self.examples.extend(later.examples);
+        self.examples.truncate(MOST_EXAMPLES);
+    }
 }
 
 impl Within {
@@ -41,28 +59,20 @@ impl Within {
                     .hint("it must be a timestamp with a time zone, or, where a run is a day, a date"));
             }
         };
-        Ok(Some(Within {
-            column: column.clone(),
-            key: job.key.clone(),
-            interval: interval.clone(),
-            bounds,
-            outside: 0,
-            missing: 0,
-            examples: Vec::new(),
-        }))
+        Ok(Some(Within { column: column.clone(), key: job.key.clone(), interval: interval.clone(), bounds }))
     }
 
-    pub fn add(&mut self, batch: &RecordBatch) {
-        let Some(array) = batch.column_by_name(&self.column) else { return };
+    /// The rows of a batch that are not in the interval.
+    pub fn look(&self, batch: &RecordBatch) -> Strays {
+        let Some(array) = batch.column_by_name(&self.column) else { return Strays::default() };
         let wrong: Vec<usize> = match array.data_type() {
             DataType::Date32 => self.wrong(array.as_primitive::<Date32Type>().iter().map(|day| day.map(i64::from))),
             _ => self.wrong(array.as_primitive::<TimestampMicrosecondType>().iter()),
         };
-        self.missing += array.null_count() as u64;
-        self.outside += (wrong.len() - array.null_count()) as u64;
-        let wanted = MOST_EXAMPLES.saturating_sub(self.examples.len());
-        for row in wrong.into_iter().take(wanted) {
-            self.examples.push(self.example(batch, array, row));
+        Strays {
+            missing: array.null_count() as u64,
+            outside: (wrong.len() - array.null_count()) as u64,
+            examples: wrong.into_iter().take(MOST_EXAMPLES).map(|row| self.example(batch, array, row)).collect(),
         }
     }
 
@@ -82,20 +92,20 @@ impl Within {
     }
 
     /// Every row lay in the interval.
-    pub fn verdict(&self) -> Result<()> {
-        if self.outside + self.missing == 0 {
+    pub fn verdict(&self, strays: &Strays) -> Result<()> {
+        if strays.outside + strays.missing == 0 {
             return Ok(());
         }
         let mut what = Vec::new();
-        if self.outside > 0 {
-            what.push(format!("{} rows with a {} outside of it", self.outside, self.column));
+        if strays.outside > 0 {
+            what.push(format!("{} rows with a {} outside of it", strays.outside, self.column));
         }
-        if self.missing > 0 {
-            what.push(format!("{} rows without one", self.missing));
+        if strays.missing > 0 {
+            what.push(format!("{} rows without one", strays.missing));
         }
         let (from, to) = (instant(self.interval.start), instant(self.interval.end));
         let mut error = Error::data(format!("{} ({from} to {to}) has {}", self.interval.label(), what.join(" and ")));
-        error.causes = self.examples.clone();
+        error.causes = strays.examples.clone();
         Err(error.hint("leave them out in the SQL, which knows :date, :start and :end; nothing was published"))
     }
 }

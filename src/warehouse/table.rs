@@ -2,16 +2,13 @@
 
 use arrow::datatypes::{DataType, Schema};
 
+use super::sql::Words;
 use crate::error::{Error, Result};
-use crate::faults;
 use crate::identifier::Identifier;
-use crate::interval::{Interval, instant};
-use crate::ledger::{Db, Value};
+use crate::interval::Interval;
+use crate::ledger::{Db, claim};
 use crate::postgres::decode::EPOCH_MICROS;
 use crate::postgres::encode::Tail;
-
-/// Rows of an interval from which on a table's index is made for large intervals.
-const LARGE_INTERVAL: usize = 100_000;
 
 /// What every published row carries after the job's own columns.
 pub const LINEAGE: [(&str, SqlType); 4] = [
@@ -127,13 +124,12 @@ impl TableSchema {
         self.all().map(|(quoted, ..)| quoted).collect::<Vec<_>>().join(", ")
     }
 
-    /// Inside the load transaction. Whether the table was made now. On Postgres [`TableSchema::index`] is then still to be
-    /// called, after the first rows: it makes an index in less time than it keeps it up. SQLite does not.
-    pub async fn create(&self, db: &mut Db, job: &str) -> Result<bool> {
+    /// Inside the load transaction. Whether the table was made now. Where an index costs less after the first rows,
+    /// [`TableSchema::index`] is then still to be called.
+    pub async fn create(&self, db: &mut Db, words: &dyn Words, job: &str) -> Result<bool> {
         let mut new = existing(db, &self.name).await?.is_empty();
-        if new && db.is_postgres() {
-            let name = crate::digest::name(db.published(&self.name).as_bytes()) as i32;
-            db.script(&format!("SELECT pg_advisory_xact_lock(7237118, {name})")).await?;
+        if let (true, Some(hold)) = (new, words.hold_creation(&db.published(&self.name))) {
+            db.script(&hold).await?;
             // Another load may have made it while this one waited.
             new = existing(db, &self.name).await?.is_empty();
         }
@@ -141,19 +137,15 @@ impl TableSchema {
             let (table, columns) = (db.published(&self.name), self.definitions(false).join(", "));
             db.script(&format!("CREATE TABLE IF NOT EXISTS {table} ({columns})")).await?;
         }
-        self.claim(db, job).await?;
-        if new && !db.is_postgres() {
-            self.index(db, 0).await?;
+        claim::claim_table(db, &self.name, job).await?;
+        if new && words.indexes_at_once() {
+            self.index(db, words, 0).await?;
         }
         Ok(new)
     }
 
     /// By the interval, which is how a run finds the rows that it replaces; `rows` are those of the first interval.
-    ///
-    /// Where intervals are large, a B-tree would cost as much as the rows themselves (3 million rows: 4.6 s, 2.4 s
-    /// without) and grow to gigabytes; the summary of each range of pages that BRIN keeps costs a third of that and a few
-    /// kilobytes, and finds an interval as well, since its rows stand together.
-    pub async fn index(&self, db: &mut Db, rows: u64) -> Result<()> {
+    pub async fn index(&self, db: &mut Db, words: &dyn Words, rows: u64) -> Result<()> {
         // Of long names many begin alike, and an index that is there already would be taken for this one.
         let short: String = self.name.name().chars().take(10).collect();
         let digest = crate::digest::name(self.name.name().as_bytes());
@@ -161,23 +153,7 @@ impl TableSchema {
             0..=50 => Identifier::new(&format!("{}_interval", self.name.name()))?,
             _ => Identifier::new(&format!("{short}_{digest:016x}_interval"))?,
         };
-        let table = if db.is_postgres() { db.published(&self.name) } else { self.name.to_string() };
-        let large = db.is_postgres() && rows >= faults::limit("LARGE_INTERVAL", LARGE_INTERVAL) as u64;
-        let by = if large { "USING brin (interval_start) WITH (autosummarize = on)" } else { "(interval_start)" };
-        db.script(&format!("CREATE INDEX IF NOT EXISTS {index} ON {table} {by}")).await
-    }
-
-    /// After the commit of a large interval: the pages of its rows are summarized now and not when the server comes to it,
-    /// so that the next run's DELETE does not read them. Whether it succeeds changes no row.
-    pub async fn summarize(&self, db: &mut Db, rows: u64) {
-        if db.is_postgres() && rows >= faults::limit("LARGE_INTERVAL", LARGE_INTERVAL) as u64 {
-            let table = db.published(&self.name).replace('\'', "''");
-            let summarize = format!(
-                "SELECT brin_summarize_new_values(i.indexrelid)::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
-                 JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'brin' AND i.indrelid = to_regclass('{table}')"
-            );
-            let _ = db.fetch_script(&summarize).await;
-        }
+        db.script(&words.make_index(db, &index, &self.name, rows)).await
     }
 
     /// A few keys that stand on more than one row of `from`, for a message.
@@ -206,18 +182,6 @@ impl TableSchema {
     pub fn own_columns(&self) -> String {
         let columns: Vec<(&str, &str)> = self.columns.iter().map(|(name, kind)| (name.name(), kind.name())).collect();
         serde_json::to_string(&columns).unwrap_or_default()
-    }
-
-    /// Records that the table is this job's.
-    async fn claim(&self, db: &mut Db, job: &str) -> Result<()> {
-        let name: Value = owned_name(db, &self.name).into();
-        let found = db.fetch("SELECT job FROM {tables} WHERE table_name = $1", std::slice::from_ref(&name)).await?;
-        if found.is_empty() {
-            let sql = "INSERT INTO {tables} (table_name, job) VALUES ($1, $2) ON CONFLICT (table_name) DO NOTHING";
-            db.execute(sql, &[name, job.into()]).await?;
-        }
-        // Another job may have claimed the table since this run looked.
-        require_owner(db, &self.name, job).await
     }
 
     /// A table that is there must have exactly the columns that this run writes.
@@ -251,43 +215,10 @@ impl TableSchema {
     }
 }
 
-/// How the ledger knows a table: SQLite does not tell cases apart.
-fn owned_name(db: &Db, table: &Identifier) -> String {
-    if db.is_postgres() { table.name().to_owned() } else { table.name().to_lowercase() }
-}
-
-/// A table that some other job publishes to is refused.
-pub async fn require_owner(db: &mut Db, table: &Identifier, job: &str) -> Result<()> {
-    let name = owned_name(db, table);
-    let owner = db.fetch("SELECT job FROM {tables} WHERE table_name = $1", &[name.into()]).await?;
-    match owner.first().and_then(|row| row[0].as_deref()) {
-        Some(owner) if owner != job => Err(Error::config(format!(
-            "the table {} belongs to the job {owner}",
-            table.name()
-        ))
-        .hint(
-            "give this job another load.table: a run replaces its interval, and two jobs would replace each other's",
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// Names and types of a table's columns; none when it is not there.
 pub async fn existing(db: &mut Db, table: &Identifier) -> Result<Vec<(String, String)>> {
-    let rows = match db {
-        Db::Postgres { schema, .. } => {
-            let relation = format!("{schema}.{table}");
-            db.fetch(
-                "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute \
-                 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-                &[relation.into()],
-            )
-            .await?
-        }
-        Db::Sqlite(_) => {
-            db.fetch("SELECT name, lower(type) FROM pragma_table_info($1)", &[table.name().into()]).await?
-        }
-    };
+    let (sql, name) = super::words(db).columns(db, table);
+    let rows = db.fetch(sql, &[name]).await?;
     Ok(rows.into_iter().filter_map(|mut row| Some((row[0].take()?, row[1].take()?))).collect())
 }
 
@@ -307,10 +238,4 @@ pub fn tail(interval: &Interval, run_id: &str, model: Option<(&str, i64)>) -> Ta
     }
     tail.push(uuid::Uuid::parse_str(run_id).unwrap_or_default().as_bytes());
     tail
-}
-
-/// The interval's start as it is compared with the column.
-pub fn interval_literal(interval: &Interval, postgres: bool) -> String {
-    let suffix = if postgres { "::timestamptz" } else { "" };
-    format!("'{}'{suffix}", instant(interval.start))
 }

@@ -1,16 +1,16 @@
-//! The job's checks, evaluated on every batch before anything is published.
+//! The job's checks: what each counts in a batch, and its verdict over all of them, before anything is published.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Schema};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::project::job::{Check, Rule, Severity};
 
-/// Running totals of one check.
-#[derive(Clone, Debug, Default)]
-struct Tally {
+/// What one check counted in some of the rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
     rows: u64,
     nulls: u64,
     bad: u64,
@@ -19,11 +19,9 @@ struct Tally {
     count: u64,
 }
 
-#[derive(Clone, Debug)]
-pub struct Gates {
-    checks: Vec<Check>,
-    tallies: Vec<Tally>,
-}
+/// The checks of a job, against the columns that it publishes.
+#[derive(Clone, Debug, Default)]
+pub struct Checks(Vec<Check>);
 
 /// How one check ended.
 #[derive(Clone, Debug, Serialize)]
@@ -34,9 +32,9 @@ pub struct Verdict {
     pub found: String,
 }
 
-impl Gates {
+impl Checks {
     /// Every checked column must be published, and be of numbers when the rule is.
-    pub fn new(checks: &[Check], schema: &Schema, file: &std::path::Path) -> Result<Gates> {
+    pub fn new(checks: &[Check], schema: &Schema, file: &std::path::Path) -> Result<Checks> {
         let columns: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         for check in checks {
             if let Some(name) = &check.column
@@ -67,38 +65,42 @@ impl Gates {
                 )));
             }
         }
-        Ok(Gates { checks: checks.to_vec(), tallies: vec![Tally::default(); checks.len()] })
+        Ok(Checks(checks.to_vec()))
     }
 
-    pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        for (check, tally) in self.checks.iter().zip(&mut self.tallies) {
-            tally.rows += batch.num_rows() as u64;
-            let Some(array) = check.column.as_ref().and_then(|name| batch.column_by_name(name)) else { continue };
-            tally.nulls += array.null_count() as u64;
-            match &check.rule {
-                Rule::Range(low, high) => numbers(array, |value| tally.judge(value >= *low && value <= *high, value))?,
-                Rule::Mean(..) => numbers(array, |value| {
-                    tally.sum += value;
-                    tally.count += 1;
-                })?,
-                Rule::Values(allowed) => {
-                    let text = cast(array, &DataType::Utf8View)
-                        .map_err(|e| Error::config("a check of values needs text").cause(e))?;
-                    for value in text.as_string_view().iter().flatten() {
-                        tally.judge(allowed.iter().any(|a| a == value), value);
-                    }
-                }
-                Rule::NotNull => tally.bad = tally.nulls,
-                Rule::Rows(..) => {}
+    /// What each check counts in a batch.
+    pub fn look(&self, batch: &RecordBatch) -> Result<Vec<Tally>> {
+        self.0.iter().map(|check| tally(check, batch)).collect()
+    }
+
+    /// The verdict of each check over all rows; `tallies` are those of [`Checks::look`], added up.
+    pub fn verdicts(&self, tallies: &[Tally]) -> Vec<Verdict> {
+        let none = Tally::default();
+        let of = |(i, check): (usize, &Check)| tallies.get(i).unwrap_or(&none).verdict(check);
+        self.0.iter().enumerate().map(of).collect()
+    }
+}
+
+fn tally(check: &Check, batch: &RecordBatch) -> Result<Tally> {
+    let mut tally = Tally { rows: batch.num_rows() as u64, ..Tally::default() };
+    let Some(array) = check.column.as_ref().and_then(|name| batch.column_by_name(name)) else { return Ok(tally) };
+    tally.nulls = array.null_count() as u64;
+    match &check.rule {
+        Rule::Range(low, high) => numbers(array, |value| tally.judge(value >= *low && value <= *high, value))?,
+        Rule::Mean(..) => numbers(array, |value| {
+            tally.sum += value;
+            tally.count += 1;
+        })?,
+        Rule::Values(allowed) => {
+            let text =
+                cast(array, &DataType::Utf8View).map_err(|e| Error::config("a check of values needs text").cause(e))?;
+            for value in text.as_string_view().iter().flatten() {
+                tally.judge(allowed.iter().any(|a| a == value), value);
             }
         }
-        Ok(())
+        Rule::NotNull | Rule::Rows(..) => {}
     }
-
-    /// All verdicts; an error when a check of severity "error" failed.
-    pub fn verdicts(&self) -> Vec<Verdict> {
-        self.checks.iter().zip(&self.tallies).map(|(check, tally)| tally.verdict(check)).collect()
-    }
+    Ok(tally)
 }
 
 /// The failed checks as one error, or nothing.
@@ -123,6 +125,16 @@ fn numbers(array: &dyn Array, mut each: impl FnMut(f64)) -> Result<()> {
 }
 
 impl Tally {
+    /// Adds what was counted in later rows.
+    pub fn merge(&mut self, later: Tally) {
+        self.rows += later.rows;
+        self.nulls += later.nulls;
+        self.bad += later.bad;
+        self.sum += later.sum;
+        self.count += later.count;
+        self.example = self.example.take().or(later.example);
+    }
+
     fn judge(&mut self, good: bool, value: impl std::fmt::Display) {
         if !good {
             self.bad += 1;

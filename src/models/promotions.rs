@@ -1,38 +1,16 @@
-//! Models that are open, each opened and asked its oracle once per process; and the record of which version an alias
-//! meant at which time.
+//! The record of promotions: which version an alias means, and since when. It is appended to and never edited.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::Bundle;
 use crate::error::{Error, Result};
 use crate::interval::instant;
 use crate::project::reader::{Source, Table, meant};
 
 /// The name of the record of promotions, beside the versions of a model.
 pub const PROMOTIONS: &str = "promotions.toml";
-
-#[derive(Debug, Default)]
-pub struct Shelf {
-    open: Mutex<HashMap<String, Arc<Bundle>>>,
-}
-
-impl Shelf {
-    /// The bundle of `folder@version` or `folder@alias`, from memory when it was opened before.
-    pub fn open(&self, root: &Path, reference: &str) -> Result<Arc<Bundle>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bundle) = open.get(reference) {
-            return Ok(bundle.clone());
-        }
-        let bundle = Arc::new(Bundle::find(root, reference)?);
-        open.insert(reference.to_owned(), bundle.clone());
-        Ok(bundle)
-    }
-}
 
 /// From `at` on, `alias` means `version`.
 #[derive(Clone, Debug, PartialEq, Eq)]

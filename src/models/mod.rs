@@ -1,0 +1,8 @@
+//! The life of model packages: how they are named, which version an alias means and since when, and those that are open.
+
+pub mod cache;
+pub mod promotions;
+pub mod reference;
+
+pub use cache::ModelCache;
+pub use reference::{ModelId, ModelRef, Version};

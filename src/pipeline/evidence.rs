@@ -1,0 +1,175 @@
+//! What a run knows of its rows before they are published: how many there are, their content, their keys, and what the looks at
+//! them found. Parts are made on the threads that score, batch by batch, and add up.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use serde::{Deserialize, Serialize};
+
+use super::keys::Keys;
+use crate::digest::RowSet;
+use crate::error::Result;
+use crate::interval::Interval;
+use crate::project::Job;
+use crate::quality::checks::{Checks, Tally, Verdict};
+use crate::quality::profile::ColumnProfile;
+use crate::quality::within::{Strays, Within};
+use crate::score::contract::Counts;
+
+/// What is looked at in every batch.
+#[derive(Clone, Debug, Default)]
+pub struct Looks {
+    checks: Checks,
+    /// The columns that are profiled.
+    scores: Vec<String>,
+    within: Option<Within>,
+}
+
+impl Looks {
+    /// Of a job, against the columns that it publishes.
+    pub fn new(job: &Job, interval: &Interval, published: &Schema, scores: &[String]) -> Result<Looks> {
+        Ok(Looks {
+            checks: Checks::new(&job.checks, published, &job.file)?,
+            scores: scores.to_vec(),
+            within: Within::new(job, interval, published)?,
+        })
+    }
+
+    /// Profiles alone.
+    pub fn scores(scores: &[String]) -> Looks {
+        Looks { scores: scores.to_vec(), ..Looks::default() }
+    }
+
+    /// Makes sure that a job's checks are of columns that it publishes.
+    pub fn require(job: &Job, published: &Schema) -> Result<()> {
+        let file: &Path = &job.file;
+        Checks::new(&job.checks, published, file).map(|_| ())
+    }
+
+    /// What is seen in one batch, but for what only the encoder and the model know.
+    pub fn at(&self, batch: &RecordBatch) -> Result<Partial> {
+        let profile = |name: &String| ColumnProfile::of(name, batch.column_by_name(name).map(|column| &**column));
+        Ok(Partial {
+            published: batch.num_rows() as u64,
+            checks: self.checks.look(batch)?,
+            profiles: self.scores.iter().map(profile).collect(),
+            strays: self.within.as_ref().map(|within| within.look(batch)).unwrap_or_default(),
+            ..Partial::default()
+        })
+    }
+}
+
+/// What some of the rows add to the evidence.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Partial {
+    /// Rows that came out of the transform, and rows that are published.
+    pub transformed: u64,
+    pub published: u64,
+    /// What the model's contract dropped and imputed.
+    pub counts: Counts,
+    pub content: RowSet,
+    pub keys: Vec<u128>,
+    pub checks: Vec<Tally>,
+    pub profiles: Vec<ColumnProfile>,
+    pub strays: Strays,
+}
+
+impl Partial {
+    /// Adds what later rows add. The keys are left to the caller, since all of a day may not fit into memory.
+    fn merge(&mut self, later: Partial) {
+        self.transformed += later.transformed;
+        self.published += later.published;
+        self.counts.merge(later.counts);
+        self.content.merge(&later.content);
+        self.strays.merge(later.strays);
+        add(&mut self.checks, later.checks, |mine, tally| mine.merge(tally));
+        add(&mut self.profiles, later.profiles, |mine, profile| mine.merge(&profile));
+    }
+}
+
+/// Adds a list to one of the same length; an empty one takes it as it is.
+fn add<T>(mine: &mut Vec<T>, later: Vec<T>, merge: impl Fn(&mut T, T)) {
+    match mine.is_empty() {
+        true => *mine = later,
+        false => mine.iter_mut().zip(later).for_each(|(mine, later)| merge(mine, later)),
+    }
+}
+
+/// Everything that a run knows of its rows.
+#[derive(Default)]
+pub struct Evidence {
+    looks: Arc<Looks>,
+    seen: Partial,
+    keys: Keys,
+}
+
+impl Evidence {
+    pub fn new(looks: Arc<Looks>) -> Evidence {
+        Evidence { looks, ..Evidence::default() }
+    }
+
+    /// Takes the part of the next batch.
+    pub fn add(&mut self, mut part: Partial) -> Result<()> {
+        self.keys.add(&std::mem::take(&mut part.keys))?;
+        self.seen.merge(part);
+        Ok(())
+    }
+
+    /// The sums of all parts; without keys.
+    pub fn seen(&self) -> &Partial {
+        &self.seen
+    }
+
+    pub fn content_hash(&self) -> String {
+        self.seen.content.hex()
+    }
+
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        self.looks.checks.verdicts(&self.seen.checks)
+    }
+
+    /// Every row has its time in the interval, when the job says which time that is.
+    pub fn require_times(&self) -> Result<()> {
+        self.looks.within.as_ref().map_or(Ok(()), |within| within.verdict(&self.seen.strays))
+    }
+
+    /// Whether a key stands on two rows. The keys are gone afterwards.
+    pub fn repeated_key(&mut self) -> Result<bool> {
+        self.keys.repeat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, Float32Array, Int64Array};
+
+    #[test]
+    fn parts_add_up_and_can_be_sent() {
+        let batch = |ids: Vec<i64>, scores: Vec<Option<f32>>| {
+            let id: ArrayRef = Arc::new(Int64Array::from(ids));
+            let score: ArrayRef = Arc::new(Float32Array::from(scores));
+            RecordBatch::try_from_iter([("id", id), ("p", score)]).unwrap()
+        };
+        let looks = Looks::scores(&["p".to_owned()]);
+        let parts = [
+            looks.at(&batch(vec![1, 2], vec![Some(0.25), None])).unwrap(),
+            looks.at(&batch(vec![], vec![])).unwrap(),
+            looks.at(&batch(vec![3], vec![Some(0.75)])).unwrap(),
+        ];
+        let mut evidence = Evidence::new(Arc::new(looks));
+        for (part, keys) in parts.into_iter().zip([vec![7, 8], vec![], vec![7u128 << 100]]) {
+            let part = Partial { keys, ..part };
+            let text = serde_json::to_string(&part).unwrap();
+            let sent: Partial = serde_json::from_str(&text).unwrap();
+            assert_eq!(sent, part);
+            evidence.add(sent).unwrap();
+        }
+        let seen = evidence.seen();
+        assert_eq!((seen.published, seen.profiles[0].values, seen.profiles[0].nulls), (3, 2, 1));
+        assert_eq!(seen.profiles[0].mean(), Some(0.5));
+        assert!(!evidence.repeated_key().unwrap());
+    }
+}
