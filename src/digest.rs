@@ -26,22 +26,22 @@ pub fn to_hex(bytes: &[u8]) -> String {
 /// The sum, modulo 2^256, of the SHA-256 of each row's canonical bytes: equal for equal multisets of rows, whatever
 /// their order and however they were divided among threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RowSet {
+pub struct ContentHash {
     limbs: [u64; 4],
     rows: u64,
 }
 
-impl RowSet {
+impl ContentHash {
     pub fn add(&mut self, row: &[u8]) {
         let digest = Sha256::digest(row);
         let mut limbs = [0u64; 4];
         for (limb, bytes) in limbs.iter_mut().zip(digest.chunks_exact(8)) {
             *limb = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
         }
-        self.merge(&RowSet { limbs, rows: 1 });
+        self.merge(&ContentHash { limbs, rows: 1 });
     }
 
-    pub fn merge(&mut self, other: &RowSet) {
+    pub fn merge(&mut self, other: &ContentHash) {
         let mut carry = false;
         for (a, b) in self.limbs.iter_mut().zip(other.limbs) {
             let (sum, first) = a.overflowing_add(b);
@@ -96,14 +96,14 @@ mod tests {
     #[test]
     fn a_row_set_ignores_order_but_not_content() {
         let of = |rows: &[&str]| {
-            let mut set = RowSet::default();
+            let mut set = ContentHash::default();
             rows.iter().for_each(|row| set.add(row.as_bytes()));
             set.hex()
         };
         assert_eq!(of(&["a", "b", "c"]), of(&["c", "a", "b"]));
         assert_ne!(of(&["a", "b"]), of(&["a", "b", "b"]));
         assert_ne!(of(&["a", "b"]), of(&["a", "c"]));
-        let (mut left, mut right) = (RowSet::default(), RowSet::default());
+        let (mut left, mut right) = (ContentHash::default(), ContentHash::default());
         left.add(b"a");
         right.add(b"b");
         left.merge(&right);

@@ -29,10 +29,10 @@ pub mod ledger;
 pub mod postgres;
 pub mod warehouse;
 
+pub mod arrow_bridge;
 pub mod digest;
 pub mod error;
-pub mod faults;
-pub mod frames;
+pub mod failpoints;
 pub mod identifier;
 pub mod memory;
 pub mod parquet_file;

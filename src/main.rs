@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let ran =
         run.map_err(|e| Error::new(Class::Io, "a thread could not be started").cause(e)).map(|thread| thread.join());
     let result = ran.and_then(|joined| joined.unwrap_or_else(|panic| Err(caught(&*panic))));
-    daymill::faults::at("before-exit");
+    daymill::failpoints::at("before-exit");
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

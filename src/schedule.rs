@@ -12,7 +12,7 @@ use crate::interval::Interval;
 /// How an interval stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "standing", rename_all = "snake_case")]
-pub enum Standing {
+pub enum IntervalStatus {
     /// Published by what would publish it today.
     Done,
     /// A run found no rows, and the job says that this is fine.
@@ -35,42 +35,42 @@ pub enum Standing {
     Future,
 }
 
-impl Standing {
+impl IntervalStatus {
     /// For people: a failed attempt over rows that stand is less than a gap.
     pub fn words(&self) -> &'static str {
         match self {
-            Standing::Failed { stands: true, .. } => "failed, older rows stand",
+            IntervalStatus::Failed { stands: true, .. } => "failed, older rows stand",
             other => other.name(),
         }
     }
 
     pub fn name(&self) -> &'static str {
         match self {
-            Standing::Done => "done",
-            Standing::Skipped => "skipped",
-            Standing::Missing | Standing::Gone => "missing",
-            Standing::Overlaps { .. } => "overlaps",
-            Standing::Failed { .. } => "failed",
-            Standing::Stale { .. } => "stale",
-            Standing::Late { .. } => "late data",
-            Standing::Running => "running",
-            Standing::Future => "not over yet",
+            IntervalStatus::Done => "done",
+            IntervalStatus::Skipped => "skipped",
+            IntervalStatus::Missing | IntervalStatus::Gone => "missing",
+            IntervalStatus::Overlaps { .. } => "overlaps",
+            IntervalStatus::Failed { .. } => "failed",
+            IntervalStatus::Stale { .. } => "stale",
+            IntervalStatus::Late { .. } => "late data",
+            IntervalStatus::Running => "running",
+            IntervalStatus::Future => "not over yet",
         }
     }
 
     /// Why, in a few words.
     pub fn reason(&self) -> String {
         match self {
-            Standing::Failed { error, stands } => {
+            IntervalStatus::Failed { error, stands } => {
                 let first = error.lines().next().unwrap_or_default();
                 format!("{first}{}", if *stands { " (the rows of an earlier run stand)" } else { "" })
             }
-            Standing::Stale { reasons } | Standing::Late { reasons } => {
+            IntervalStatus::Stale { reasons } | IntervalStatus::Late { reasons } => {
                 reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; ")
             }
-            Standing::Missing => "never published".into(),
-            Standing::Gone => "its rows are gone from the table".into(),
-            Standing::Overlaps { label } => {
+            IntervalStatus::Missing => "never published".into(),
+            IntervalStatus::Gone => "its rows are gone from the table".into(),
+            IntervalStatus::Overlaps { label } => {
                 format!(
                     "{label} was published with another grain or time zone; publish to a new table under a new job name"
                 )
@@ -91,12 +91,14 @@ pub enum Only {
 }
 
 impl Only {
-    pub fn takes(self, standing: &Standing) -> bool {
+    pub fn takes(self, standing: &IntervalStatus) -> bool {
         match self {
-            Only::Missing => matches!(standing, Standing::Missing | Standing::Gone),
-            Only::Failed => matches!(standing, Standing::Failed { .. }),
-            Only::Stale => matches!(standing, Standing::Stale { .. } | Standing::Late { .. }),
-            Only::All => !matches!(standing, Standing::Running | Standing::Future | Standing::Overlaps { .. }),
+            Only::Missing => matches!(standing, IntervalStatus::Missing | IntervalStatus::Gone),
+            Only::Failed => matches!(standing, IntervalStatus::Failed { .. }),
+            Only::Stale => matches!(standing, IntervalStatus::Stale { .. } | IntervalStatus::Late { .. }),
+            Only::All => {
+                !matches!(standing, IntervalStatus::Running | IntervalStatus::Future | IntervalStatus::Overlaps { .. })
+            }
         }
     }
 }
@@ -116,33 +118,33 @@ pub struct Known {
 }
 
 /// How an interval stands; `known` is nothing when the ledger has never heard of it.
-pub fn standing(interval: &Interval, known: Option<Known>, now: DateTime<Utc>) -> Standing {
+pub fn standing(interval: &Interval, known: Option<Known>, now: DateTime<Utc>) -> IntervalStatus {
     let running = known.as_ref().is_some_and(|known| known.state == "running");
     if interval.end > now && !running {
-        return Standing::Future;
+        return IntervalStatus::Future;
     }
-    let Some(mut known) = known else { return Standing::Missing };
+    let Some(mut known) = known else { return IntervalStatus::Missing };
     if known.published_at.is_some_and(|at| at < interval.end) {
         known.late.push(Reason::Partial);
     }
     match known.state.as_str() {
-        "running" => Standing::Running,
-        _ if known.gone => Standing::Gone,
+        "running" => IntervalStatus::Running,
+        _ if known.gone => IntervalStatus::Gone,
         "failed" | "interrupted" | "fenced" | "abandoned" => {
             let error = known.error.unwrap_or_else(|| match known.state.as_str() {
                 "abandoned" => "the process died".into(),
                 state => state.to_owned(),
             });
-            Standing::Failed { error, stands: known.published }
+            IntervalStatus::Failed { error, stands: known.published }
         }
-        "skipped" if !known.published && !known.late.is_empty() => Standing::Late { reasons: known.late },
-        "skipped" if !known.published => Standing::Skipped,
-        _ if !known.published => Standing::Missing,
+        "skipped" if !known.published && !known.late.is_empty() => IntervalStatus::Late { reasons: known.late },
+        "skipped" if !known.published => IntervalStatus::Skipped,
+        _ if !known.published => IntervalStatus::Missing,
         _ if !known.stale.is_empty() => {
-            Standing::Stale { reasons: known.stale.into_iter().chain(known.late).collect() }
+            IntervalStatus::Stale { reasons: known.stale.into_iter().chain(known.late).collect() }
         }
-        _ if !known.late.is_empty() => Standing::Late { reasons: known.late },
-        _ => Standing::Done,
+        _ if !known.late.is_empty() => IntervalStatus::Late { reasons: known.late },
+        _ => IntervalStatus::Done,
     }
 }
 
@@ -188,12 +190,12 @@ mod tests {
         let interval = day(parse_date("2013-06-08").unwrap(), chrono_tz::UTC).unwrap();
         let at = |known: Option<Known>| standing(&interval, known, interval.end);
         let known = |state: &str, published| Known { published, state: state.into(), ..Known::default() };
-        assert_eq!(at(None), Standing::Missing);
-        assert_eq!(standing(&interval, None, interval.start), Standing::Future);
-        assert_eq!(at(Some(known("succeeded", true))), Standing::Done);
-        assert_eq!(at(Some(known("skipped", false))), Standing::Skipped);
-        assert_eq!(at(Some(known("skipped", true))), Standing::Done);
-        assert_eq!(at(Some(known("running", true))), Standing::Running);
+        assert_eq!(at(None), IntervalStatus::Missing);
+        assert_eq!(standing(&interval, None, interval.start), IntervalStatus::Future);
+        assert_eq!(at(Some(known("succeeded", true))), IntervalStatus::Done);
+        assert_eq!(at(Some(known("skipped", false))), IntervalStatus::Skipped);
+        assert_eq!(at(Some(known("skipped", true))), IntervalStatus::Done);
+        assert_eq!(at(Some(known("running", true))), IntervalStatus::Running);
         assert_eq!(at(Some(known("abandoned", true))).name(), "failed");
         let gone = Known { gone: true, ..known("succeeded", true) };
         assert_eq!((at(Some(gone.clone())).name(), Only::Missing.takes(&at(Some(gone)))), ("missing", true));
@@ -205,10 +207,10 @@ mod tests {
 
     #[test]
     fn only_takes_what_it_says() {
-        let failed = Standing::Failed { error: "x".into(), stands: false };
+        let failed = IntervalStatus::Failed { error: "x".into(), stands: false };
         assert!(Only::Failed.takes(&failed) && !Only::Missing.takes(&failed) && Only::All.takes(&failed));
-        assert!(!Only::All.takes(&Standing::Running) && !Only::All.takes(&Standing::Future));
-        assert!(Only::Stale.takes(&Standing::Late { reasons: Vec::new() }));
+        assert!(!Only::All.takes(&IntervalStatus::Running) && !Only::All.takes(&IntervalStatus::Future));
+        assert!(Only::Stale.takes(&IntervalStatus::Late { reasons: Vec::new() }));
     }
 
     #[test]

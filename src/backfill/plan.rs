@@ -1,7 +1,7 @@
 //! The plan: each interval of a range, how it stands, what is to be done with it and why. Reads the ledger and looks at
 //! the sources; changes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -18,7 +18,7 @@ use crate::ledger::{self, chain, claim};
 use crate::models::{ModelRef, Version};
 use crate::pipeline::Context;
 use crate::plain_file;
-use crate::schedule::{ByBounds, Estimate, Known, Only, Standing, estimate, standing};
+use crate::schedule::{ByBounds, Estimate, IntervalStatus, Known, Only, estimate, standing};
 use crate::warehouse::presence;
 
 /// Sources that cannot be looked at are told, but not each of a year's.
@@ -76,6 +76,9 @@ pub struct Plan {
     /// Digests of the job's definition and of its SQL.
     pub config: String,
     pub sql: String,
+    /// What tells each model that is named from any other: a version's files may have been replaced since.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, String>,
     pub intervals: Vec<Item>,
     /// Rows and seconds of one interval, from history.
     #[serde(default, skip_deserializing)]
@@ -90,6 +93,20 @@ impl Plan {
     /// The intervals to run, in the order of the plan.
     pub fn tasks(&self, context: &Context) -> Vec<Task> {
         self.chosen().map(|item| task(item, context)).collect()
+    }
+
+    /// The models must be those that the plan was made with.
+    pub fn require_models(&self, context: &Context) -> Result<()> {
+        for (text, identity) in &self.models {
+            let reference = ModelRef::required(text)?;
+            let bundle = context.shared.models.open(&context.project.root, &reference, Utc::now())?;
+            if bundle.id().to_string() != *identity {
+                return Err(Error::config(format!("{reference} is not the model that the plan was made with"))
+                    .cause(format!("{} has other weights or another model.toml now", bundle.folder.display()))
+                    .hint("a version never changes: put the files back, or make a new version and a new plan"));
+            }
+        }
+        Ok(())
     }
 
     /// A plan that was written down must still hold: the same job, the same SQL, and no run since.
@@ -122,20 +139,20 @@ pub fn task(item: &Item, context: &Context) -> Task {
 }
 
 /// How the intervals of a job stand.
-pub struct Survey {
-    pub intervals: Vec<Surveyed>,
+pub struct Inventory {
+    pub intervals: Vec<InventoryItem>,
     pub head: Option<String>,
     pub history: Vec<(u64, u64)>,
     /// What could not be compared.
     pub warnings: Vec<String>,
 }
 
-pub struct Surveyed {
+pub struct InventoryItem {
     pub interval: Interval,
-    pub standing: Standing,
+    pub standing: IntervalStatus,
     pub published: bool,
     pub rows: Option<u64>,
-    pub model: Result<Option<ModelRef>>,
+    pub model: Result<Option<Pinned>>,
 }
 
 /// What a survey compares with.
@@ -147,7 +164,7 @@ pub struct Look<'a> {
 }
 
 /// Opens the target read-only and finds out how every interval stands.
-pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>) -> Result<Survey> {
+pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>) -> Result<Inventory> {
     let Context { project, job, target, .. } = context;
     let (mut rows, mut gone, mut head, mut warnings) = (Vec::new(), HashSet::new(), None, Vec::new());
     if let Some(mut db) = ledger::open_to_read(project, target).await? {
@@ -171,7 +188,7 @@ pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>
         rows.iter().rev().filter_map(|row| row.published.as_ref()).take(50).map(|p| (p.rows, p.millis)).collect();
     let strays = strays(&rows, &intervals);
     let mut known: ByBounds<IntervalRow> = rows.into_iter().map(|row| ((row.start, row.end), row)).collect();
-    let mut survey = Survey { intervals: Vec::new(), head, history, warnings };
+    let mut survey = Inventory { intervals: Vec::new(), head, history, warnings };
     let (mut models, mut sessions) = (Models::default(), extract::Sessions::new());
     for interval in intervals {
         let model = models.of(context, look.choice, &interval);
@@ -187,10 +204,9 @@ pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>
         };
         let known = known.map(|known| Known { gone: known.published && gone.contains(&interval.start), ..known });
         let published = known.as_ref().is_some_and(|k| k.published && !k.gone);
-        let model = model.map(|m| m.map(|(reference, _)| reference));
-        survey.intervals.push(Surveyed {
+        survey.intervals.push(InventoryItem {
             standing: match overlapping {
-                Some(label) => Standing::Overlaps { label },
+                Some(label) => IntervalStatus::Overlaps { label },
                 None => standing(&interval, known, look.now),
             },
             published,
@@ -258,7 +274,7 @@ struct Models {
 }
 
 /// A model by its version, and what tells it from any other.
-type Pinned = (ModelRef, String);
+pub type Pinned = (ModelRef, String);
 
 impl Models {
     fn of(&mut self, context: &Context, choice: &Choice, interval: &Interval) -> Result<Option<Pinned>> {
@@ -293,9 +309,11 @@ pub async fn plan(
     only: &[Only],
 ) -> Result<(Plan, Vec<String>)> {
     let survey = survey(context, intervals, look).await?;
-    let item = |s: Surveyed| {
+    let pinned = survey.intervals.iter().filter_map(|item| item.model.as_ref().ok()?.as_ref());
+    let models = pinned.map(|(reference, identity)| (reference.to_string(), identity.clone())).collect();
+    let item = |s: InventoryItem| {
         let action = match (&s.standing, only.iter().any(|only| only.takes(&s.standing)), s.published) {
-            (Standing::Running | Standing::Future, ..) => Action::Leave,
+            (IntervalStatus::Running | IntervalStatus::Future, ..) => Action::Leave,
             (_, false, _) => Action::Keep,
             (_, true, false) => Action::Run,
             (_, true, true) => Action::Replace,
@@ -313,7 +331,7 @@ pub async fn plan(
             standing: s.standing.name().to_owned(),
             action,
             reason: s.standing.reason(),
-            model: s.model.unwrap_or_default(),
+            model: s.model.ok().flatten().map(|(reference, _)| reference),
             without_model,
         })
     };
@@ -326,6 +344,7 @@ pub async fn plan(
         head: survey.head,
         config: now.config,
         sql: now.sql,
+        models,
         estimate: estimate(&survey.history),
         intervals: survey.intervals.into_iter().map(item).collect::<Result<_>>()?,
     };

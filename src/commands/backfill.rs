@@ -144,7 +144,10 @@ fn alone(global: &Global, run: &history::RunRow, target: &str) -> Result<Plan> {
     if let (Some(before), Some(now)) = (&run.model, now)
         && label_parts(before).map(|(_, version)| version) != now.number()
     {
-        output::warn(&format!("the run scored with {before}; the job now names {now}, which scores this time"));
+        output::warn(&format!(
+            "the run scored with {before}; the job now names {}, which scores this time",
+            now.short()
+        ));
     }
     Ok(plan)
 }
@@ -318,6 +321,7 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
     if tasks.is_empty() {
         return nothing(global, plan);
     }
+    plan.require_models(context)?;
     let id = uuid::Uuid::now_v7().to_string();
     let runtime = super::runtime()?;
     let head = runtime.block_on(async {
@@ -329,7 +333,7 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
     });
     head?;
     let progress = Progress::default();
-    runtime.block_on(async { super::watch::signals(&progress) });
+    runtime.block_on(async { super::terminal::signals(&progress) });
     let threads = (context.threads / usize::from(jobs)).max(1);
     let base = Context { progress: progress.clone(), batch: Some(id.clone()), threads, ..context.clone() };
     let folder = context.project.state_folder();

@@ -10,7 +10,7 @@ mod models;
 mod run;
 mod show;
 mod status;
-mod watch;
+mod terminal;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::project::Project;
 
 /// Runs a command; the exit code when it is not an error.
 pub fn run(cli: &Cli) -> Result<u8> {
-    crate::postgres::patience::tell_waits(output::warn);
+    crate::postgres::liveness::tell_waits(output::warn);
     engine_threads()?;
     if cli.global.log_format == crate::cli::LogFormat::Json {
         output::log_json();
@@ -146,8 +146,8 @@ fn reported(
     let mut report = RunReport::new(command);
     let runtime = runtime()?;
     let result = runtime.block_on(async {
-        watch::signals(progress);
-        let watching = watch::show(global, progress);
+        terminal::signals(progress);
+        let watching = terminal::show(global, progress);
         let result = work(&mut report).await;
         watching.stop().await;
         result
@@ -156,7 +156,7 @@ fn reported(
     runtime.shutdown_background();
     report.close(&result);
     let written = artifacts.map(|folder| report.write(&folder)).transpose();
-    watch::ended(global, &report);
+    terminal::ended(global, &report);
     for warning in &report.warnings {
         output::warn(warning);
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Global, ImportModel, Models, Output};
 use crate::error::{Error, Result};
-use crate::faults;
+use crate::failpoints;
 use crate::interval::instant;
 use crate::models::ModelRef;
 use crate::models::cache::find;
@@ -17,7 +17,7 @@ use crate::output;
 use crate::score::contract::{Feature, Kind, Policy};
 use crate::score::foreign::Format;
 use crate::score::import::{self, Wishes, link_name};
-use crate::score::{Bundle, Model, traps};
+use crate::score::{Bundle, Model, diagnose};
 
 pub fn models(global: &Global, command: &Models) -> Result<u8> {
     match command {
@@ -59,7 +59,7 @@ fn named(global: &Global, model: &str) -> Result<Bundle> {
 
 /// The longest that an import may take. Nothing is left of one that is ended: a bundle appears whole or not at all.
 fn import_limit() -> Duration {
-    Duration::from_secs(faults::limit("IMPORT_SECONDS", 600) as u64)
+    Duration::from_secs(failpoints::limit("IMPORT_SECONDS", 600) as u64)
 }
 
 /// Ends the program when an import takes too long.
@@ -131,17 +131,17 @@ fn verify(global: &Global, model: &str, inputs: Option<&Path>, expected: &[Strin
         let batch = import::sample(path)?;
         let (kept, features, counts) = bundle.contract.apply(&batch)?;
         let found = bundle.model.score(&features).map_err(|e| Error::defect("Candle failed to score").cause(e))?;
-        let wanted = traps::expected(&kept, expected, bundle.outputs.len())?;
+        let wanted = diagnose::expected(&kept, expected, bundle.outputs.len())?;
         let difference = match (&bundle.facts, Format::of_kind(&bundle.kind)) {
             (Some(facts), Some(format)) => {
                 let bytes = crate::plain_file::read(&bundle.folder.join(&bundle.file), crate::plain_file::MODEL)?;
                 let (iterations, model, contract) = (bundle.iterations, &bundle.model, &bundle.contract);
-                traps::Question { bytes: &bytes, format, iterations, facts, model, contract }
+                diagnose::Question { bytes: &bytes, format, iterations, facts, model, contract }
                     .compare(&kept, &found, &wanted)?
             }
-            _ if traps::near(&found, &wanted) => traps::worst(&found, &wanted).0,
+            _ if diagnose::near(&found, &wanted) => diagnose::worst(&found, &wanted).0,
             _ => {
-                let difference = traps::worst(&found, &wanted).0;
+                let difference = diagnose::worst(&found, &wanted).0;
                 let what = format!("the outputs differ by up to {difference:e} from those in {}", path.display());
                 return Err(Error::input(what));
             }

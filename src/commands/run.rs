@@ -103,7 +103,7 @@ fn score_loose(global: &Global, args: &ScoreArgs) -> Result<u8> {
     let progress = Progress::default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     super::reported(global, "score", None, &progress, async |report| {
-        let loose = stages::Loose {
+        let loose = stages::StandaloneScoring {
             model,
             input,
             out,

@@ -48,7 +48,7 @@ pub fn tail(global: &Global, job: Option<&str>) -> Result<u8> {
     let progress = crate::progress::Progress::default();
     let (project, target) = super::project(global)?;
     super::runtime()?.block_on(async {
-        super::watch::signals(&progress);
+        super::terminal::signals(&progress);
         let mut seen: HashMap<String, String> = HashMap::new();
         let mut first = true;
         while !progress.stopped() {

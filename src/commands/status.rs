@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{Datelike, NaiveDate, Utc};
 use serde_json::json;
 
-use crate::backfill::plan::{Choice, Look, Surveyed, survey};
+use crate::backfill::plan::{Choice, InventoryItem, Look, survey};
 use crate::cli::{Global, Output, RangeArgs, Status};
 use crate::error::Result;
 use crate::interval::{between, instant};
@@ -13,7 +13,7 @@ use crate::ledger::{self, history};
 use crate::output;
 use crate::pipeline::Context;
 use crate::project::{Project, job};
-use crate::schedule::{Standing, spans};
+use crate::schedule::{IntervalStatus, spans};
 
 /// Stretches of gaps that are listed in full.
 const GAPS_SHOWN: usize = 12;
@@ -48,7 +48,7 @@ pub fn status(global: &Global, args: &Status) -> Result<u8> {
     Ok(0)
 }
 
-fn look(context: &Context, args: &Status) -> Result<(Vec<Surveyed>, Vec<String>)> {
+fn look(context: &Context, args: &Status) -> Result<(Vec<InventoryItem>, Vec<String>)> {
     super::runtime()?.block_on(async {
         let intervals = match super::backfill::range(&context.job, &args.range) {
             Ok(intervals) => intervals,
@@ -80,17 +80,17 @@ async fn known(context: &Context) -> Result<Vec<crate::interval::Interval>> {
     between(date(first.start), date(last.start), job.grain, job.zone)
 }
 
-fn value(context: &Context, found: &[Surveyed]) -> serde_json::Value {
+fn value(context: &Context, found: &[InventoryItem]) -> serde_json::Value {
     let mut counts = BTreeMap::new();
     for s in found {
         *counts.entry(s.standing.name()).or_insert(0u64) += 1;
     }
-    let interval = |s: &Surveyed| {
+    let interval = |s: &InventoryItem| {
         let mut value = json!({
             "interval": s.interval.label(), "start": s.interval.start, "end": s.interval.end, "standing": s.standing.name(),
             "published": s.published, "rows": s.rows, "reason": s.standing.reason(),
         });
-        if let Standing::Stale { reasons } | Standing::Late { reasons } = &s.standing {
+        if let IntervalStatus::Stale { reasons } | IntervalStatus::Late { reasons } = &s.standing {
             value["reasons"] = json!(reasons);
         }
         value
@@ -105,14 +105,15 @@ fn value(context: &Context, found: &[Surveyed]) -> serde_json::Value {
 }
 
 /// Stretches of intervals of which nothing is published.
-fn gaps(found: &[Surveyed]) -> Vec<(usize, usize)> {
-    let missing = |s: &Surveyed| {
-        !s.published && matches!(s.standing, Standing::Missing | Standing::Gone | Standing::Failed { .. })
+fn gaps(found: &[InventoryItem]) -> Vec<(usize, usize)> {
+    let missing = |s: &InventoryItem| {
+        !s.published
+            && matches!(s.standing, IntervalStatus::Missing | IntervalStatus::Gone | IntervalStatus::Failed { .. })
     };
     spans(found, missing).into_iter().filter(|(first, _)| missing(&found[*first])).collect()
 }
 
-fn page(context: &Context, found: &[Surveyed]) -> String {
+fn page(context: &Context, found: &[InventoryItem]) -> String {
     let terminal = output::on_terminal();
     let job = &context.job;
     let (Some(first), Some(last)) = (found.first(), found.last()) else {
@@ -149,8 +150,8 @@ fn page(context: &Context, found: &[Surveyed]) -> String {
 }
 
 /// Failed, stale and late intervals with why, neighbours with one reason on one line.
-fn trouble(found: &[Surveyed]) -> Vec<String> {
-    let bad = |s: &Surveyed| !s.standing.reason().is_empty() && s.standing != Standing::Missing;
+fn trouble(found: &[InventoryItem]) -> Vec<String> {
+    let bad = |s: &InventoryItem| !s.standing.reason().is_empty() && s.standing != IntervalStatus::Missing;
     spans(found, |s| (s.standing.words(), s.standing.reason()))
         .into_iter()
         .filter(|(first, _)| bad(&found[*first]))
@@ -166,43 +167,43 @@ fn trouble(found: &[Surveyed]) -> Vec<String> {
         .collect()
 }
 
-fn glyph(standing: &Standing) -> (&'static str, &'static str) {
+fn glyph(standing: &IntervalStatus) -> (&'static str, &'static str) {
     match standing {
-        Standing::Done => ("32", "■"),
-        Standing::Skipped => ("32", "□"),
-        Standing::Failed { stands: true, .. } => ("33", "✘"),
-        Standing::Failed { .. } => ("31;1", "✗"),
-        Standing::Missing | Standing::Gone => ("31", "·"),
-        Standing::Overlaps { .. } => ("31;1", "≠"),
-        Standing::Stale { .. } => ("33", "◆"),
-        Standing::Late { .. } => ("35", "▲"),
-        Standing::Running => ("36", "▶"),
-        Standing::Future => ("2", " "),
+        IntervalStatus::Done => ("32", "■"),
+        IntervalStatus::Skipped => ("32", "□"),
+        IntervalStatus::Failed { stands: true, .. } => ("33", "✘"),
+        IntervalStatus::Failed { .. } => ("31;1", "✗"),
+        IntervalStatus::Missing | IntervalStatus::Gone => ("31", "·"),
+        IntervalStatus::Overlaps { .. } => ("31;1", "≠"),
+        IntervalStatus::Stale { .. } => ("33", "◆"),
+        IntervalStatus::Late { .. } => ("35", "▲"),
+        IntervalStatus::Running => ("36", "▶"),
+        IntervalStatus::Future => ("2", " "),
     }
 }
 
 /// How much a standing asks for attention; of a day's hours the most urgent one shows.
-fn urgency(standing: &Standing) -> u8 {
+fn urgency(standing: &IntervalStatus) -> u8 {
     match standing {
-        Standing::Overlaps { .. } => 9,
-        Standing::Failed { stands: false, .. } => 8,
-        Standing::Missing | Standing::Gone => 7,
-        Standing::Failed { .. } => 6,
-        Standing::Running => 5,
-        Standing::Late { .. } => 4,
-        Standing::Stale { .. } => 3,
-        Standing::Done => 2,
-        Standing::Skipped => 1,
-        Standing::Future => 0,
+        IntervalStatus::Overlaps { .. } => 9,
+        IntervalStatus::Failed { stands: false, .. } => 8,
+        IntervalStatus::Missing | IntervalStatus::Gone => 7,
+        IntervalStatus::Failed { .. } => 6,
+        IntervalStatus::Running => 5,
+        IntervalStatus::Late { .. } => 4,
+        IntervalStatus::Stale { .. } => 3,
+        IntervalStatus::Done => 2,
+        IntervalStatus::Skipped => 1,
+        IntervalStatus::Future => 0,
     }
 }
 
 /// A year and a month, and how its days stand.
-type Month<'a> = ((i32, u32), Vec<(u32, &'a Standing)>);
+type Month<'a> = ((i32, u32), Vec<(u32, &'a IntervalStatus)>);
 
 /// One line a month; months in which nothing was ever published are drawn together.
-fn calendar(found: &[Surveyed], terminal: bool) -> Vec<String> {
-    let mut days: BTreeMap<NaiveDate, &Standing> = BTreeMap::new();
+fn calendar(found: &[InventoryItem], terminal: bool) -> Vec<String> {
+    let mut days: BTreeMap<NaiveDate, &IntervalStatus> = BTreeMap::new();
     for s in found {
         let day = days.entry(s.interval.date()).or_insert(&s.standing);
         if urgency(&s.standing) > urgency(day) {
@@ -219,7 +220,9 @@ fn calendar(found: &[Surveyed], terminal: bool) -> Vec<String> {
     }
     let ruler: String = (1..=31).map(|day| if day % 5 == 0 { format!("{day:>2}") } else { "  ".into() }).collect();
     let mut lines = vec![output::paint("2", &format!("          {ruler}"), terminal)];
-    let empty = |days: &[(u32, &Standing)]| days.iter().all(|(_, s)| matches!(s, Standing::Missing | Standing::Future));
+    let empty = |days: &[(u32, &IntervalStatus)]| {
+        days.iter().all(|(_, s)| matches!(s, IntervalStatus::Missing | IntervalStatus::Future))
+    };
     for (first, last) in spans(&months, |(_, days)| empty(days)) {
         let ((year, month), days) = &months[first];
         if last > first && empty(days) {
@@ -243,12 +246,12 @@ fn calendar(found: &[Surveyed], terminal: bool) -> Vec<String> {
     lines
 }
 
-fn legend(found: &[Surveyed], terminal: bool) -> String {
-    let mut seen: BTreeMap<u8, (&Standing, usize)> = BTreeMap::new();
+fn legend(found: &[InventoryItem], terminal: bool) -> String {
+    let mut seen: BTreeMap<u8, (&IntervalStatus, usize)> = BTreeMap::new();
     for s in found {
         seen.entry(urgency(&s.standing)).or_insert((&s.standing, 0)).1 += 1;
     }
-    let part = |(standing, n): (&Standing, usize)| {
+    let part = |(standing, n): (&IntervalStatus, usize)| {
         let (color, glyph) = glyph(standing);
         format!("{} {} {}", output::paint(color, glyph, terminal), n, standing.words())
     };

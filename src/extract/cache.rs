@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use polars::prelude::DataFrame;
 
+use super::copy_stream::Session;
 use super::decode::Rewritten;
-use super::incoming::Session;
 use super::parquet::{self, Stamp};
 use super::schema::Found;
 use crate::error::Result;

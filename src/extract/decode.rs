@@ -20,16 +20,16 @@ use tempfile::TempPath;
 
 use super::cache::Known;
 use super::convert::{arrow_type, convert, uuids};
+use crate::arrow_bridge;
 use crate::digest;
 use crate::error::{Class, Error, Result};
-use crate::faults;
-use crate::frames;
+use crate::failpoints;
 use crate::parquet_file::{damaged, reader};
 use crate::project::job::ColumnType;
 
 /// A file larger than this is scanned by the engine, so that only the needed rows and columns are read.
 pub fn limit() -> u64 {
-    faults::limit("SMALL_FILE", 16 << 20) as u64
+    failpoints::limit("SMALL_FILE", 16 << 20) as u64
 }
 
 /// ... and so is every file of a table whose files decode to more than this together: memory must not follow the day.
@@ -52,9 +52,9 @@ pub fn decode(path: &Path, known: &Known, columns: &[Column]) -> Result<DataFram
     if digest::hex(&bytes) != known.sha256 {
         return Err(known.stamp.changed());
     }
-    let mut frame = frames::to_frame(&RecordBatch::new_empty(Arc::new(schema(columns))))?;
+    let mut frame = arrow_bridge::to_frame(&RecordBatch::new_empty(Arc::new(schema(columns))))?;
     let rows = each_batch(path, Bytes::from(bytes), columns, |batch| {
-        let part = frames::to_frame(&batch)?;
+        let part = arrow_bridge::to_frame(&batch)?;
         frame.vstack_mut_owned(part).map_err(|e| Error::defect("parts of one file differ").cause(e))?;
         Ok(())
     })?;

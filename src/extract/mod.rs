@@ -3,11 +3,11 @@
 
 pub mod cache;
 mod convert;
+pub mod copy_stream;
 pub mod decode;
 mod describe;
 pub mod files;
 pub mod footer;
-pub mod incoming;
 pub mod now;
 pub mod parquet;
 pub mod postgres;
@@ -89,10 +89,22 @@ pub struct Extraction {
     /// Files that the tables are read from and nobody else knows.
     pub temporary: Vec<Arc<decode::Rewritten>>,
     /// The driving table, when its rows are still coming. Among the tables it stands without rows.
-    pub arriving: Option<postgres::Arriving>,
+    pub arriving: Option<postgres::StreamingTable>,
 }
 
 impl Extraction {
+    /// Takes a table whose rows are still to come.
+    fn stream(&mut self, rows: postgres::StreamingTable, from: &str) {
+        self.inputs.push(Input {
+            table: rows.table.clone(),
+            from: from.to_owned(),
+            ignored: rows.ignored.clone(),
+            streamed: true,
+            ..Input::default()
+        });
+        self.arriving = Some(rows);
+    }
+
     /// Makes sure that every row of the arriving table came, and completes its record. How long its source took; nothing
     /// when no table was arriving.
     pub async fn arrive(&mut self, cache: &Cache, sessions: &mut Sessions) -> Result<Duration> {
@@ -115,7 +127,7 @@ impl Extraction {
 pub type FindDriving<'a> = &'a dyn Fn(&[(String, LazyFrame)]) -> Result<Option<String>>;
 
 /// Where an extract reads from besides its own arguments: what the process remembers, and its open sessions.
-pub struct Means<'a> {
+pub struct ExtractContext<'a> {
     pub cache: &'a Cache,
     pub sessions: &'a mut Sessions,
     pub progress: &'a Progress,
@@ -125,7 +137,12 @@ pub struct Means<'a> {
 
 /// Reads every table of the job: Parquet files are listed and checked now and scanned later; a Postgres query is read
 /// now, all queries of one connection in one snapshot, but for the rows of the driving table, which may come later.
-pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: Means<'_>) -> Result<Extraction> {
+pub async fn extract(
+    project: &Project,
+    job: &Job,
+    interval: &Interval,
+    context: ExtractContext<'_>,
+) -> Result<Extraction> {
     let mut extraction = Extraction::default();
     let mut queries: Vec<(&str, Vec<&TableSpec>)> = Vec::new();
     let mut pieces = Vec::new();
@@ -134,7 +151,7 @@ pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: M
             TableSource::Parquet(source) => {
                 job.require_own_file(spec, interval)?;
                 let files = files::list(&project.root, spec, source, interval)?;
-                let table = parquet::scan(&project.root, spec, source, &files, interval, means.cache)?;
+                let table = parquet::scan(&project.root, spec, source, &files, interval, context.cache)?;
                 extraction.warnings.extend(table.warnings);
                 extraction.inputs.extend(table.inputs);
                 extraction.temporary.extend(table.temporary);
@@ -147,7 +164,7 @@ pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: M
             },
         }
     }
-    let Means { cache, sessions, progress, driving } = means;
+    let ExtractContext { cache, sessions, progress, driving } = context;
     let mut snapshots = Vec::new();
     for (name, specs) in &queries {
         let dsn = project.connection(name)?.resolve()?;
@@ -186,14 +203,7 @@ pub async fn extract(project: &Project, job: &Job, interval: &Interval, means: M
         if let Some(rows) = arriving {
             let empty = schemas.into_iter().find(|(name, _)| *name == rows.table);
             extraction.tables.extend(empty.map(|(name, frame)| (name, frame.lazy())));
-            extraction.inputs.push(Input {
-                table: rows.table.clone(),
-                from: dsn.display(),
-                ignored: rows.ignored.clone(),
-                streamed: true,
-                ..Input::default()
-            });
-            extraction.arriving = Some(rows);
+            extraction.stream(rows, &dsn.display());
         }
     }
     extraction.sort_inputs(job);

@@ -10,11 +10,11 @@ use chrono::NaiveDate;
 use polars::prelude::*;
 
 use super::cache::{Cache, Known};
+use super::copy_stream::chunk_rows;
 use super::decode::{self, Column, Rewritten};
 use super::describe;
 use super::files::{self, Listing, Partition};
 use super::footer::{self, footer};
-use super::incoming::chunk_rows;
 use super::schema::{self, Found, Kind, Wanted};
 use super::{Input, canonical};
 use crate::error::{Error, Result};

@@ -10,16 +10,16 @@ use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, SqlSafeStr
 use tokio::sync::mpsc;
 
 use super::cache::{Cache, Sessions, Table};
-use super::incoming::{Arrived, Incoming, Session, attended};
+use super::copy_stream::{Arrived, CopyStream, Session, attended};
 use super::schema::{self, Found, Kind};
+use crate::arrow_bridge;
 use crate::error::{Class, Error, Result};
-use crate::frames;
 use crate::identifier::Identifier;
 use crate::interval::Interval;
 use crate::placeholders;
 use crate::postgres::classify;
 use crate::postgres::decode::{self, Wire};
-use crate::postgres::patience::Backend;
+use crate::postgres::liveness::Backend;
 use crate::progress::Progress;
 use crate::project::Job;
 use crate::project::connection::Dsn;
@@ -41,25 +41,25 @@ pub struct Read<'a> {
 }
 
 /// A table that is larger than a chunk, on its way: the chunks that came so far, and those to come.
-pub struct Arriving {
+pub struct StreamingTable {
     pub table: String,
     pub ignored: Vec<String>,
     came: Vec<DataFrame>,
-    incoming: Incoming,
+    stream: CopyStream,
     connection: String,
     /// The file of its query.
     path: PathBuf,
 }
 
-impl Arriving {
+impl StreamingTable {
     /// Its rows: those that came, then those that the queue still brings. Taken once.
     pub fn rows(&mut self) -> Option<(Vec<DataFrame>, mpsc::Receiver<DataFrame>)> {
-        Some((std::mem::take(&mut self.came), self.incoming.queue()?))
+        Some((std::mem::take(&mut self.came), self.stream.queue()?))
     }
 
     /// Whether every row came. The session is kept if sessions are.
     pub async fn finish(self, cache: &Cache, sessions: &mut Sessions) -> Result<Arrived> {
-        let arrived = self.incoming.finish().await;
+        let arrived = self.stream.finish().await;
         let (session, arrived) = arrived.map_err(|e| place(e, &self.table, &self.path))?;
         end_snapshot(session, &self.connection, cache, sessions).await;
         Ok(arrived)
@@ -116,7 +116,7 @@ impl<'a> Snapshot<'a> {
     pub fn tables(&self) -> Result<Vec<(String, DataFrame)>> {
         let frame = |asked: &Asked<'_>| match &asked.known {
             Some(table) => Ok(table.frame.clone()),
-            None => frames::to_frame(&RecordBatch::new_empty(decode::schema(&asked.question.columns))),
+            None => arrow_bridge::to_frame(&RecordBatch::new_empty(decode::schema(&asked.question.columns))),
         };
         self.asked.iter().map(|asked| Ok((asked.spec.name.clone(), frame(asked)?))).collect()
     }
@@ -126,7 +126,7 @@ impl<'a> Snapshot<'a> {
         self,
         driving: Option<&str>,
         sessions: &mut Sessions,
-    ) -> Result<(Vec<Read<'a>>, Option<Arriving>)> {
+    ) -> Result<(Vec<Read<'a>>, Option<StreamingTable>)> {
         self.each(driving, true, sessions).await
     }
 
@@ -135,7 +135,7 @@ impl<'a> Snapshot<'a> {
         driving: Option<&str>,
         keep: bool,
         sessions: &mut Sessions,
-    ) -> Result<(Vec<Read<'a>>, Option<Arriving>)> {
+    ) -> Result<(Vec<Read<'a>>, Option<StreamingTable>)> {
         let Snapshot { origin, mut session, mut asked } = self;
         let drives = |asked: &Asked<'_>| asked.constant.is_none() && Some(asked.spec.name.as_str()) == driving;
         asked.sort_by_key(drives);
@@ -148,21 +148,21 @@ impl<'a> Snapshot<'a> {
                 continue;
             }
             let Question { copy, columns, ignored } = question;
-            let mut incoming = Incoming::start(session, (copy, drives), columns, origin.progress);
+            let mut stream = CopyStream::start(session, (copy, drives), columns, origin.progress);
             let mut came = Vec::new();
-            while let Some(chunk) = incoming.next().await {
+            while let Some(chunk) = stream.next().await {
                 came.push(chunk);
                 if drives && came.len() == 2 {
                     let (table, connection) = (spec.name.clone(), origin.name.to_owned());
                     let path = sql.path.clone();
-                    return Ok((tables, Some(Arriving { table, ignored, came, incoming, connection, path })));
+                    return Ok((tables, Some(StreamingTable { table, ignored, came, stream, connection, path })));
                 }
                 // Only the digest is asked for; but what other intervals will ask for again is worth its memory.
                 if !keep && constant.is_none() {
                     came.truncate(1);
                 }
             }
-            let (returned, arrived) = incoming.finish().await.map_err(|e| place(e, &spec.name, &sql.path))?;
+            let (returned, arrived) = stream.finish().await.map_err(|e| place(e, &spec.name, &sql.path))?;
             session = returned;
             let table = Table { frame: joined(came)?, rows: arrived.rows, ignored, digest: arrived.digest };
             if let Some(query) = constant {

@@ -7,7 +7,7 @@ use super::{files, parquet, postgres};
 use crate::error::{Error, Result};
 use crate::interval::Interval;
 use crate::postgres::decode::Wire;
-use crate::postgres::patience::Backend;
+use crate::postgres::liveness::Backend;
 use crate::progress::Progress;
 use crate::project::job::{ParquetSource, TableSource, TableSpec};
 use crate::project::{Job, Project};

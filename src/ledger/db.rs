@@ -8,7 +8,7 @@ use super::dialect::{self, Dialect};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::postgres::classify;
-use crate::postgres::patience::Backend;
+use crate::postgres::liveness::Backend;
 
 pub enum Db {
     Postgres { connection: PgConnection, schema: Identifier, backend: Backend },

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Db;
 use crate::error::{Class, Error, Result};
-use crate::faults;
+use crate::failpoints;
 use crate::interval::{Interval, instant};
 use crate::project::{Project, Target};
 
@@ -50,10 +50,10 @@ pub async fn take(db: &mut Db, project: &Project, target: &str, job: &str, inter
             let holder = Holder::this_process();
             let name = format!("daymill/{}:{}/{job}/{}", holder.host, holder.pid, interval.label());
             let name: String = name.chars().take(63).collect();
-            if faults::sabotaged("no-lock") {
+            if failpoints::sabotaged("no-lock") {
                 return Ok(Lock::Session(class, object));
             }
-            if faults::sabotaged("lock-apart") {
+            if failpoints::sabotaged("lock-apart") {
                 let mut apart = super::connect(project, target, "daymill/apart", false).await?;
                 apart.fetch(&format!("SELECT pg_advisory_lock({class}, {object})::text"), &[]).await?;
                 std::mem::forget(apart);

@@ -24,7 +24,7 @@ pub use record::{AttemptId, End};
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::interval::instant;
-use crate::postgres::patience::Backend;
+use crate::postgres::liveness::Backend;
 use crate::project::{Project, Target};
 
 /// Schema changes, in order; each only adds.

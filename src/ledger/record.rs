@@ -8,7 +8,7 @@ use super::lock::Holder;
 use super::{Db, Value};
 use crate::digest;
 use crate::error::{Class, Error, Result};
-use crate::faults;
+use crate::failpoints;
 use crate::interval::{Interval, instant};
 
 /// Who attempts what.
@@ -155,7 +155,7 @@ pub async fn fence(db: &mut Db, id: &AttemptId, table: &str, generation: i64) ->
         .fetch(&sql, &[job.into(), instant(interval.start).into(), instant(interval.end).into(), table.into()])
         .await?;
     let now: Option<i64> = rows.first().and_then(|row| row[0].as_ref()?.parse().ok());
-    if now == Some(generation) || faults::sabotaged("lock-apart") || faults::sabotaged("no-lock") {
+    if now == Some(generation) || failpoints::sabotaged("lock-apart") || failpoints::sabotaged("no-lock") {
         return Ok(rows.first().and_then(|row| row[1].as_ref()?.parse().ok()).unwrap_or(0));
     }
     Err(overtaken(job, interval))

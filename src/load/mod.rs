@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Class, Error, Result};
-use crate::faults;
+use crate::failpoints;
 use crate::ledger::chain::Head;
 use crate::ledger::{self, AttemptId, Db, End, Lock, claim, record};
 use crate::postgres::encode::Tail;
@@ -120,10 +120,10 @@ impl Load {
         if let Err(error) = self.publish(&step, end).await {
             return Err(self.fail(error).await);
         }
-        faults::at("before-commit");
-        if faults::sabotaged("ledger-late") {
+        failpoints::at("before-commit");
+        if failpoints::sabotaged("ledger-late") {
             self.db.script("COMMIT").await?;
-            faults::at("after-commit");
+            failpoints::at("after-commit");
             self.db.script(self.db.dialect().begin()).await?;
             record::succeed(&mut self.db, &self.id, end).await?;
         }
@@ -132,7 +132,7 @@ impl Load {
             Ok(head) => head,
             Err(error) => return self.settle(error, end).await,
         };
-        faults::at("after-commit");
+        failpoints::at("after-commit");
         let Load { mut db, lock, mut warehouse, .. } = self;
         let _ = warehouse.committed(&mut db, &step, end.rows).await;
         let released = ledger::lock::release(&mut db, lock).await;
@@ -151,8 +151,8 @@ impl Load {
     async fn publish(&mut self, step: &Step, end: &End<'_>) -> Result<()> {
         let expected = Expected { rows: end.rows, content_hash: end.content_hash };
         self.warehouse.publish(&mut self.db, step, expected).await?;
-        faults::at("before-ledger");
-        if faults::sabotaged("ledger-late") {
+        failpoints::at("before-ledger");
+        if failpoints::sabotaged("ledger-late") {
             return Ok(());
         }
         record::succeed(&mut self.db, &self.id, end).await
@@ -164,7 +164,7 @@ impl Load {
         if !error.transient && error.class != Class::Unavailable {
             return Err(self.fail(error).await);
         }
-        if faults::sabotaged("retry-commit") {
+        if failpoints::sabotaged("retry-commit") {
             return Err(error.transient());
         }
         let Load { db, lock, project, target, id: AttemptId { run_id, job, interval, .. }, .. } = self;

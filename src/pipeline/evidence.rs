@@ -8,8 +8,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use serde::{Deserialize, Serialize};
 
-use super::keys::Keys;
-use crate::digest::RowSet;
+use super::keys::DuplicateKeys;
+use crate::digest::ContentHash;
 use crate::error::Result;
 use crate::interval::Interval;
 use crate::project::Job;
@@ -69,7 +69,7 @@ pub struct Partial {
     pub published: u64,
     /// What the model's contract dropped and imputed.
     pub counts: Counts,
-    pub content: RowSet,
+    pub content: ContentHash,
     pub keys: Vec<u128>,
     pub checks: Vec<Tally>,
     pub profiles: Vec<ColumnProfile>,
@@ -102,7 +102,7 @@ fn add<T>(mine: &mut Vec<T>, later: Vec<T>, merge: impl Fn(&mut T, T)) {
 pub struct Evidence {
     looks: Arc<Looks>,
     seen: Partial,
-    keys: Keys,
+    keys: DuplicateKeys,
 }
 
 impl Evidence {

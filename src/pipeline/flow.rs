@@ -11,9 +11,9 @@ use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
 use polars::prelude::{DataFrame, LazyFrame, PolarsError};
 
 use super::evidence::{Looks, Partial};
+use crate::arrow_bridge;
 use crate::error::{Error, Result};
-use crate::faults;
-use crate::frames;
+use crate::failpoints;
 use crate::postgres::encode::{Tail, encode};
 use crate::progress::Progress;
 use crate::score::Bundle;
@@ -98,14 +98,14 @@ fn one_zero(array: ArrayRef) -> ArrayRef {
 }
 
 /// Where the engine gets its rows.
-pub enum Feed {
+pub enum BatchSource {
     /// One plan over everything.
     Whole(Box<LazyFrame>),
     /// Plans over one piece of the driving table after the other, made as they are asked for.
-    Pieces(Pieces),
+    Partitions(Partitions),
 }
 
-pub type Pieces = Box<dyn FnMut() -> Result<Option<LazyFrame>> + Send>;
+pub type Partitions = Box<dyn FnMut() -> Result<Option<LazyFrame>> + Send>;
 
 pub struct Work {
     pub batch_rows: usize,
@@ -156,7 +156,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    pub fn start(work: Work, feed: Feed) -> Flow {
+    pub fn start(work: Work, source: BatchSource) -> Flow {
         let busy = Arc::new(Busy::default());
         let threads = work.threads.max(1);
         let (sender, messages) = tokio::sync::mpsc::channel(2 * threads);
@@ -169,7 +169,7 @@ impl Flow {
         }
         let (engine_busy, progress) = (busy.clone(), work.progress.clone());
         std::thread::spawn(move || {
-            let ended = run_engine(&work, feed, batches, &engine_busy);
+            let ended = run_engine(&work, source, batches, &engine_busy);
             let _ = sender.blocking_send(Message::Ended(ended));
         });
         Flow { messages, early: BTreeMap::new(), next: 0, ended: false, progress, busy }
@@ -203,7 +203,7 @@ impl Flow {
 
 fn run_engine(
     work: &Work,
-    feed: Feed,
+    source: BatchSource,
     batches: mpsc::SyncSender<(usize, DataFrame)>,
     busy: &Busy,
 ) -> std::result::Result<(), Stop> {
@@ -228,9 +228,9 @@ fn run_engine(
         busy.transform.store(nanos.saturating_sub(waited.load(Ordering::Relaxed)), Ordering::Relaxed);
         ended
     };
-    match feed {
-        Feed::Whole(frame) => stream(*frame),
-        Feed::Pieces(mut pieces) => {
+    match source {
+        BatchSource::Whole(frame) => stream(*frame),
+        BatchSource::Partitions(mut pieces) => {
             while wanted.load(Ordering::Relaxed)
                 && let Some(piece) = pieces().map_err(Stop::Other)?
             {
@@ -263,8 +263,8 @@ fn score_batches(
 
 fn one_batch(work: &Work, frame: &DataFrame) -> Result<Finished> {
     work.progress.check()?;
-    faults::at("score-batch");
-    let batch = frames::to_batch(frame)?;
+    failpoints::at("score-batch");
+    let batch = arrow_bridge::to_batch(frame)?;
     let transformed = batch.num_rows() as u64;
     let (batch, outputs, counts) = match &work.bundle {
         Some(bundle) => {

@@ -1,4 +1,4 @@
-//! Whether a key stands on two rows, in memory that does not follow the day. Keys come as 128 bits of a hash, so their
+//! Whether a key stands on two rows, in memory that does not follow the day. DuplicateKeys come as 128 bits of a hash, so their
 //! first bits divide them evenly: beyond a few million they go to unnamed files, one for each part, and are looked at
 //! part by part.
 
@@ -7,18 +7,18 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 
 use crate::error::{Error, Result};
 
-/// Keys that are held in memory: 32 MiB.
+/// DuplicateKeys that are held in memory: 32 MiB.
 const HELD: usize = 1 << 21;
 const PARTS: usize = 64;
 const BUFFER_BYTES: usize = 1 << 15;
 
 #[derive(Default)]
-pub struct Keys {
+pub struct DuplicateKeys {
     held: Vec<u128>,
     parts: Vec<BufWriter<File>>,
 }
 
-impl Keys {
+impl DuplicateKeys {
     pub fn add(&mut self, keys: &[u128]) -> Result<()> {
         self.held.extend_from_slice(keys);
         if self.held.len() < HELD {
@@ -113,7 +113,7 @@ mod tests {
             (HELD as u64 * 2 + 77, Some(5)),
             (HELD as u64, Some(HELD as u64 - 1)),
         ] {
-            let mut keys = Keys::default();
+            let mut keys = DuplicateKeys::default();
             for from in (0..n).step_by(100_000) {
                 keys.add(&(from..n.min(from + 100_000)).map(key).collect::<Vec<_>>()).unwrap();
             }

@@ -2,8 +2,8 @@
 //! published. Knows nothing of the terminal, the command line or a particular warehouse.
 
 pub mod attempts;
+mod batch_source;
 pub mod evidence;
-mod feed;
 pub mod flow;
 mod gates;
 mod keys;
@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use polars::prelude::{LazyFrame, col};
 
+use crate::arrow_bridge;
 use crate::error::{Class, Error, Result};
 use crate::extract::{self, Extraction};
-use crate::faults;
+use crate::failpoints;
 use crate::fingerprint::{Fingerprint, Source};
-use crate::frames;
 use crate::interval::Interval;
 use crate::ledger::{AttemptId, Db, End};
 use crate::load::{Attempt, Load};
@@ -34,7 +34,7 @@ use crate::transform;
 use crate::warehouse::LoadPath;
 use crate::warehouse::table::TableSchema;
 use evidence::{Evidence, Looks};
-use flow::{Feed, Layout, Stop, Work};
+use flow::{BatchSource, Layout, Stop, Work};
 use report::{ModelReport, RunReport};
 
 /// Between two looks at an interval that another run holds.
@@ -122,9 +122,9 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
     let listening = transform::warnings::Listening::begin();
     let prepared = async {
         progress.enter(Stage::Extract);
-        let driving = |tables: &[_]| feed::driving(job, interval, tables);
+        let driving = |tables: &[_]| batch_source::driving(job, interval, tables);
         let (cache, sources) = (&context.shared.cache, &mut sessions.sources);
-        let means = extract::Means { cache, sessions: sources, progress, driving: Some(&driving) };
+        let means = extract::ExtractContext { cache, sessions: sources, progress, driving: Some(&driving) };
         let extraction = extract::extract(project, job, interval, means).await?;
         record_inputs(report, &extraction);
         report.warnings.extend(extraction.warnings.iter().cloned());
@@ -139,12 +139,12 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
     };
     report.stage("extract", at.elapsed().as_secs_f64());
     let at = Instant::now();
-    let (planned, feed) = feed::of(context, bundle.as_ref(), &mut extraction, planned);
+    let (planned, source) = batch_source::of(context, bundle.as_ref(), &mut extraction, planned);
     let tail = load.tail(bundle.as_ref().map(|b| (b.name.as_str(), b.version)));
     let scores = planned.layout.outputs.clone();
-    let streamed = stream(context, report, (planned, feed), bundle.as_ref(), &mut load, (tail, &scores)).await;
+    let streamed = stream(context, report, (planned, source), bundle.as_ref(), &mut load, (tail, &scores)).await;
     let gated = async {
-        let mut evidence = streamed.map_err(|stop| explain(stop, job, &extraction))?;
+        let mut evidence = streamed.map_err(|stop| diagnose_failure(stop, job, &extraction))?;
         let busy = extraction.arrive(&context.shared.cache, &mut sessions.sources).await?;
         report.stage("extract", busy.as_secs_f64());
         record_inputs(report, &extraction);
@@ -209,7 +209,7 @@ pub async fn begin_load(
                 let load = load?;
                 report.generation = Some(load.generation());
                 report.stage("lock", started.elapsed().as_secs_f64());
-                faults::at("after-lock");
+                failpoints::at("after-lock");
                 return Ok(load);
             }
         }
@@ -237,7 +237,7 @@ pub fn plan(
 pub fn select(job: &Job, bundle: Option<&Bundle>, mut frame: LazyFrame) -> Result<Planned> {
     let polars_schema = frame.collect_schema().map_err(|e| Error::config("the transform has no schema").cause(e))?;
     transform::require_columns(job, &polars_schema)?;
-    let schema = frames::to_batch(&polars::prelude::DataFrame::empty_with_schema(&polars_schema))?.schema();
+    let schema = arrow_bridge::to_batch(&polars::prelude::DataFrame::empty_with_schema(&polars_schema))?.schema();
     let layout = layout(job, bundle, &polars_schema.iter_names().map(|n| n.to_string()).collect::<Vec<_>>())?;
     let mut used = layout.columns.clone();
     if let Some(bundle) = bundle {
@@ -280,7 +280,7 @@ fn layout(job: &Job, bundle: Option<&Bundle>, transformed: &[String]) -> Result<
 async fn stream(
     context: &Context,
     report: &mut RunReport,
-    (planned, feed): (Planned, Feed),
+    (planned, source): (Planned, BatchSource),
     bundle: Option<&Arc<Bundle>>,
     load: &mut Load,
     (tail, scores): (Tail, &[String]),
@@ -297,7 +297,7 @@ async fn stream(
         looks: Arc::new(looks),
         progress: progress.clone(),
     };
-    sink::drain(work, feed, load, report).await
+    sink::drain(work, source, load, report).await
 }
 
 /// Publishes what was streamed, or ends the attempt; the warehouse's session when it can be used again.
@@ -368,7 +368,7 @@ fn ending<'a>(context: &Context, report: &RunReport, state: &'a str, rows: u64, 
 }
 
 /// A plan that failed may have failed because a file is damaged, which the engine does not say.
-pub fn explain(stop: Stop, job: &Job, extraction: &Extraction) -> Error {
+pub fn diagnose_failure(stop: Stop, job: &Job, extraction: &Extraction) -> Error {
     // A file that was replaced meanwhile explains anything, and will do when the run is made again.
     let changed = || extraction.inputs.iter().filter_map(|input| input.file.as_ref()?.recheck().err()).next();
     match stop {

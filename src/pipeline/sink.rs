@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::evidence::{Evidence, Looks};
-use super::flow::{Feed, Finished, Flow, Stop, Work};
+use super::flow::{BatchSource, Finished, Flow, Stop, Work};
 use super::report::RunReport;
 use crate::error::Result;
-use crate::faults;
+use crate::failpoints;
 use crate::load::Load;
 use crate::warehouse::Rows;
 
@@ -21,7 +21,7 @@ pub trait Sink {
 impl Sink for Load {
     async fn take(&mut self, finished: &Finished) -> Result<()> {
         self.write(Rows { batch: &finished.batch, tuples: &finished.tuples }).await?;
-        faults::at("batch-loaded");
+        failpoints::at("batch-loaded");
         Ok(())
     }
 }
@@ -29,12 +29,12 @@ impl Sink for Load {
 /// Runs the flow into a sink. The report is told what came of it.
 pub async fn drain(
     work: Work,
-    feed: Feed,
+    source: BatchSource,
     sink: &mut impl Sink,
     report: &mut RunReport,
 ) -> std::result::Result<Evidence, Stop> {
     let (looks, progress): (Arc<Looks>, _) = (work.looks.clone(), work.progress.clone());
-    let mut flow = Flow::start(work, feed);
+    let mut flow = Flow::start(work, source);
     let mut evidence = Evidence::new(looks);
     let mut writing = 0.0;
     while let Some(mut finished) = flow.next().await? {

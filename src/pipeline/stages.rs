@@ -15,14 +15,14 @@ use parquet::file::properties::WriterProperties;
 use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet};
 
 use super::evidence::{Evidence, Looks};
-use super::flow::{Feed, Finished, Layout, Stop, Work};
+use super::flow::{BatchSource, Finished, Layout, Stop, Work};
 use super::report::{ModelReport, RunReport};
 use super::sink::{Sink, drain};
-use super::{Context, explain, finish_load, gates, open_bundle, record_inputs};
+use super::{Context, diagnose_failure, finish_load, gates, open_bundle, record_inputs};
+use crate::arrow_bridge;
 use crate::error::{Error, Result};
 use crate::extract::{self, Extraction, parquet as source};
 use crate::fingerprint::{Fingerprint, Source};
-use crate::frames;
 use crate::interval::instant;
 use crate::postgres::encode::Tail;
 use crate::progress::{Progress, Stage};
@@ -42,10 +42,10 @@ const SOURCES: &str = "daymill.sources";
 /// What tells the model from any other.
 const IDENTITY: &str = "daymill.identity";
 
-type Marks = Vec<(String, String)>;
+type StageMetadata = Vec<(String, String)>;
 
 /// The sources that earlier stages read, as a mark of the next file.
-fn sources_mark(marks: &Marks) -> Vec<Source> {
+fn sources_mark(marks: &StageMetadata) -> Vec<Source> {
     let all = marks.iter().filter(|(key, _)| key == SOURCES);
     all.flat_map(|(_, text)| serde_json::from_str::<Vec<Source>>(text).unwrap_or_default()).collect()
 }
@@ -71,7 +71,7 @@ pub async fn extract(context: &Context, report: &mut RunReport, out: &Path) -> R
     context.job.require_interval()?;
     let at = Instant::now();
     let mut sessions = extract::Sessions::new();
-    let means = extract::Means {
+    let means = extract::ExtractContext {
         cache: &context.shared.cache,
         sessions: &mut sessions,
         progress: &context.progress,
@@ -139,13 +139,13 @@ pub async fn score(context: &Context, report: &mut RunReport, input: &Path, out:
         progress: context.progress.clone(),
     };
     let place = &context.job.transform.path;
-    let feed = Feed::Whole(Box::new(planned.frame));
+    let source = BatchSource::Whole(Box::new(planned.frame));
     let tolerable = |evidence: &Evidence| gates::tolerable(&context.job, evidence);
-    score_into((work, feed), report, out, &planned.schema, &marks, place, tolerable).await
+    score_into((work, source), report, out, &planned.schema, &marks, place, tolerable).await
 }
 
 /// Scores any Parquet file with any bundle, without a job: rows in the order they came, the kept columns, the outputs.
-pub struct Loose<'a> {
+pub struct StandaloneScoring<'a> {
     pub model: &'a Path,
     pub input: &'a Path,
     pub out: &'a Path,
@@ -155,7 +155,7 @@ pub struct Loose<'a> {
     pub progress: Progress,
 }
 
-pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()> {
+pub async fn score_loose(loose: StandaloneScoring<'_>, report: &mut RunReport) -> Result<()> {
     let bundle = Arc::new(Bundle::open(loose.model)?);
     report.model = Some(ModelReport::of(&bundle));
     let cache = extract::Cache::default();
@@ -173,7 +173,7 @@ pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()>
     let (mut frame, _temporary) = source::loose(loose.input, &used, &cache)?;
     let names =
         frame.collect_schema().map_err(|e| Error::input(format!("cannot read {}", loose.input.display())).cause(e))?;
-    let schema = frames::to_batch(&polars::prelude::DataFrame::empty_with_schema(&names))?.schema();
+    let schema = arrow_bridge::to_batch(&polars::prelude::DataFrame::empty_with_schema(&names))?.schema();
     let columns: Vec<_> = schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
     faults.extend(bundle.contract.mismatches(&columns));
     if !faults.is_empty() {
@@ -189,7 +189,7 @@ pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()>
     };
     let (published, scores) = (layout.schema(&schema)?, layout.outputs.clone());
     let marks = [(MODEL.to_owned(), bundle.label())];
-    let feed = Feed::Whole(Box::new(frame));
+    let source = BatchSource::Whole(Box::new(frame));
     let work = Work {
         batch_rows: loose.batch_rows,
         threads: loose.threads,
@@ -199,11 +199,11 @@ pub async fn score_loose(loose: Loose<'_>, report: &mut RunReport) -> Result<()>
         looks: Arc::new(Looks::scores(&scores)),
         progress: loose.progress,
     };
-    score_into((work, feed), report, loose.out, &published, &marks, loose.input, |_| Ok(())).await
+    score_into((work, source), report, loose.out, &published, &marks, loose.input, |_| Ok(())).await
 }
 
 async fn score_into(
-    (work, feed): (Work, Feed),
+    (work, source): (Work, BatchSource),
     report: &mut RunReport,
     out: &Path,
     schema: &Schema,
@@ -213,7 +213,7 @@ async fn score_into(
 ) -> Result<()> {
     work.progress.enter(Stage::Score);
     let mut writer = Writer::create(out, schema, marks)?;
-    let evidence = drain(work, feed, &mut writer, report).await.map_err(|stop| match stop {
+    let evidence = drain(work, source, &mut writer, report).await.map_err(|stop| match stop {
         Stop::Other(error) => error,
         Stop::Engine(error) => Error::input(format!("cannot read {}", place.display())).cause(error),
     })?;
@@ -257,11 +257,11 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
         mark(SCORES).into_iter().flat_map(|s| s.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     let version = model.as_deref().and_then(crate::models::reference::label_parts);
     let tail = table::tail(&context.interval, &report.run_id, version);
-    let feed = Feed::Whole(Box::new(planned.frame.clone()));
-    let streamed = super::stream(context, report, (planned, feed), None, &mut load, (tail, &scores)).await;
+    let source = BatchSource::Whole(Box::new(planned.frame.clone()));
+    let streamed = super::stream(context, report, (planned, source), None, &mut load, (tail, &scores)).await;
     let extraction = Extraction { inputs: report.inputs.clone(), ..Extraction::default() };
     let gated = async {
-        let mut evidence = streamed.map_err(|stop| explain(stop, &context.job, &extraction))?;
+        let mut evidence = streamed.map_err(|stop| diagnose_failure(stop, &context.job, &extraction))?;
         gates::enforce(&context.job, report, &mut evidence, &mut load).await?;
         Ok(evidence)
     }
@@ -325,7 +325,7 @@ enum WriteError {
 fn explain_write(error: WriteError, context: &Context, extraction: &Extraction) -> Error {
     match error {
         WriteError::Other(error) => error,
-        WriteError::Plan(error) => explain(Stop::Engine(error), &context.job, extraction),
+        WriteError::Plan(error) => diagnose_failure(Stop::Engine(error), &context.job, extraction),
     }
 }
 
@@ -337,7 +337,8 @@ fn write_frame(
     sources: (String, String),
 ) -> Result<u64, WriteError> {
     let schema = frame.collect_schema().map_err(WriteError::Plan)?;
-    let empty = frames::to_batch(&polars::prelude::DataFrame::empty_with_schema(&schema)).map_err(WriteError::Other)?;
+    let empty =
+        arrow_bridge::to_batch(&polars::prelude::DataFrame::empty_with_schema(&schema)).map_err(WriteError::Other)?;
     let writer =
         Writer::create(out, &empty.schema(), &[marks(context), vec![sources]].concat()).map_err(WriteError::Other)?;
     let state = Arc::new(std::sync::Mutex::new((writer, None::<Error>)));
@@ -345,7 +346,8 @@ fn write_frame(
     let each: transform::Each = Arc::new(move |batch| {
         let mut state = shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         progress.transformed.add(batch.height() as u64);
-        let written = progress.check().and_then(|()| frames::to_batch(&batch)).and_then(|batch| state.0.write(&batch));
+        let written =
+            progress.check().and_then(|()| arrow_bridge::to_batch(&batch)).and_then(|batch| state.0.write(&batch));
         let failed = written.err();
         let go_on = failed.is_none();
         state.1 = state.1.take().or(failed);

@@ -5,7 +5,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Float32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 
 use super::decode::{EPOCH_DAYS, EPOCH_MICROS};
-use crate::digest::{self, RowSet};
+use crate::digest::{self, ContentHash};
 use crate::error::{Error, Result};
 
 /// What precedes the first tuple and what follows the last.
@@ -36,7 +36,7 @@ impl Tail {
 #[derive(Debug, Default)]
 pub struct Encoded {
     pub bytes: Vec<u8>,
-    pub rows: RowSet,
+    pub rows: ContentHash,
     pub keys: Vec<u128>,
 }
 

@@ -3,8 +3,8 @@
 pub mod classify;
 pub mod decode;
 pub mod encode;
+pub mod liveness;
 mod nodelay;
-pub mod patience;
 pub mod tuples;
 
 use std::time::Duration;

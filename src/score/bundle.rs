@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::contract::{Codes, Contract, Encoding, Feature, Kind, Policy, Unknown};
 use super::dense::Dense;
-use super::foreign::{Facts, Foreign, Format};
+use super::foreign::{Format, ImportedModel, ModelMetadata};
 use super::{Link, Model};
 use crate::digest;
 use crate::error::{Class, Error, Result};
@@ -30,7 +30,7 @@ pub struct Bundle {
     /// Boosting rounds that are used; all when it is `None`.
     pub iterations: Option<usize>,
     /// What another library's file says beside the model.
-    pub facts: Option<Facts>,
+    pub facts: Option<ModelMetadata>,
     /// SHA-256 of the weights.
     pub sha256: String,
     /// SHA-256 of model.toml.
@@ -223,7 +223,7 @@ pub fn pickled(bytes: &[u8], path: &Path) -> Option<Error> {
     ))
 }
 
-fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Result<(Model, Option<Facts>)> {
+fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Result<(Model, Option<ModelMetadata>)> {
     let link = || {
         signature
             .link
@@ -235,7 +235,7 @@ fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Res
         kind => {
             let format =
                 Format::of_kind(kind).ok_or_else(|| Error::defect(format!("no reader for the kind {kind:?}")))?;
-            let Foreign { model, facts } = format.read(weights, signature.iterations)?;
+            let ImportedModel { model, facts } = format.read(weights, signature.iterations)?;
             let names = &facts.names;
             let expected: Vec<&str> = contract.features.iter().map(|f| f.name.as_str()).collect();
             if !names.is_empty() && *names != expected {

@@ -6,14 +6,14 @@ use crate::error::{Error, Result};
 
 /// A model read from another library's file.
 #[derive(Debug)]
-pub struct Foreign {
+pub struct ImportedModel {
     pub model: Model,
-    pub facts: Facts,
+    pub facts: ModelMetadata,
 }
 
 /// What the file says beside the model. The lists follow the order of the features, and may be empty.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct ModelMetadata {
     pub names: Vec<String>,
     pub categorical: Vec<bool>,
     /// The words of a categorical feature, by code.
@@ -93,7 +93,7 @@ impl Format {
     }
 
     /// Reads the model; `iterations` of it, or all.
-    pub fn read(self, bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
+    pub fn read(self, bytes: &[u8], iterations: Option<usize>) -> Result<ImportedModel> {
         match self {
             Format::Xgboost => xgboost::read(bytes, iterations),
             Format::Lightgbm => lightgbm::read(bytes, iterations),
@@ -103,7 +103,7 @@ impl Format {
     }
 }
 
-impl Facts {
+impl ModelMetadata {
     /// Names that a library made up because it was given none.
     pub fn forget_made_up_names(&mut self, prefix: &str) {
         if self.names.iter().enumerate().all(|(at, name)| *name == format!("{prefix}{at}")) {

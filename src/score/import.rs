@@ -9,8 +9,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 
 use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
-use super::foreign::{Facts, Foreign, Format, bytes_of};
-use super::{Bundle, Link, Model, traps};
+use super::foreign::{Format, ImportedModel, ModelMetadata, bytes_of};
+use super::{Bundle, Link, Model, diagnose};
 use crate::digest;
 use crate::error::{Error, Result};
 
@@ -58,7 +58,7 @@ pub fn import(file: &Path, folder: &Path, wishes: &Wishes) -> Result<Imported> {
     let mut notes = Vec::new();
     let all = format.read(&bytes, None).map_err(in_file)?;
     let iterations = iterations(&all.facts, wishes.iterations, &mut notes);
-    let Foreign { model, facts } = match iterations {
+    let ImportedModel { model, facts } = match iterations {
         None => all,
         kept => format.read(&bytes, kept).map_err(in_file)?,
     };
@@ -77,8 +77,8 @@ pub fn import(file: &Path, folder: &Path, wishes: &Wishes) -> Result<Imported> {
     let expected = match wishes.expected.is_empty() {
         true => found.iter().map(|values| values.iter().map(|v| f64::from(*v)).collect()).collect(),
         false => {
-            let expected = traps::expected(&kept, &wishes.expected, outputs.len())?;
-            traps::Question { bytes: &bytes, format, iterations, facts: &facts, model: &model, contract: &contract }
+            let expected = diagnose::expected(&kept, &wishes.expected, outputs.len())?;
+            diagnose::Question { bytes: &bytes, format, iterations, facts: &facts, model: &model, contract: &contract }
                 .compare(&kept, &found, &expected)?;
             expected
         }
@@ -95,13 +95,13 @@ pub fn import(file: &Path, folder: &Path, wishes: &Wishes) -> Result<Imported> {
     let name = format.file_name(&bytes);
     let head = Head { wishes, format, iterations, file: name, origin: &origin, source: file, facts: &facts };
     // What was compared with the library was allowed its distance; what we gave ourselves, rounding.
-    let tolerance = if wishes.expected.is_empty() { 2e-6 } else { 2.0 * traps::NEAR };
+    let tolerance = if wishes.expected.is_empty() { 2e-6 } else { 2.0 * diagnose::NEAR };
     let text = head.text(&bytes, &oracle, tolerance, &outputs, &contract.features);
     let bundle = write(folder, &[(name, &bytes), ("oracle.parquet", &oracle), ("model.toml", text.as_bytes())])?;
     Ok(Imported { bundle, notes })
 }
 
-fn iterations(facts: &Facts, wish: Iterations, notes: &mut Vec<String>) -> Option<usize> {
+fn iterations(facts: &ModelMetadata, wish: Iterations, notes: &mut Vec<String>) -> Option<usize> {
     let best = facts.best_iteration.map(|best| best + 1).filter(|best| *best < facts.iterations);
     match (wish, best) {
         (Iterations::Exactly(n), _) => Some(n),
@@ -131,7 +131,7 @@ pub fn sample(path: &Path) -> Result<RecordBatch> {
 /// The features by name and kind. A model without names takes those of the sample's columns, in their order.
 fn contract(
     model: &Model,
-    facts: &Facts,
+    facts: &ModelMetadata,
     sample: Option<&RecordBatch>,
     expected: &[String],
     notes: &mut Vec<String>,
@@ -216,7 +216,7 @@ fn require_sound_words(name: &str, words: &[String], column: Option<&ArrayRef>) 
         ))
 }
 
-fn category(facts: &Facts, model: &Model, words: Vec<String>) -> Kind {
+fn category(facts: &ModelMetadata, model: &Model, words: Vec<String>) -> Kind {
     let unknown = if facts.unknown_words && model.takes_missing() { Unknown::Missing } else { Unknown::Error };
     Kind::Category { codes: words.into_iter().zip(0..).collect(), encoding: Encoding::Code, unknown }
 }
@@ -232,7 +232,7 @@ fn output_names(model: &Model, wished: &[String]) -> Result<Vec<String>> {
 }
 
 /// Rows whose values lie on the model's thresholds and beside them, some of them missing.
-fn draw(model: &Model, facts: &Facts, contract: &Contract, seed: u64) -> Result<RecordBatch> {
+fn draw(model: &Model, facts: &ModelMetadata, contract: &Contract, seed: u64) -> Result<RecordBatch> {
     let mut state = seed | 1;
     let mut below = |n: usize| {
         state ^= state << 13;
@@ -322,7 +322,7 @@ struct Head<'a> {
     file: &'a str,
     origin: &'a str,
     source: &'a Path,
-    facts: &'a Facts,
+    facts: &'a ModelMetadata,
 }
 
 impl Head<'_> {

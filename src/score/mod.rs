@@ -4,10 +4,10 @@
 pub mod bundle;
 pub mod contract;
 pub mod dense;
+pub mod diagnose;
 pub mod foreign;
 pub mod import;
 pub mod onnx;
-pub mod traps;
 pub mod trees;
 
 use arrow::array::RecordBatch;

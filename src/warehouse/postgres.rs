@@ -7,14 +7,14 @@ use sqlx::PgConnection;
 use super::sql::{Query, Words};
 use super::table::TableSchema;
 use super::{LoadPath, Step, Task, readback};
-use crate::digest::RowSet;
+use crate::digest::ContentHash;
 use crate::error::{Error, Result};
-use crate::faults;
+use crate::failpoints;
 use crate::identifier::Identifier;
 use crate::ledger::Db;
 use crate::postgres::classify;
 use crate::postgres::encode::{HEADER, TRAILER};
-use crate::postgres::patience::Backend;
+use crate::postgres::liveness::Backend;
 use crate::postgres::tuples::Tuples;
 
 /// Rows of an interval from which on a table's index is made for large intervals.
@@ -150,13 +150,13 @@ impl Words for Postgres {
         table: &'a Identifier,
         columns: &'a [readback::Column],
         start: &'a str,
-    ) -> Task<'a, RowSet> {
+    ) -> Task<'a, ContentHash> {
         let copy =
             format!("COPY ({}) TO STDOUT (FORMAT binary)", readback::select(&db.published(table), columns, start));
         Box::pin(async move {
             let Db::Postgres { connection, .. } = db else { return Err(other()) };
             let mut stream = connection.copy_out_raw(&copy).await.map_err(|e| classify::error(&e))?;
-            let (mut tuples, mut rows) = (Tuples::default(), RowSet::default());
+            let (mut tuples, mut rows) = (Tuples::default(), ContentHash::default());
             while let Some(piece) = stream.try_next().await.map_err(|e| classify::error(&e))? {
                 tuples.feed(&piece, |row| rows.add(row))?;
             }
@@ -174,7 +174,7 @@ impl Words for Postgres {
 }
 
 fn large(rows: u64) -> bool {
-    rows >= faults::limit("LARGE_INTERVAL", LARGE_INTERVAL) as u64
+    rows >= failpoints::limit("LARGE_INTERVAL", LARGE_INTERVAL) as u64
 }
 
 fn other() -> Error {
@@ -192,7 +192,7 @@ async fn copy(
     let failed = |e: sqlx::Error| classify::error(&e).context(format!("loading {}", table.name.name()));
     let mut copy = backend.answered(connection.copy_in_raw(&statement)).await.map_err(failed)?;
     for piece in [HEADER, rows, &TRAILER] {
-        faults::at("mid-copy");
+        failpoints::at("mid-copy");
         if let Err(error) = backend.answered(copy.send(piece)).await {
             if crate::postgres::classify::silent(&error) {
                 return Err(failed(error));

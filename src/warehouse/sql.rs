@@ -6,9 +6,9 @@ use arrow::array::RecordBatch;
 use super::relation::{self, Relation};
 use super::table::{TableSchema, existing};
 use super::{Expected, LoadPath, Rows, Step, Task, Warehouse, readback};
-use crate::digest::RowSet;
+use crate::digest::ContentHash;
 use crate::error::{Error, Result};
-use crate::faults;
+use crate::failpoints;
 use crate::identifier::Identifier;
 use crate::interval::instant;
 use crate::ledger::{Db, Value};
@@ -66,7 +66,7 @@ pub trait Words: Send + Sync {
         table: &'a Identifier,
         columns: &'a [readback::Column],
         start: &'a str,
-    ) -> Task<'a, RowSet>;
+    ) -> Task<'a, ContentHash>;
     /// Refuses a role that lacks a right which a load needs.
     fn require_grants<'a>(&'a self, db: &'a mut Db, table: &'a Identifier, exists: bool) -> Task<'a, ()>;
 }
@@ -116,14 +116,14 @@ impl SqlWarehouse {
         let made = step.table.create(db, self.words, &step.id.job).await?;
         self.unindexed = made && !self.words.indexes_at_once();
         let (published, start) = (db.published(&step.table.name), self.start(step));
-        if faults::sabotaged("truncate") && self.path == LoadPath::Direct {
+        if failpoints::sabotaged("truncate") && self.path == LoadPath::Direct {
             return db.script(&format!("TRUNCATE {published}")).await;
         }
         if made {
             self.warn_of_lost(db, step).await?;
         }
         let deleted = db.touch(&self.words.delete(&published, &start)).await?;
-        faults::at("after-delete");
+        failpoints::at("after-delete");
         if deleted == stand && self.relation == Relation::default() {
             return Ok(());
         }

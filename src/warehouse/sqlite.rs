@@ -11,7 +11,7 @@ use sqlx::{Arguments, AssertSqlSafe, Row, SqliteConnection};
 use super::sql::{Query, Words};
 use super::table::{SqlType, TableSchema};
 use super::{LoadPath, Step, Task, readback};
-use crate::digest::RowSet;
+use crate::digest::ContentHash;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::interval::instant;
@@ -129,7 +129,7 @@ impl Words for Sqlite {
         table: &'a Identifier,
         columns: &'a [readback::Column],
         start: &'a str,
-    ) -> Task<'a, RowSet> {
+    ) -> Task<'a, ContentHash> {
         let published = db.published(table);
         let select = readback::select(&published, columns, start);
         Box::pin(async move {
@@ -211,9 +211,9 @@ async fn read_back(
     columns: &[readback::Column],
     published: &str,
     select: String,
-) -> Result<RowSet> {
+) -> Result<ContentHash> {
     let mut stream = sqlx::query(AssertSqlSafe(select)).fetch(connection);
-    let (mut bytes, mut rows) = (Vec::new(), RowSet::default());
+    let (mut bytes, mut rows) = (Vec::new(), ContentHash::default());
     while let Some(row) = stream.try_next().await.map_err(|e| sqlite_error(&e))? {
         bytes.clear();
         for (i, (name, kind)) in columns.iter().enumerate() {

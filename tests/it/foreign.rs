@@ -8,7 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use daymill::score::Model;
 use daymill::score::contract::Features;
-use daymill::score::foreign::{Foreign, Format};
+use daymill::score::foreign::{Format, ImportedModel};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::foreign_damage::json;
@@ -46,7 +46,7 @@ fn features(batch: &RecordBatch) -> Features {
     Features { rows: batch.num_rows(), values }
 }
 
-pub fn read(folder: &Path) -> (Format, Foreign) {
+pub fn read(folder: &Path) -> (Format, ImportedModel) {
     let bytes = std::fs::read(model_file(folder)).unwrap();
     let format = Format::guess(&bytes).unwrap();
     let all = format.read(&bytes, None).unwrap();

@@ -181,7 +181,7 @@ fn files_and_functions_are_short_and_say_what_they_own() {
 
 /// Where unsafe code may stand: the borders to Polars and to the system, and the kernels.
 const BORDERS: [&str; 8] = [
-    "frames.rs",
+    "arrow_bridge.rs",
     "memory.rs",
     "postgres/nodelay.rs",
     "score/trees/avx2.rs",

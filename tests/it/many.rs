@@ -175,6 +175,22 @@ fn a_retry_keeps_the_model_that_was_pinned() {
 }
 
 #[test]
+fn a_plan_is_not_applied_with_other_weights() {
+    let project = Project::flights();
+    project.own_fixtures();
+    let range = ["--from", "2013-06-08", "--to", "2013-06-08", "--output", "json"];
+    let plan = project.daymill(&[&["plan", "flight_delay"][..], &range].concat()).expect(0);
+    project.write("plan.json", &plan.stdout);
+    let signature = "fixtures/models/flight_delay/3/model.toml";
+    let whole = std::fs::read_to_string(project.path(signature)).unwrap();
+    project.write(signature, format!("{whole}# another\n"));
+    let refused = project.daymill(&["apply", "plan.json"]).expect(78);
+    refused.says("fixtures/models/flight_delay@3 is not the model that the plan was made with");
+    project.write(signature, whole);
+    project.daymill(&["apply", "plan.json"]).expect(0);
+}
+
+#[test]
 fn a_promotion_of_tomorrow_means_nothing_today() {
     let project = Project::flights();
     project.own_fixtures();

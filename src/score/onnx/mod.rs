@@ -17,7 +17,7 @@ use prost::Message;
 
 use super::Model;
 use super::contract::Features;
-use super::foreign::{Facts, Foreign};
+use super::foreign::{ImportedModel, ModelMetadata};
 use super::trees::Trees;
 use crate::error::{Error, Result};
 use proto::element;
@@ -70,7 +70,7 @@ enum Made {
 }
 
 /// Reads a model; the output that is scored is the probabilities or scores when there are any, else the first.
-pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
+pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<ImportedModel> {
     if iterations.is_some() {
         return Err(Error::input("an ONNX model has no iterations to choose from"));
     }
@@ -111,7 +111,7 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     let facts = facts(&inputs, &words, &model.producer, &steps);
     let mut graph = Graph { inputs, constants, steps, output, outputs: 0, takes_missing };
     graph.outputs = graph.trial()?;
-    Ok(Foreign { model: Model::Graph(graph), facts })
+    Ok(ImportedModel { model: Model::Graph(graph), facts })
 }
 
 fn input(info: &proto::ValueInfo) -> Result<Input> {
@@ -228,12 +228,12 @@ fn constant(tensor: &proto::Tensor, words: &HashMap<Vec<u8>, usize>) -> Result<T
     made.reshape(dims).map_err(|e| wrong("cannot be read").cause(e))
 }
 
-fn facts(inputs: &[Input], words: &HashMap<Vec<u8>, usize>, producer: &str, steps: &[Step]) -> Facts {
+fn facts(inputs: &[Input], words: &HashMap<Vec<u8>, usize>, producer: &str, steps: &[Step]) -> ModelMetadata {
     let mut sorted: Vec<(&Vec<u8>, &usize)> = words.iter().collect();
     sorted.sort_by_key(|(_, number)| **number);
     let words: Vec<String> = sorted.into_iter().map(|(word, _)| String::from_utf8_lossy(word).into_owned()).collect();
     let by = if producer.is_empty() { String::new() } else { format!(" by {producer}") };
-    let mut facts = Facts { objective: format!("a graph{by}"), ..Facts::default() };
+    let mut facts = ModelMetadata { objective: format!("a graph{by}"), ..ModelMetadata::default() };
     for input in inputs {
         for _ in 0..input.columns {
             facts.vocabularies.push((input.element == element::STRING).then(|| words.clone()));

@@ -5,13 +5,13 @@ use serde_json::Value;
 
 use super::{Leaves, Node, Parts, Split, Test, Tree, Trees};
 use crate::error::{Error, Result};
-use crate::score::foreign::{Facts, Foreign};
+use crate::score::foreign::{ImportedModel, ModelMetadata};
 use crate::score::{Link, Model};
 
 /// CatBoost itself allows 16.
 const MOST_SPLITS: usize = 16;
 
-pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
+pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<ImportedModel> {
     let document: Value = serde_json::from_slice(bytes).map_err(|e| Error::input("not whole JSON").cause(e))?;
     let info = get(&document, "features_info")?;
     if info.get("categorical_features").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
@@ -48,12 +48,12 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     }
     let objective = objective(&document);
     let link = link(&objective, groups)?;
-    let mut facts = Facts { names, objective, iterations: list.len(), ..Facts::default() };
+    let mut facts = ModelMetadata { names, objective, iterations: list.len(), ..ModelMetadata::default() };
     facts.forget_made_up_names("");
     // The bias is added after the scale; the sums begin with it before.
     let base = bias.into_iter().map(|bias| bias / scale).collect();
     let parts = Parts { trees, base, width: features.len(), scale, link, double: true };
-    Ok(Foreign { model: Model::Trees(Trees::new(parts)?), facts })
+    Ok(ImportedModel { model: Model::Trees(Trees::new(parts)?), facts })
 }
 
 fn scale_and_bias(document: &Value) -> Result<(f64, Vec<f64>)> {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::{Leaves, Node, Parts, Split, Test, Tree, Trees};
 use crate::error::{Error, Result};
-use crate::score::foreign::{Facts, Foreign};
+use crate::score::foreign::{ImportedModel, ModelMetadata};
 use crate::score::{Link, Model};
 
 /// Values this near to zero are missing where zeros are.
@@ -18,7 +18,7 @@ const MOST_FEATURES: usize = 1 << 24;
 type Fields<'a> = HashMap<&'a str, &'a str>;
 
 /// `iterations` are the rounds to keep; all when nothing is said.
-pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
+pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<ImportedModel> {
     let text = std::str::from_utf8(bytes).map_err(|_| Error::input("not text"))?;
     if !text.starts_with("tree\n") && !text.starts_with("tree\r\n") {
         return Err(Error::input("not LightGBM's text").hint("save it with Booster.save_model(\"model.txt\")"));
@@ -61,7 +61,7 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     let average = head.lines().any(|line| line.trim() == "average_output");
     let scale = if average { scale / kept.max(1) as f64 } else { scale };
     let infos: Vec<&str> = header.get("feature_infos").map(|infos| infos.split(' ').collect()).unwrap_or_default();
-    let mut facts = Facts {
+    let mut facts = ModelMetadata {
         vocabularies: vocabularies(tail, &infos),
         categorical: infos.iter().map(|info| !info.starts_with('[') && *info != "none").collect(),
         ranges: infos.iter().map(|info| range(info)).collect(),
@@ -75,7 +75,7 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     };
     facts.forget_made_up_names("Column_");
     let parts = Parts { trees, base: vec![0.0; groups], width, scale, link, double: true };
-    Ok(Foreign { model: Model::Trees(Trees::new(parts)?), facts })
+    Ok(ImportedModel { model: Model::Trees(Trees::new(parts)?), facts })
 }
 
 /// The function from the raw score, and what the raw score is multiplied with before it.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Leaves, Node, Parts, Split, Test, Tree, Trees};
 use crate::error::{Error, Result};
-use crate::score::foreign::{Facts, Foreign};
+use crate::score::foreign::{ImportedModel, ModelMetadata};
 use crate::score::{Link, Model, dense::Dense};
 
 /// Category codes from here on are invalid to XGBoost, which sends them left.
@@ -20,7 +20,7 @@ const MOST_OUTPUTS: usize = 1 << 12;
 const MOST_VALUES: usize = 1 << 25;
 
 /// Reads either form and lowers it. `iterations` are the rounds to keep; all when nothing is said.
-pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
+pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<ImportedModel> {
     let document = match bytes.first() {
         Some(b'{') if matches!(bytes.get(1), Some(b'"' | b' ' | b'\n' | b'\r' | b'\t')) => {
             let values = bytes.iter().filter(|b| **b == b',').count();
@@ -54,7 +54,7 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
         let list = learner.get(key).and_then(Value::as_array);
         list.map(|names| names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect::<Vec<_>>())
     };
-    let mut facts = Facts {
+    let mut facts = ModelMetadata {
         names: names("feature_names").unwrap_or_default(),
         categorical: names("feature_types").unwrap_or_default().iter().map(|kind| kind == "c").collect(),
         objective: objective.to_owned(),
@@ -63,7 +63,7 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
             .and_then(|a| a.get("best_iteration"))
             .and_then(Value::as_str)
             .and_then(|text| text.parse().ok()),
-        ..Facts::default()
+        ..ModelMetadata::default()
     };
     let (model, weights) = match text(get(booster, "name")?)? {
         "gbtree" => (get(booster, "model")?, None),
@@ -73,7 +73,7 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
             let weights = floats(drop.ok_or_else(|| missing("weight_drop"))?)?;
             (get(tree, "model")?, Some(weights))
         }
-        "gblinear" => return Ok(Foreign { model: linear(booster, width, &base, link)?, facts }),
+        "gblinear" => return Ok(ImportedModel { model: linear(booster, width, &base, link)?, facts }),
         other => return Err(refuse(&format!("the booster {other:?}"))),
     };
     facts.vocabularies = vocabularies(model, width);
@@ -84,7 +84,7 @@ pub fn read(bytes: &[u8], iterations: Option<usize>) -> Result<Foreign> {
     facts.gains = vec![0.0; width];
     let trees = trees(model, weights, groups, iterations, &mut facts)?;
     let parts = Parts { trees, base, width, scale: 1.0, link, double: false };
-    Ok(Foreign { model: Model::Trees(Trees::new(parts)?), facts })
+    Ok(ImportedModel { model: Model::Trees(Trees::new(parts)?), facts })
 }
 
 /// The trees of the iterations that are kept.
@@ -93,7 +93,7 @@ fn trees(
     weights: Option<Vec<f64>>,
     groups: usize,
     iterations: Option<usize>,
-    facts: &mut Facts,
+    facts: &mut ModelMetadata,
 ) -> Result<Vec<Tree>> {
     let info = floats(get(model, "tree_info")?)?;
     let list = get(model, "trees")?.as_array().ok_or_else(|| missing("trees"))?;

@@ -11,21 +11,21 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::postgres::source_error;
+use crate::arrow_bridge;
 use crate::error::{Class, Error, Result};
-use crate::faults;
-use crate::frames;
+use crate::failpoints;
 use crate::postgres::decode::{Decoder, Wire};
-use crate::postgres::patience::{Backend, SILENCE};
+use crate::postgres::liveness::{Backend, SILENCE};
 use crate::progress::{Counter, Progress};
 
 /// Bytes handed from the socket to the decoder at a time.
 fn chunk_bytes() -> usize {
-    faults::limit("CHUNK_BYTES", 1 << 20)
+    failpoints::limit("CHUNK_BYTES", 1 << 20)
 }
 
 /// Rows of one decoded chunk.
 pub fn chunk_rows() -> usize {
-    faults::limit("CHUNK_ROWS", 1 << 16)
+    failpoints::limit("CHUNK_ROWS", 1 << 16)
 }
 
 /// Bytes of rows after which a chunk is handed on, however few they are.
@@ -46,19 +46,19 @@ pub struct Arrived {
 }
 
 /// A COPY under way. Dropped before its end, it closes the session.
-pub struct Incoming {
+pub struct CopyStream {
     chunks: Option<mpsc::Receiver<DataFrame>>,
-    pump: JoinHandle<Result<(Session, Duration)>>,
+    read_loop: JoinHandle<Result<(Session, Duration)>>,
     decoder: JoinHandle<Result<(u64, String)>>,
 }
 
-impl Drop for Incoming {
+impl Drop for CopyStream {
     fn drop(&mut self) {
-        self.pump.abort();
+        self.read_loop.abort();
     }
 }
 
-impl Incoming {
+impl CopyStream {
     /// Begins to run `copy`, whose rows have these columns. If it is the `last` query of its snapshot, the snapshot ends
     /// with it.
     pub fn start(
@@ -66,16 +66,16 @@ impl Incoming {
         (copy, last): (String, bool),
         columns: Vec<(String, Wire)>,
         progress: &Progress,
-    ) -> Incoming {
+    ) -> CopyStream {
         let (bytes, received) = mpsc::channel::<Vec<u8>>(4);
         let (sender, chunks) = mpsc::channel::<DataFrame>(1);
         let (seen, progress) = (progress.extracted.clone(), progress.clone());
         let decoder = tokio::task::spawn_blocking(move || decode(received, &columns, &seen, &sender));
-        let pump = tokio::spawn(async move { pump(session, (&copy, last), bytes, &progress).await });
-        Incoming { chunks: Some(chunks), pump, decoder }
+        let read_loop = tokio::spawn(async move { read_loop(session, (&copy, last), bytes, &progress).await });
+        CopyStream { chunks: Some(chunks), read_loop, decoder }
     }
 
-    /// The next chunk; none when the last has come or something failed, which [`Incoming::finish`] tells apart. A table
+    /// The next chunk; none when the last has come or something failed, which [`CopyStream::finish`] tells apart. A table
     /// without rows is one chunk without rows.
     pub async fn next(&mut self) -> Option<DataFrame> {
         match &mut self.chunks {
@@ -97,8 +97,8 @@ impl Incoming {
             Err(e) => Error::defect("the decoder stopped").cause(e),
         };
         let decoded = (&mut self.decoder).await.map_err(stopped)?;
-        let sent = (&mut self.pump).await.map_err(stopped)?;
-        // A decoding error closes the channel, so it is the cause and the pump's error its effect.
+        let sent = (&mut self.read_loop).await.map_err(stopped)?;
+        // A decoding error closes the channel, so it is the cause and the read_loop's error its effect.
         match (decoded, sent) {
             (Err(error), Ok(_)) => Err(error),
             (Err(decode), Err(send)) => Err(if send.class == Class::Defect { decode } else { send }),
@@ -133,7 +133,7 @@ async fn stopped(backend: &Backend, progress: &Progress) -> Result<()> {
 }
 
 /// Moves bytes from the socket to the decoder, a chunk at a time.
-async fn pump(
+async fn read_loop(
     mut session: Session,
     (copy, last): (&str, bool),
     sender: mpsc::Sender<Vec<u8>>,
@@ -212,7 +212,7 @@ fn decode(
     let mut rows = 0;
     let mut hand_on = |decoder: &mut Decoder| -> Result<()> {
         rows += decoder.rows() as u64;
-        let chunk = frames::to_frame(&decoder.batch()?)?;
+        let chunk = arrow_bridge::to_frame(&decoder.batch()?)?;
         chunks.blocking_send(chunk).map_err(|_| Error::defect("nobody takes the rows of a table"))
     };
     let (mut sent, mut held) = (false, 0);

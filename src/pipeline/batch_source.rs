@@ -7,11 +7,11 @@ use std::sync::Arc;
 use polars::prelude::{DataFrame, IntoLazy, LazyFrame, UnionArgs, concat};
 use tokio::sync::mpsc::Receiver;
 
-use super::flow::Feed;
+use super::flow::BatchSource;
 use super::{Context, Planned, plan};
 use crate::error::{Error, Result};
 use crate::extract::Extraction;
-use crate::extract::incoming::chunk_rows;
+use crate::extract::copy_stream::chunk_rows;
 use crate::extract::parquet::Piece;
 use crate::interval::Interval;
 use crate::project::Job;
@@ -82,13 +82,13 @@ fn joined(plan: LazyFrame, others: u64) -> LazyFrame {
     if others <= HASHED { transform::driven(plan) } else { plan }
 }
 
-/// The feed for a plan, which was made of the tables as they stand: a table that is still arriving has no rows there.
+/// The source for a plan, which was made of the tables as they stand: a table that is still arriving has no rows there.
 pub fn of(
     context: &Context,
     bundle: Option<&Arc<Bundle>>,
     extraction: &mut Extraction,
     planned: Planned,
-) -> (Planned, Feed) {
+) -> (Planned, BatchSource) {
     let is_driving = |table: &String| Some(table) == extraction.driving.as_ref();
     let rows = |driving: bool| -> u64 {
         extraction.inputs.iter().filter(|input| is_driving(&input.table) == driving).map(|input| input.rows).sum()
@@ -101,7 +101,7 @@ pub fn of(
         None if own < 2 * others || extraction.pieces.is_empty() => {
             let whole = planned.frame.clone();
             let known = extraction.driving.is_some() && own >= others;
-            return (planned, Feed::Whole(Box::new(if known { joined(whole, others) } else { whole })));
+            return (planned, BatchSource::Whole(Box::new(if known { joined(whole, others) } else { whole })));
         }
         None => Parts::Files(std::mem::take(&mut extraction.pieces).into()),
     };
@@ -116,5 +116,5 @@ pub fn of(
         }
         Ok(Some(joined(plan(&job, bundle.as_deref(), &tables, &interval)?.frame, others)))
     };
-    (planned, Feed::Pieces(Box::new(pieces)))
+    (planned, BatchSource::Partitions(Box::new(pieces)))
 }

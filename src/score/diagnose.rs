@@ -6,7 +6,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 
 use super::contract::{Contract, Features, Kind};
-use super::foreign::{Facts, Format};
+use super::foreign::{Format, ModelMetadata};
 use super::{Link, Model};
 use crate::error::{Error, Result};
 
@@ -21,7 +21,7 @@ pub struct Question<'a> {
     pub bytes: &'a [u8],
     pub format: Format,
     pub iterations: Option<usize>,
-    pub facts: &'a Facts,
+    pub facts: &'a ModelMetadata,
     pub model: &'a Model,
     pub contract: &'a Contract,
 }
