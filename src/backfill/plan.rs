@@ -90,16 +90,23 @@ impl Plan {
         self.intervals.iter().filter(|item| matches!(item.action, Action::Run | Action::Replace))
     }
 
+    /// The number of the job's last record in the ledger when the plan was made.
+    pub fn position(&self) -> i64 {
+        let number = self.head.as_deref().and_then(|head| head.split(':').next());
+        number.and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+
     /// The intervals to run, in the order of the plan.
     pub fn tasks(&self, context: &Context) -> Vec<Task> {
         self.chosen().map(|item| task(item, context)).collect()
     }
 
-    /// The models must be those that the plan was made with.
+    /// The models of the intervals to run must be those that the plan was made with.
     pub fn require_models(&self, context: &Context) -> Result<()> {
-        for (text, identity) in &self.models {
-            let reference = ModelRef::required(text)?;
-            let bundle = context.shared.models.open(&context.project.root, &reference, Utc::now())?;
+        let wanted: HashSet<&ModelRef> = self.chosen().filter_map(|item| item.model.as_ref()).collect();
+        for reference in wanted {
+            let Some(identity) = self.models.get(&reference.to_string()) else { continue };
+            let bundle = context.shared.models.open(&context.project.root, reference, Utc::now())?;
             if bundle.id().to_string() != *identity {
                 return Err(Error::config(format!("{reference} is not the model that the plan was made with"))
                     .cause(format!("{} has other weights or another model.toml now", bundle.folder.display()))

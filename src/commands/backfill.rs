@@ -14,7 +14,6 @@ use crate::extract::Cache;
 use crate::interval::{self, Grain, Interval};
 use crate::ledger::{self, batch, history};
 use crate::models::ModelRef;
-use crate::models::reference::label_parts;
 use crate::output;
 use crate::pipeline::{Context, Shared};
 use crate::progress::Progress;
@@ -113,8 +112,8 @@ pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
     };
     let whole = runs.is_empty();
     let context = context(global, &written.job, Some(&target))?;
-    if let ([(id, _)], true, false) = (batches.as_slice(), whole, args.all) {
-        leave_done(&context, id, &mut written)?;
+    if let ([_], true, false) = (batches.as_slice(), whole, args.all) {
+        leave_done(&context, &mut written)?;
     }
     if global.output == Output::Human {
         output::note(&describe(&written, args.jobs));
@@ -140,29 +139,27 @@ fn alone(global: &Global, run: &history::RunRow, target: &str) -> Result<Plan> {
     let interval = Interval { start: time(&run.start)?, end: time(&run.end)?, zone, grain };
     let look = Look { choice: &Choice::Job, deep: false, now: Utc::now() };
     let (plan, _) = runtime_plan(&context, vec![interval], &look, &[Takes::All])?;
-    let now = plan.intervals.first().and_then(|item| item.model.as_ref());
+    // What tells the model from any other begins with its label.
+    let now = plan.models.values().next().and_then(|identity| identity.split(' ').next());
     if let (Some(before), Some(now)) = (&run.model, now)
-        && label_parts(before).map(|(_, version)| version) != now.number()
+        && before != now
     {
-        output::warn(&format!(
-            "the run scored with {before}; the job now names {}, which scores this time",
-            now.short()
-        ));
+        output::warn(&format!("the run scored with {before}; the job now names {now}, which scores this time"));
     }
     Ok(plan)
 }
 
 /// Of a backfill that ran before, only what has not succeeded since it began is left.
-fn leave_done(context: &Context, id: &str, written: &mut Plan) -> Result<()> {
+fn leave_done(context: &Context, written: &mut Plan) -> Result<()> {
     let done = super::runtime()?.block_on(async {
         let Some(mut db) = ledger::open_to_read(&context.project, &context.target).await? else {
             return Ok(Vec::new());
         };
         let rows = history::intervals(&mut db, &context.project, &context.target, &context.job.name, None).await?;
         db.close().await;
-        // Run ids and backfill ids are made of the time, so one that is later is greater.
+        // By the numbers of the ledger: clocks may have been set back.
         let since = |row: &history::IntervalRow| {
-            matches!(row.state.as_str(), "succeeded" | "skipped") && row.attempt.as_str() > id
+            matches!(row.state.as_str(), "succeeded" | "skipped") && row.attempt_seq > written.position()
         };
         Ok::<_, Error>(rows.iter().filter(|row| since(row)).map(|row| (row.start, row.end)).collect::<Vec<_>>())
     })?;

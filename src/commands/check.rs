@@ -64,8 +64,14 @@ pub fn check(global: &Global, only: Option<&str>, offline: bool, lineage: bool) 
 
 async fn check_job(project: &Project, name: &str, target: &str, offline: bool, findings: &mut Findings) {
     let Some(job) = findings.note(format!("{name}: the job file"), project.job(name, target)) else { return };
-    if let (Some(schedule), Some(due)) = (&job.schedule, job.next_due(chrono::Utc::now())) {
-        findings.note(format!("{name}: the schedule {}, next due at {}", schedule.text, instant(due)), Ok(()));
+    if let Some(schedule) = &job.schedule {
+        let never = || Error::config("it is never due").hint("is the day of the month one that the month has?");
+        match job.next_due(chrono::Utc::now()).ok_or_else(never) {
+            Ok(due) => {
+                findings.note(format!("{name}: the schedule {}, due next at {}", schedule.text, instant(due)), Ok(()))
+            }
+            Err(never) => findings.note(format!("{name}: the schedule {}", schedule.text), Err(never)),
+        };
     }
     if let Err(error) = job.require_interval() {
         findings.note::<()>(format!("{name}: the interval"), Err(error));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::cli::{Global, Output};
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::ledger;
 use crate::ledger::history::{self, RunRow, Wanted};
 use crate::output;
@@ -50,15 +50,26 @@ pub fn tail(global: &Global, job: Option<&str>) -> Result<u8> {
     super::runtime()?.block_on(async {
         super::terminal::signals(&progress);
         let mut seen: HashMap<String, String> = HashMap::new();
-        let mut first = true;
+        let (mut first, mut kept) = (true, None);
         while !progress.stopped() {
             let wanted = Wanted { job, limit: 200, ..Wanted::default() };
-            let rows = match ledger::open_to_read(&project, &target).await? {
-                Some(mut db) => {
-                    let rows = history::runs(&mut db, &project, &target, wanted).await?;
-                    db.close().await;
-                    rows
-                }
+            let session = match kept.take() {
+                Some(db) => Some(db),
+                None => ledger::open_to_read(&project, &target).await?,
+            };
+            let rows = match session {
+                Some(mut db) => match (history::runs(&mut db, &project, &target, wanted).await, first) {
+                    // The session was lost; the next look opens another.
+                    (Err(error), false) if error.transient || error.class == Class::Unavailable => Vec::new(),
+                    (rows, _) => {
+                        // A server's session is kept; a file is opened anew: who may only read sees it as it was then.
+                        match db.backend() {
+                            Some(_) => kept = Some(db),
+                            None => db.close().await,
+                        }
+                        rows?
+                    }
+                },
                 None => Vec::new(),
             };
             for run in rows.iter().rev() {

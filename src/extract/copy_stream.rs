@@ -98,7 +98,7 @@ impl CopyStream {
         };
         let decoded = (&mut self.decoder).await.map_err(stopped)?;
         let sent = (&mut self.read_loop).await.map_err(stopped)?;
-        // A decoding error closes the channel, so it is the cause and the read_loop's error its effect.
+        // A decoding error closes the channel, so it is the cause and the read loop's error its effect.
         match (decoded, sent) {
             (Err(error), Ok(_)) => Err(error),
             (Err(decode), Err(send)) => Err(if send.class == Class::Defect { decode } else { send }),

@@ -75,37 +75,22 @@ pub async fn job_head(db: &mut Db, job: &str) -> Result<Option<Head>> {
     Ok(rows.into_iter().next().and_then(|mut row| Some(Head { n: row[0].take()?.parse().ok()?, hash: row[1].take()? })))
 }
 
-/// Inside the migration that brings the chain: what was recorded before it becomes its first records, the attempts and
-/// then what stands.
+/// Inside the migration that brings the chain: what was recorded before it becomes its first records, the oldest first.
 pub async fn adopt(db: &mut Db) -> Result<()> {
-    let rows = db
-        .fetch(
-            "SELECT r.job, r.interval_start, r.interval_end, r.run_id, r.state FROM {runs} r WHERE NOT EXISTS \
-             (SELECT 1 FROM {intervals} i WHERE i.run_id = r.run_id) ORDER BY r.started_at, r.run_id",
-            &[],
-        )
-        .await?;
-    for row in rows {
+    let sql = "SELECT r.job, r.interval_start, r.interval_end, r.run_id, r.state, CAST(i.rows_published AS TEXT), i.content_hash, i.run_id \
+               FROM {runs} r LEFT JOIN {intervals} i ON i.run_id = r.run_id ORDER BY r.started_at, r.run_id";
+    let at = instant(chrono::Utc::now());
+    for row in db.fetch(sql, &[]).await? {
         let text = |i: usize| row[i].clone().unwrap_or_default();
-        let body = json!({
-            "event": "adopted", "at": instant(chrono::Utc::now()), "job": text(0), "interval": [text(1), text(2)], "run": text(3),
-            "state": text(4), "adopted": true,
-        });
-        append(db, &text(0), Some(&text(3)), &body.to_string()).await?;
-    }
-    let rows = db
-        .fetch(
-            "SELECT job, interval_start, interval_end, run_id, CAST(rows_published AS TEXT), content_hash FROM {intervals} \
-             WHERE run_id IS NOT NULL ORDER BY job, interval_start",
-            &[],
-        )
-        .await?;
-    for row in rows {
-        let text = |i: usize| row[i].clone().unwrap_or_default();
-        let body = json!({
-            "event": "succeeded", "at": instant(chrono::Utc::now()), "job": text(0), "interval": [text(1), text(2)], "run": text(3),
-            "rows": text(4).parse::<u64>().unwrap_or_default(), "content": text(5), "adopted": true,
-        });
+        let mut body = json!({ "event": "adopted", "at": at, "job": text(0), "interval": [text(1), text(2)], "run": text(3), "adopted": true });
+        match row[7].is_some() {
+            true => {
+                body["event"] = "succeeded".into();
+                body["rows"] = text(5).parse::<u64>().unwrap_or_default().into();
+                body["content"] = text(6).into();
+            }
+            false => body["state"] = text(4).into(),
+        }
         append(db, &text(0), Some(&text(3)), &body.to_string()).await?;
     }
     Ok(())

@@ -29,8 +29,7 @@ pub trait Dialect: Send + Sync {
     fn locking_rows(&self) -> &'static str;
     /// How the ledger knows a published table.
     fn table_key(&self, table: &Identifier) -> String;
-    /// One message that appends the record that `$n` texts describe to the chain and commits, where the database can hash;
-    /// its one row is the number and the hash of the record.
+    /// One message that appends a record to the chain and commits, where the database can hash; its one row is the number and the hash of the record.
     fn append_and_commit(&self, tag: &str, record: &Record<'_>) -> Option<String>;
 }
 

@@ -109,6 +109,8 @@ pub struct IntervalRow {
     pub state: String,
     /// The newest attempt.
     pub attempt: String,
+    /// Where the newest attempt began in the chain.
+    pub attempt_seq: i64,
     pub error: Option<String>,
     /// Of the last run that looked at the sources, as JSON; empty when the ledger was older than fingerprints.
     pub fingerprint: String,
@@ -144,7 +146,7 @@ pub async fn intervals(
     let sql = format!(
         "SELECT i.interval_start, i.interval_end, i.label, i.run_id, CAST(i.rows_published AS TEXT), i.content_hash, \
              i.published_at, CAST(i.millis AS TEXT), i.fingerprint, i.inputs, CAST(i.rows_read AS TEXT), r.state, \
-             CASE WHEN r.state IN ('failed', 'interrupted', 'fenced') THEN r.report END, r.run_id, i.table_name, i.columns \
+             CASE WHEN r.state IN ('failed', 'interrupted', 'fenced') THEN r.report END, r.run_id, i.table_name, i.columns, CAST(r.seq AS TEXT) \
              FROM {{intervals}} i LEFT JOIN {{runs}} r ON r.job = i.job AND r.interval_start = i.interval_start \
              AND r.interval_end = i.interval_end AND r.generation = i.generation \
              WHERE i.job = $1 {within} ORDER BY i.interval_start"
@@ -185,6 +187,7 @@ pub async fn intervals(
             }),
             state,
             attempt: text(13),
+            attempt_seq: text(16).parse().unwrap_or_default(),
             fingerprint: text(8),
             inputs: text(9),
             error: report.and_then(|r| Some(r["error"].as_str()?.to_owned())),

@@ -10,6 +10,7 @@ pub mod history;
 pub mod lock;
 pub mod record;
 mod tables_agree;
+pub mod told;
 pub mod verify;
 
 use chrono::Utc;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Db;
-use super::verify::{Attempt, Publication, Told, cell};
+use super::told::{Attempt, Publication, Told, cell};
 use crate::digest;
 use crate::error::Result;
 use crate::identifier::Identifier;

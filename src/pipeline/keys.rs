@@ -1,4 +1,4 @@
-//! Whether a key stands on two rows, in memory that does not follow the day. DuplicateKeys come as 128 bits of a hash, so their
+//! Whether a key stands on two rows, in memory that does not follow the day. Keys come as 128 bits of a hash, so their
 //! first bits divide them evenly: beyond a few million they go to unnamed files, one for each part, and are looked at
 //! part by part.
 
@@ -7,7 +7,7 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 
 use crate::error::{Error, Result};
 
-/// DuplicateKeys that are held in memory: 32 MiB.
+/// Keys that are held in memory: 32 MiB.
 const HELD: usize = 1 << 21;
 const PARTS: usize = 64;
 const BUFFER_BYTES: usize = 1 << 15;

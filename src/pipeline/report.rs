@@ -144,10 +144,10 @@ impl ScoreSummary {
         const STEPS: usize = 24;
         Some(ScoreSummary {
             name: profile.name.clone(),
-            min: profile.min?,
-            max: profile.max?,
+            min: profile.min()?,
+            max: profile.max()?,
             mean: profile.mean()?,
-            quantiles: QUANTILES.iter().filter_map(|share| Some((*share, profile.quantile(*share)?))).collect(),
+            quantiles: QUANTILES.into_iter().zip(profile.quantiles(&QUANTILES)).collect(),
             histogram: profile.histogram(STEPS),
         })
     }

@@ -15,10 +15,15 @@ use crate::warehouse::Rows;
 
 /// Takes finished batches, in order. Nothing of them is visible until the sink is finished.
 pub trait Sink {
+    /// The stage that its time belongs to.
+    const STAGE: &'static str;
+
     fn take(&mut self, finished: &Finished) -> impl Future<Output = Result<()>>;
 }
 
 impl Sink for Load {
+    const STAGE: &'static str = "load";
+
     async fn take(&mut self, finished: &Finished) -> Result<()> {
         self.write(Rows { batch: &finished.batch, tuples: &finished.tuples }).await?;
         failpoints::at("batch-loaded");
@@ -27,10 +32,10 @@ impl Sink for Load {
 }
 
 /// Runs the flow into a sink. The report is told what came of it.
-pub async fn drain(
+pub async fn drain<S: Sink>(
     work: Work,
     source: BatchSource,
-    sink: &mut impl Sink,
+    sink: &mut S,
     report: &mut RunReport,
 ) -> std::result::Result<Evidence, Stop> {
     let (looks, progress): (Arc<Looks>, _) = (work.looks.clone(), work.progress.clone());
@@ -49,7 +54,7 @@ pub async fn drain(
     let seconds = |nanos: u64| nanos as f64 / 1e9;
     report.stage("transform", seconds(flow.busy.transform.load(Ordering::Relaxed)));
     report.stage("score", seconds(flow.busy.score.load(Ordering::Relaxed)));
-    report.stage("load", writing);
+    report.stage(S::STAGE, writing);
     report.tell(&evidence);
     Ok(evidence)
 }

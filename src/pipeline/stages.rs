@@ -222,6 +222,8 @@ async fn score_into(
 }
 
 impl Sink for Writer {
+    const STAGE: &'static str = "write";
+
     async fn take(&mut self, finished: &Finished) -> Result<()> {
         self.write(&finished.batch)
     }

@@ -41,7 +41,7 @@ mod tests {
         assert_eq!(next("0 3 * * *", "2013-12-08T07:59:59Z"), "2013-12-08T08:00:00Z");
         assert_eq!(next("30 6 * * MON-FRI", "2013-06-07T12:00:00Z"), "2013-06-10T10:30:00Z");
         // The clock skips 02:30 that night, and shows 01:30 twice in autumn.
-        assert!(next("30 2 * * *", "2013-03-10T05:00:00Z").starts_with("2013-03-1"));
+        assert_eq!(next("30 2 * * *", "2013-03-10T05:00:00Z"), "2013-03-10T07:00:00Z");
         assert_eq!(next("30 1 * * *", "2013-11-03T04:00:00Z"), "2013-11-03T05:30:00Z");
     }
 

@@ -15,6 +15,7 @@ pub struct Tally {
     nulls: u64,
     bad: u64,
     example: Option<String>,
+    #[serde(with = "super::bits")]
     sum: f64,
     count: u64,
 }

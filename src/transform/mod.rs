@@ -45,6 +45,7 @@ pub struct Plan {
 
 /// Plans the SQL over the tables. Every output column has one of the canonical types.
 pub fn plan(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval) -> Result<Plan> {
+    warnings::attend();
     let compiled = compile(file, tables, interval)?;
     let frames: Vec<LazyFrame> = tables.iter().map(|(_, frame)| frame.clone()).collect();
     let planned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

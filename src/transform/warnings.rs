@@ -2,6 +2,7 @@
 //! work may be of any of them: each is told it, and that.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The runs that listen, by number, and what each has heard.
@@ -22,7 +23,7 @@ fn hear(text: &str, kind: polars_error::PolarsWarning) {
 fn hear_in(listeners: &mut BTreeMap<u64, Vec<String>>, text: &str) {
     let text = match listeners.len() {
         0 | 1 => text.to_owned(),
-        runs => format!("{text} (said while {runs} runs were at work; it may be of another one)"),
+        _ => format!("{text} (said while other runs were at work; it may be of one of them)"),
     };
     for heard in listeners.values_mut().filter(|heard| !heard.contains(&text)) {
         heard.push(text.clone());
@@ -33,12 +34,17 @@ fn hear_in(listeners: &mut BTreeMap<u64, Vec<String>>, text: &str) {
 #[derive(Debug)]
 pub struct Listening(u64);
 
+/// From now on what the engine says comes here, and not to the terminal.
+pub fn attend() {
+    polars_error::set_warning_function(hear);
+}
+
 impl Listening {
     pub fn begin() -> Listening {
-        polars_error::set_warning_function(hear);
-        let mut listeners = listeners();
-        let number = listeners.keys().next_back().map_or(0, |last| last + 1);
-        listeners.insert(number, Vec::new());
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        attend();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        listeners().insert(number, Vec::new());
         Listening(number)
     }
 
@@ -67,7 +73,7 @@ mod tests {
         hear_in(&mut listeners, "a");
         listeners.insert(2, Vec::new());
         hear_in(&mut listeners, "b");
-        let both = "b (said while 2 runs were at work; it may be of another one)";
+        let both = "b (said while other runs were at work; it may be of one of them)";
         assert_eq!(listeners[&1], ["a", both]);
         assert_eq!(listeners[&2], [both]);
         listeners.remove(&1);

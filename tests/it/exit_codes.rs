@@ -132,7 +132,7 @@ fn an_overtaken_run_is_76() {
     assert!(local.scores().is_empty());
     // Overtaken by a run, whose lock somebody took away: it tells its end last, and the ledger is whole.
     let local = Project::flights();
-    let run = local.start("after-lock=sleep(4000)", &DAY);
+    let run = local.start("after-lock=sleep(9000)", &DAY);
     until("the start", || local.daymill(&["runs"]).stdout.contains("running"));
     std::fs::remove_dir_all(format!("{}.locks", local.warehouse().display())).unwrap();
     local.daymill(&DAY).expect(0);

@@ -175,6 +175,21 @@ fn a_retry_keeps_the_model_that_was_pinned() {
 }
 
 #[test]
+fn a_retry_goes_by_the_ledger_and_not_by_clocks() {
+    let project = Project::flights();
+    let days = ["carrier_daily", "--from", "2013-06-01", "--to", "2013-06-02"];
+    project.daymill(&[&["backfill"], &days[..]].concat()).expect(0);
+    // Runs of a time when the clock was ahead.
+    let ahead = "UPDATE daymill_runs SET run_id = 'ffff' || substr(run_id, 5); UPDATE daymill_intervals SET run_id = 'ffff' || substr(run_id, 5)";
+    execute_sqlite(&project.warehouse(), ahead);
+    let again = [&["backfill"], &days[..], &["--only", "all", "--yes"]].concat();
+    outcome(project.command(&again).env("DAYMILL_KILL", "before-commit").output().unwrap()).expect(137);
+    let id = rows_of(&project.warehouse(), "SELECT batch_id FROM daymill_batches ORDER BY created_at DESC LIMIT 1");
+    let done = project.daymill(&["retry", &id[0], "--output", "json"]).expect(0).json();
+    assert_eq!(done["intervals"].as_array().unwrap().len(), 2, "{done}");
+}
+
+#[test]
 fn a_plan_is_not_applied_with_other_weights() {
     let project = Project::flights();
     project.own_fixtures();

@@ -213,7 +213,7 @@ fn a_hand_that_comes_between_the_look_and_the_load_is_counted() {
             );
             project.write("sql/t.sql", "SELECT id, x FROM a");
             project.daymill(&RUN).expect(0);
-            let child = project.start("score-batch=sleep(3000)", &[&RUN[..], &["--load-path", path]].concat());
+            let child = project.start("score-batch=sleep(5000)", &[&RUN[..], &["--load-path", path]].concat());
             let looked = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle' AND datname = current_database() AND query LIKE 'WITH own AS %'";
             until("the look at the table", || !database.rows(looked).is_empty());
             database.execute(&format!(

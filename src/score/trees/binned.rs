@@ -349,7 +349,7 @@ fn program<L: Lane, V: Sum>(tree: &Tree, splits: &Splits<'_>) -> Option<TreeProg
     Some(TreeProgram { ops, packed: None, outputs, small: leaves.len() <= SMALL_TREE })
 }
 
-/// StageMetadata the splits that can be evaluated together without a slot between them.
+/// Marks the splits that can be evaluated together without a slot between them.
 fn fuse<L>(ops: &mut [Op<L>]) {
     let mut at = 0;
     while at < ops.len() {

@@ -20,7 +20,7 @@ impl Lowerer<'_> {
         }
     }
 
-    /// By equalities alone. DuplicateKeys that are no columns are computed first: the engine takes no two of one name.
+    /// By equalities alone. Keys that are no columns are computed first: the engine takes no two of one name.
     pub fn by_keys(&mut self, left: LazyFrame, right: LazyFrame, keys: &[Key], how: How) -> LazyFrame {
         let (mut left, mut right) = (left, right);
         let all_safe = keys.iter().all(|key| key.null_safe);

@@ -1,7 +1,8 @@
 //! A sum, in the wide sense, over frames that only move forward: short frames are added up row by row, and for long ones
 //! there are two piles, so that every row comes and goes once.
 
-/// Frames of so few rows are added in the order of their rows, as Postgres does: a sum of large floats depends on it.
+/// Where no frame has more rows, each is added in the order of its rows, as Postgres does: a sum of large floats depends on
+/// it.
 const SHORT: u32 = 64;
 
 /// Combines the parts of each frame, in the order of the rows where the frames are short.
