@@ -14,6 +14,7 @@ pub mod interval;
 pub mod models;
 pub mod project;
 pub mod quality;
+pub mod run_state;
 pub mod schedule;
 
 pub mod backfill;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::error::{Class, Error, Result};
 use crate::pipeline::report::{RunReport, ScoreSummary};
 use crate::project::secrets::{redact, redact_json};
+use crate::run_state::RunState;
 
 /// The result of a command, for a person.
 pub fn result(text: &str) -> Result<()> {
@@ -180,8 +181,11 @@ pub fn paint(code: &str, text: &str, terminal: bool) -> String {
 pub fn summary(report: &RunReport) -> String {
     let terminal = std::io::stdout().is_terminal();
     let label = |text: &str| paint("2", &format!("  {text:<10}"), terminal);
-    let mark =
-        if report.state == "succeeded" { paint("32;1", "✓", terminal) } else { paint("33;1", "–", terminal) };
+    let mark = if report.state == RunState::Succeeded {
+        paint("32;1", "✓", terminal)
+    } else {
+        paint("33;1", "–", terminal)
+    };
     let mut lines = Vec::new();
     let name = report.job.as_deref().unwrap_or("score");
     let interval = report.interval.as_ref().map(|i| format!(" {}", i.label)).unwrap_or_default();

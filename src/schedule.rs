@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::fingerprint::Reason;
 use crate::interval::Interval;
+use crate::run_state::RunState;
 
 /// How an interval stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -111,7 +112,7 @@ pub struct Known {
     pub gone: bool,
     pub published_at: Option<DateTime<Utc>>,
     /// How the newest attempt ended.
-    pub state: String,
+    pub state: RunState,
     pub error: Option<String>,
     pub stale: Vec<Reason>,
     pub late: Vec<Reason>,
@@ -119,7 +120,7 @@ pub struct Known {
 
 /// How an interval stands; `known` is nothing when the ledger has never heard of it.
 pub fn standing(interval: &Interval, known: Option<Known>, now: DateTime<Utc>) -> IntervalStatus {
-    let running = known.as_ref().is_some_and(|known| known.state == "running");
+    let running = known.as_ref().is_some_and(|known| known.state == RunState::Running);
     if interval.end > now && !running {
         return IntervalStatus::Future;
     }
@@ -127,18 +128,18 @@ pub fn standing(interval: &Interval, known: Option<Known>, now: DateTime<Utc>) -
     if known.published_at.is_some_and(|at| at < interval.end) {
         known.late.push(Reason::Partial);
     }
-    match known.state.as_str() {
-        "running" => IntervalStatus::Running,
+    match known.state {
+        RunState::Running => IntervalStatus::Running,
         _ if known.gone => IntervalStatus::Gone,
-        "failed" | "interrupted" | "fenced" | "abandoned" => {
-            let error = known.error.unwrap_or_else(|| match known.state.as_str() {
-                "abandoned" => "the process died".into(),
-                state => state.to_owned(),
+        RunState::Failed | RunState::Interrupted | RunState::Fenced | RunState::Abandoned => {
+            let error = known.error.unwrap_or_else(|| match known.state {
+                RunState::Abandoned => "the process died".into(),
+                state => state.to_string(),
             });
             IntervalStatus::Failed { error, stands: known.published }
         }
-        "skipped" if !known.published && !known.late.is_empty() => IntervalStatus::Late { reasons: known.late },
-        "skipped" if !known.published => IntervalStatus::Skipped,
+        RunState::Skipped if !known.published && !known.late.is_empty() => IntervalStatus::Late { reasons: known.late },
+        RunState::Skipped if !known.published => IntervalStatus::Skipped,
         _ if !known.published => IntervalStatus::Missing,
         _ if !known.stale.is_empty() => {
             IntervalStatus::Stale { reasons: known.stale.into_iter().chain(known.late).collect() }
@@ -189,17 +190,17 @@ mod tests {
     fn an_interval_stands_as_the_ledger_says() {
         let interval = day(parse_date("2013-06-08").unwrap(), chrono_tz::UTC).unwrap();
         let at = |known: Option<Known>| standing(&interval, known, interval.end);
-        let known = |state: &str, published| Known { published, state: state.into(), ..Known::default() };
+        let known = |state: RunState, published| Known { published, state, ..Known::default() };
         assert_eq!(at(None), IntervalStatus::Missing);
         assert_eq!(standing(&interval, None, interval.start), IntervalStatus::Future);
-        assert_eq!(at(Some(known("succeeded", true))), IntervalStatus::Done);
-        assert_eq!(at(Some(known("skipped", false))), IntervalStatus::Skipped);
-        assert_eq!(at(Some(known("skipped", true))), IntervalStatus::Done);
-        assert_eq!(at(Some(known("running", true))), IntervalStatus::Running);
-        assert_eq!(at(Some(known("abandoned", true))).name(), "failed");
-        let gone = Known { gone: true, ..known("succeeded", true) };
+        assert_eq!(at(Some(known(RunState::Succeeded, true))), IntervalStatus::Done);
+        assert_eq!(at(Some(known(RunState::Skipped, false))), IntervalStatus::Skipped);
+        assert_eq!(at(Some(known(RunState::Skipped, true))), IntervalStatus::Done);
+        assert_eq!(at(Some(known(RunState::Running, true))), IntervalStatus::Running);
+        assert_eq!(at(Some(known(RunState::Abandoned, true))).name(), "failed");
+        let gone = Known { gone: true, ..known(RunState::Succeeded, true) };
         assert_eq!((at(Some(gone.clone())).name(), Only::Missing.takes(&at(Some(gone)))), ("missing", true));
-        let late = Known { late: vec![Reason::Unknown], ..known("succeeded", true) };
+        let late = Known { late: vec![Reason::Unknown], ..known(RunState::Succeeded, true) };
         assert_eq!(at(Some(late.clone())).name(), "late data");
         let stale = Known { stale: vec![Reason::Sql], ..late };
         assert_eq!(at(Some(stale)).reason(), "SQL changed; published by an older Daymill");

@@ -18,6 +18,7 @@ use crate::output;
 use crate::pipeline::{Context, Shared};
 use crate::progress::Progress;
 use crate::project::{Job, Project};
+use crate::run_state::RunState;
 use crate::schedule::{Only as Takes, spans};
 
 use super::bars::Bars;
@@ -159,7 +160,7 @@ fn leave_done(context: &Context, written: &mut Plan) -> Result<()> {
         db.close().await;
         // By the numbers of the ledger: clocks may have been set back.
         let since = |row: &history::IntervalRow| {
-            matches!(row.state.as_str(), "succeeded" | "skipped") && row.attempt_seq > written.position()
+            matches!(row.state, RunState::Succeeded | RunState::Skipped) && row.attempt_seq > written.position()
         };
         Ok::<_, Error>(rows.iter().filter(|row| since(row)).map(|row| (row.start, row.end)).collect::<Vec<_>>())
     })?;
@@ -366,9 +367,9 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
 
 fn nothing(global: &Global, plan: &Plan) -> Result<u8> {
     match global.output {
-        Output::Json => {
-            output::json(json!({"job": plan.job, "target": plan.target, "state": "succeeded", "intervals": []}))?
-        }
+        Output::Json => output::json(
+            json!({"job": plan.job, "target": plan.target, "state": RunState::Succeeded, "intervals": []}),
+        )?,
         Output::Human => output::result("nothing to do")?,
     }
     Ok(0)
@@ -390,9 +391,9 @@ impl Summary<'_> {
         ended.filter_map(|(task, end)| Some((task, end.as_ref()?.result.as_ref().err()?)))
     }
 
-    fn state(&self) -> &'static str {
+    fn state(&self) -> RunState {
         let all = self.finished.iter().all(|end| end.as_ref().is_some_and(|end| end.result.is_ok()));
-        if all { "succeeded" } else { "failed" }
+        if all { RunState::Succeeded } else { RunState::Failed }
     }
 
     fn value(&self) -> Value {

@@ -7,6 +7,7 @@ use crate::pipeline::report::RunReport;
 use crate::pipeline::{self, Context, stages};
 use crate::progress::Progress;
 use crate::project::BATCH_ROWS;
+use crate::run_state::RunState;
 use crate::warehouse::LoadPath as LoadsBy;
 
 pub fn run(global: &Global, args: &Run) -> Result<u8> {
@@ -22,7 +23,7 @@ pub fn run(global: &Global, args: &Run) -> Result<u8> {
         sessions.close().await;
         ran
     })?;
-    Ok(if report.state == "skipped" { args.skip_exit_code.unwrap_or(0) } else { 0 })
+    Ok(if report.state == RunState::Skipped { args.skip_exit_code.unwrap_or(0) } else { 0 })
 }
 
 pub fn extract(global: &Global, args: &StageArgs) -> Result<u8> {

@@ -10,6 +10,7 @@ use crate::ledger;
 use crate::ledger::history::{self, RunRow, Wanted};
 use crate::output;
 use crate::project::Project;
+use crate::run_state::RunState;
 
 pub fn runs(global: &Global, job: Option<&str>, limit: u16) -> Result<u8> {
     let wanted = Wanted { job, limit: limit.into(), ..Wanted::default() };
@@ -33,7 +34,7 @@ fn list(global: &Global, rows: &[RunRow]) -> Result<()> {
             run.run_id.clone(),
             run.job.clone(),
             run.interval.clone(),
-            run.state.clone(),
+            run.state.to_string(),
             rows,
             model,
             run.started_at.chars().take(19).collect(),
@@ -49,7 +50,7 @@ pub fn tail(global: &Global, job: Option<&str>) -> Result<u8> {
     let (project, target) = super::project(global)?;
     super::runtime()?.block_on(async {
         super::terminal::signals(&progress);
-        let mut seen: HashMap<String, String> = HashMap::new();
+        let mut seen: HashMap<String, RunState> = HashMap::new();
         let (mut first, mut kept) = (true, None);
         while !progress.stopped() {
             let wanted = Wanted { job, limit: 200, ..Wanted::default() };
@@ -73,8 +74,8 @@ pub fn tail(global: &Global, job: Option<&str>) -> Result<u8> {
                 None => Vec::new(),
             };
             for run in rows.iter().rev() {
-                let before = seen.insert(run.run_id.clone(), run.state.clone());
-                if (first && run.state != "running") || before.as_ref() == Some(&run.state) {
+                let before = seen.insert(run.run_id.clone(), run.state);
+                if (first && run.state != RunState::Running) || before.as_ref() == Some(&run.state) {
                     continue;
                 }
                 tell(global, run)?;
@@ -92,7 +93,7 @@ fn tell(global: &Global, run: &RunRow) -> Result<()> {
     }
     let rows = run
         .rows_published
-        .filter(|_| run.state == "succeeded")
+        .filter(|_| run.state == RunState::Succeeded)
         .map(|n| format!(": {} rows", output::count(n.max(0) as u64)));
     let at = run.finished_at.as_ref().unwrap_or(&run.started_at);
     output::result(&format!(

@@ -10,6 +10,7 @@ use super::Db;
 use super::dialect::Record;
 use crate::error::{Error, Result};
 use crate::interval::instant;
+use crate::run_state::RunState;
 
 const TAG: &str = "daymill ledger 1";
 pub const ORIGIN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -85,7 +86,7 @@ pub async fn adopt(db: &mut Db) -> Result<()> {
         let mut body = json!({ "event": "adopted", "at": at, "job": text(0), "interval": [text(1), text(2)], "run": text(3), "adopted": true });
         match row[7].is_some() {
             true => {
-                body["event"] = "succeeded".into();
+                body["event"] = RunState::Succeeded.name().into();
                 body["rows"] = text(5).parse::<u64>().unwrap_or_default().into();
                 body["content"] = text(6).into();
             }

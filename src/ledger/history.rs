@@ -3,9 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::verify::nonsense;
 use super::{Db, Value, lock};
 use crate::error::{Error, Result};
 use crate::project::Project;
+use crate::run_state::RunState;
 
 /// One attempt, as the ledger shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -14,7 +16,7 @@ pub struct RunRow {
     pub job: String,
     pub interval: String,
     pub generation: i64,
-    pub state: String,
+    pub state: RunState,
     pub host: String,
     pub pid: i64,
     pub started_at: String,
@@ -59,24 +61,26 @@ pub async fn runs(db: &mut Db, project: &Project, target: &str, wanted: Wanted<'
     );
     let mut runs = Vec::new();
     for row in db.fetch(&sql, &values).await? {
-        let mut run = run_row(row);
-        if run.state == "running" && !lock::is_held(db, project, target, &run.job, (&run.start, &run.end)).await? {
-            run.state = "abandoned".into();
+        let mut run = run_row(row)?;
+        if run.state == RunState::Running
+            && !lock::is_held(db, project, target, &run.job, (&run.start, &run.end)).await?
+        {
+            run.state = RunState::Abandoned;
         }
         runs.push(run);
     }
     Ok(runs)
 }
 
-fn run_row(row: Vec<Option<String>>) -> RunRow {
+fn run_row(row: Vec<Option<String>>) -> Result<RunRow> {
     let mut cells = row.into_iter();
     let mut next = || cells.next().flatten();
-    RunRow {
+    Ok(RunRow {
         run_id: next().unwrap_or_default(),
         job: next().unwrap_or_default(),
         interval: next().unwrap_or_default(),
         generation: next().and_then(|t| t.parse().ok()).unwrap_or_default(),
-        state: next().unwrap_or_default(),
+        state: known_state(next())?,
         host: next().unwrap_or_default(),
         pid: next().and_then(|t| t.parse().ok()).unwrap_or_default(),
         started_at: next().unwrap_or_default(),
@@ -88,13 +92,18 @@ fn run_row(row: Vec<Option<String>>) -> RunRow {
         end: next().unwrap_or_default(),
         batch: next(),
         report: next(),
-    }
+    })
+}
+
+fn known_state(text: Option<String>) -> Result<RunState> {
+    let text = text.unwrap_or_default();
+    RunState::named(&text).ok_or_else(|| nonsense(&format!("an attempt in the state {text:?}")))
 }
 
 /// The state of an attempt, when the ledger knows it.
-pub async fn state(db: &mut Db, run_id: &str) -> Result<Option<String>> {
+pub async fn state(db: &mut Db, run_id: &str) -> Result<Option<RunState>> {
     let rows = db.fetch("SELECT state FROM {runs} WHERE run_id = $1", &[run_id.into()]).await?;
-    Ok(rows.into_iter().next().and_then(|mut row| row.remove(0)))
+    rows.into_iter().next().map(|mut row| known_state(row.remove(0))).transpose()
 }
 
 /// One interval of a job.
@@ -106,7 +115,7 @@ pub struct IntervalRow {
     /// The run whose rows stand.
     pub published: Option<Published>,
     /// How the newest attempt ended: `succeeded`, `skipped`, `failed`, `interrupted`, `fenced`, `running`, `abandoned`.
-    pub state: String,
+    pub state: RunState,
     /// The newest attempt.
     pub attempt: String,
     /// Where the newest attempt began in the chain.
@@ -166,9 +175,10 @@ pub async fn intervals(
                 .hint("run: daymill ledger verify")
             })
         };
-        let mut state = row[11].clone().unwrap_or_else(|| "abandoned".into());
-        if state == "running" && !lock::is_held(db, project, target, job, (&text(0), &text(1))).await? {
-            state = "abandoned".into();
+        // An attempt that the ledger has lost told no end.
+        let mut state = row[11].clone().map_or(Ok(RunState::Abandoned), |text| known_state(Some(text)))?;
+        if state == RunState::Running && !lock::is_held(db, project, target, job, (&text(0), &text(1))).await? {
+            state = RunState::Abandoned;
         }
         let report = row[12].as_deref().and_then(|r| serde_json::from_str::<serde_json::Value>(r).ok());
         found.push(IntervalRow {

@@ -10,6 +10,7 @@ use crate::digest;
 use crate::error::{Class, Error, Result};
 use crate::failpoints;
 use crate::interval::{Interval, instant};
+use crate::run_state::RunState;
 
 /// Who attempts what.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ pub struct AttemptId {
 /// What a run records when it ends.
 #[derive(Default)]
 pub struct End<'a> {
-    pub state: &'a str,
+    pub state: RunState,
     pub rows: u64,
     pub rows_read: u64,
     pub content_hash: &'a str,
@@ -212,7 +213,7 @@ fn parsed(text: &str) -> serde_json::Value {
 pub async fn finish(db: &mut Db, run_id: &str, end: &End<'_>) -> Result<()> {
     db.execute(
         "UPDATE {runs} SET state = $1, finished_at = $2, rows_published = $3, content_hash = $4, report = $5 WHERE run_id = $6",
-        &[end.state.into(), instant(Utc::now()).into(), (end.rows as i64).into(), end.content_hash.into(), end.report.clone().into(), run_id.into()],
+        &[end.state.name().into(), instant(Utc::now()).into(), (end.rows as i64).into(), end.content_hash.into(), end.report.clone().into(), run_id.into()],
     ).await?;
     Ok(())
 }

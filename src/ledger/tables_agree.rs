@@ -10,6 +10,7 @@ use super::told::{Attempt, Publication, Told, cell};
 use crate::digest;
 use crate::error::Result;
 use crate::identifier::Identifier;
+use crate::run_state::RunState;
 
 const PAGE: usize = 10_000;
 
@@ -114,13 +115,13 @@ fn attempt_differences(row: &[Option<String>], said: &Attempt) -> Vec<&'static s
     match &said.state {
         Some(ended) => compare("the state", state == *ended),
         // It never told its end.
-        None => compare("the state", matches!(state.as_str(), "running" | "abandoned")),
+        None => compare("the state", matches!(RunState::named(&state), Some(RunState::Running | RunState::Abandoned))),
     }
     compare("the attempt's number", said.generation.is_none_or(|n| cell(row, 4) == n.to_string()));
     compare("the host", said.host.as_ref().is_none_or(|host| cell(row, 6) == *host));
     compare("the process", said.pid.is_none_or(|pid| cell(row, 7) == pid.to_string()));
     compare("the model", said.host.is_none() || row[8] == said.model);
-    if said.state.as_deref() == Some("succeeded") {
+    if said.state.as_deref() == Some(RunState::Succeeded.name()) {
         compare("the number of rows", said.rows.is_none_or(|rows| cell(row, 9) == rows.to_string()));
         compare("the rows' hash", said.content.as_ref().is_none_or(|content| cell(row, 10) == *content));
     }

@@ -1,5 +1,6 @@
 //! What the records of the chain say, taken together: which rows stand, and what became of every attempt.
 
+use crate::run_state::RunState;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
@@ -62,7 +63,7 @@ impl Told {
             let last = self.generations.entry(key.clone()).or_default();
             *last = generation.max(*last);
         }
-        if state == "succeeded" {
+        if state == RunState::Succeeded.name() {
             self.ever.extend(own("table").map(|table| (table, key.1.clone())));
             let publication = Publication {
                 run_id: text(&event["run"]),
@@ -76,7 +77,7 @@ impl Told {
                 adopted,
             };
             self.published.insert(key.clone(), publication);
-        } else if state == "skipped"
+        } else if state == RunState::Skipped.name()
             && let Some(publication) = self.published.get_mut(&key)
         {
             // A skip has looked at the sources too, and its look is what the ledger keeps.
@@ -92,7 +93,7 @@ impl Told {
                 (attempt.host, attempt.pid, attempt.model) = (own("host"), event["pid"].as_i64(), own("model"));
             }
             // From before there was a chain; one that was running has yet to tell its end.
-            "adopted" => attempt.state = own("state").filter(|state| state != "running"),
+            "adopted" => attempt.state = own("state").filter(|state| state != RunState::Running.name()),
             state => {
                 attempt.state = Some(state.to_owned());
                 (attempt.rows, attempt.content) = (event["rows"].as_u64(), own("content"));

@@ -13,6 +13,7 @@ use crate::ledger::chain::Head;
 use crate::ledger::{self, AttemptId, Db, End, Lock, claim, record};
 use crate::postgres::encode::Tail;
 use crate::project::Project;
+use crate::run_state::RunState;
 use crate::warehouse::table::{self, TableSchema};
 use crate::warehouse::{self, Expected, LoadPath, Rows, Step, Warehouse};
 
@@ -192,9 +193,7 @@ impl Load {
             Ok::<_, Error>(state)
         };
         match asked.await {
-            Ok(state) if state.as_deref() == Some(end.state) => {
-                Ok(Committed { head: None, db: None, warnings: Vec::new() })
-            }
+            Ok(state) if state == Some(end.state) => Ok(Committed { head: None, db: None, warnings: Vec::new() }),
             Ok(_) => Err(error.transient()),
             Err(cause) => Err(Error::new(
                 Class::InDoubt,
@@ -212,9 +211,9 @@ impl Load {
     /// Rolls back and records how the attempt ended. The error is what ended it.
     pub async fn fail(self, error: Error) -> Error {
         let state = match error.class {
-            Class::Interrupted | Class::Terminated => "interrupted",
-            Class::Fenced => "fenced",
-            _ => "failed",
+            Class::Interrupted | Class::Terminated => RunState::Interrupted,
+            Class::Fenced => RunState::Fenced,
+            _ => RunState::Failed,
         };
         let report = serde_json::json!({ "error": crate::project::secrets::redact(&error.to_string()), "class": error.class.name() }).to_string();
         // A session that was lost may live on at the server with its lock, which the next attempt needs.

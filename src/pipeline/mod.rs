@@ -29,6 +29,7 @@ use crate::postgres::encode::Tail;
 use crate::progress::{Progress, Stage};
 use crate::project::job::OnEmpty;
 use crate::project::{Job, Project};
+use crate::run_state::RunState;
 use crate::score::Bundle;
 use crate::transform;
 use crate::warehouse::LoadPath;
@@ -317,11 +318,11 @@ pub async fn finish_load(
         match job.on_empty {
             OnEmpty::Replace => {}
             OnEmpty::Skip => {
-                report.state = "skipped".into();
+                report.state = RunState::Skipped;
                 report
                     .warnings
                     .push(format!("{} has no rows; what was published before is untouched", interval.label()));
-                let end = ending(context, report, "skipped", 0, "");
+                let end = ending(context, report, RunState::Skipped, 0, "");
                 load.end(End { report: report.value().to_string(), ..end }).await;
                 return Ok(None);
             }
@@ -337,7 +338,7 @@ pub async fn finish_load(
     progress.enter(Stage::Commit);
     let at = Instant::now();
     let content_hash = evidence.content_hash();
-    let end = ending(context, report, "succeeded", published, &content_hash);
+    let end = ending(context, report, RunState::Succeeded, published, &content_hash);
     let unavailable = |e: Error| match e.class {
         Class::Unavailable => e.context(format!("target {}", context.target)),
         _ => e,
@@ -350,7 +351,7 @@ pub async fn finish_load(
 }
 
 /// What the ledger is told at the end of a run that read its sources.
-fn ending<'a>(context: &Context, report: &RunReport, state: &'a str, rows: u64, content_hash: &'a str) -> End<'a> {
+fn ending<'a>(context: &Context, report: &RunReport, state: RunState, rows: u64, content_hash: &'a str) -> End<'a> {
     let text = |value: serde_json::Result<String>| value.unwrap_or_default();
     let read = report.inputs.iter().map(|input| input.source(&context.project.root));
     let sources: Vec<Source> = report.sources.clone().unwrap_or_else(|| read.collect());

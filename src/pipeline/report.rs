@@ -12,6 +12,7 @@ use crate::interval::{Interval, instant};
 use crate::project::secrets::redact_json;
 use crate::quality::checks::Verdict;
 use crate::quality::profile::ColumnProfile;
+use crate::run_state::RunState;
 use crate::score::bundle::{Bundle, OracleResult};
 use crate::transform::Lineage;
 
@@ -30,8 +31,7 @@ pub struct RunReport {
     pub target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<IntervalReport>,
-    /// `succeeded`, `skipped`, `failed`, `interrupted`.
-    pub state: String,
+    pub state: RunState,
     pub exit_code: u8,
     /// Which attempt at its interval this was.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,7 +171,7 @@ impl RunReport {
             job: None,
             target: None,
             interval: None,
-            state: "running".into(),
+            state: RunState::Running,
             exit_code: 0,
             generation: None,
             started_at: instant(chrono::Utc::now()),
@@ -243,11 +243,14 @@ impl RunReport {
         self.seconds = self.started.elapsed().as_secs_f64();
         self.peak_memory_mb = peak_memory_mb();
         match result {
-            Ok(()) if self.state == "running" => self.state = "succeeded".into(),
+            Ok(()) if self.state == RunState::Running => self.state = RunState::Succeeded,
             Ok(()) => {}
             Err(error) => {
                 self.exit_code = error.class.exit_code();
-                self.state = if matches!(self.exit_code, 130 | 143) { "interrupted" } else { "failed" }.into();
+                self.state = match self.exit_code {
+                    130 | 143 => RunState::Interrupted,
+                    _ => RunState::Failed,
+                };
                 self.error = Some(ErrorReport {
                     class: error.class.name(),
                     message: error.message.clone(),
