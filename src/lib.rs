@@ -18,6 +18,7 @@ pub mod run_state;
 pub mod schedule;
 
 pub mod backfill;
+pub mod cases;
 pub mod pipeline;
 
 pub mod extract;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::context::{Context, Sessions};
 use super::report::RunReport;
-use super::{Context, Sessions};
 use crate::error::{Class, Error, Result};
 
 /// Attempts at one interval when the trouble is one that passes.

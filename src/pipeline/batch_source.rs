@@ -7,8 +7,9 @@ use std::sync::Arc;
 use polars::prelude::{DataFrame, IntoLazy, LazyFrame, UnionArgs, concat};
 use tokio::sync::mpsc::Receiver;
 
+use super::context::Context;
 use super::flow::BatchSource;
-use super::{Context, Planned, plan};
+use super::plan::{Planned, plan};
 use crate::error::{Error, Result};
 use crate::extract::Extraction;
 use crate::extract::copy_stream::chunk_rows;

@@ -5,6 +5,7 @@ use super::report::RunReport;
 use crate::error::{Error, Result};
 use crate::load::Load;
 use crate::project::Job;
+use crate::project::job::Severity;
 use crate::quality::checks::gate;
 
 /// No more rows than the job allows may have been dropped or had a value imputed.
@@ -47,7 +48,7 @@ pub async fn enforce(job: &Job, report: &mut RunReport, evidence: &mut Evidence,
             error.hint("make the rows unique in the transform, by a rule that says which row wins, or extend the key")
         );
     }
-    for verdict in report.checks.iter().filter(|v| !v.passed && v.severity == "warn") {
+    for verdict in report.checks.iter().filter(|v| !v.passed && v.severity == Severity::Warn) {
         report.warnings.push(format!("check {}: {}", verdict.check, verdict.found));
     }
     gate(&report.checks)

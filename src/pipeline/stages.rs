@@ -16,9 +16,11 @@ use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet};
 
 use super::evidence::{Evidence, Looks};
 use super::flow::{BatchSource, Finished, Layout, Stop, Work};
+use super::plan::select;
 use super::report::{ModelReport, RunReport};
+use super::run::{begin_load, diagnose_failure, finish_load, open_bundle, record_inputs, stream};
 use super::sink::{Sink, drain};
-use super::{Context, diagnose_failure, finish_load, gates, open_bundle, record_inputs};
+use super::{Context, gates};
 use crate::arrow_bridge;
 use crate::error::{Error, Result};
 use crate::extract::{self, Extraction, parquet as source};
@@ -122,7 +124,7 @@ pub async fn score(context: &Context, report: &mut RunReport, input: &Path, out:
             .hint("load its transform with: daymill load")
     })?;
     let (frame, found) = open(context, input, "transform", report)?;
-    let planned = super::select(&context.job, Some(&bundle), frame)?;
+    let planned = select(&context.job, Some(&bundle), frame)?;
     let mut marks = marks(context);
     marks.push(as_mark(&sources_mark(&found)));
     marks.push((IDENTITY.into(), bundle.id().to_string()));
@@ -242,8 +244,8 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
     let sources = sources_mark(&marks);
     report.fingerprint = Some(Fingerprint::new(&context.project.root, &context.job, mark(IDENTITY), &sources));
     report.sources = Some(sources);
-    let mut load = super::begin_load(context, &mut None, report, model.as_deref()).await?;
-    let planned = super::select(&context.job, None, frame).and_then(|planned| {
+    let mut load = begin_load(context, &mut None, report, model.as_deref()).await?;
+    let planned = select(&context.job, None, frame).and_then(|planned| {
         let table = TableSchema::new(&context.job.load.table, &planned.schema, &context.job.key)?;
         Ok((planned, table))
     });
@@ -260,7 +262,7 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
     let version = model.as_deref().and_then(crate::models::reference::label_parts);
     let tail = table::tail(&context.interval, &report.run_id, version);
     let source = BatchSource::Whole(Box::new(planned.frame.clone()));
-    let streamed = super::stream(context, report, (planned, source), None, &mut load, (tail, &scores)).await;
+    let streamed = stream(context, report, (planned, source), None, &mut load, (tail, &scores)).await;
     let extraction = Extraction { inputs: report.inputs.clone(), ..Extraction::default() };
     let gated = async {
         let mut evidence = streamed.map_err(|stop| diagnose_failure(stop, &context.job, &extraction))?;

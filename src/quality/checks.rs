@@ -29,7 +29,7 @@ pub struct Checks(Vec<Check>);
 pub struct Verdict {
     pub check: String,
     pub passed: bool,
-    pub severity: &'static str,
+    pub severity: Severity,
     pub found: String,
 }
 
@@ -106,7 +106,7 @@ fn tally(check: &Check, batch: &RecordBatch) -> Result<Tally> {
 
 /// The failed checks as one error, or nothing.
 pub fn gate(verdicts: &[Verdict]) -> Result<()> {
-    let failed: Vec<_> = verdicts.iter().filter(|v| !v.passed && v.severity == "error").collect();
+    let failed: Vec<_> = verdicts.iter().filter(|v| !v.passed && v.severity == Severity::Error).collect();
     match failed.as_slice() {
         [] => Ok(()),
         failed => {
@@ -167,8 +167,7 @@ impl Tally {
                 (format!("rows in [{low}, {high}]"), passed, format!("{} rows", self.rows))
             }
         };
-        let severity = if check.severity == Severity::Error { "error" } else { "warn" };
-        Verdict { check: text, passed, severity, found }
+        Verdict { check: text, passed, severity: check.severity, found }
     }
 
     fn bad_rows(&self) -> String {

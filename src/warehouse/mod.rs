@@ -1,6 +1,7 @@
 //! The places to which rows are published. What a load does to one is the trait [`Warehouse`]; which implementation it is, is
 //! decided once, where a warehouse is opened. Load keeps the order of things and the ledger, a warehouse keeps the rows.
 
+mod contract;
 mod postgres;
 pub mod preflight;
 pub mod presence;
@@ -10,80 +11,9 @@ mod sql;
 mod sqlite;
 pub mod table;
 
-use std::pin::Pin;
+pub use contract::{Expected, LoadPath, Rows, Step, Task, Warehouse};
 
-use arrow::array::RecordBatch;
-
-use crate::error::Result;
-use crate::ledger::{AttemptId, Db, record};
-use table::TableSchema;
-
-/// What a warehouse does, as the caller waits for it.
-pub type Task<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
-
-/// How rows reach the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoadPath {
-    /// Straight into the table, inside the one transaction.
-    Direct,
-    /// Into a private staging table first; shards need it, and so does SQLite, whose writers exclude each other.
-    Staged,
-}
-
-/// One attempt at one interval of a table: what every step of a load is about.
-#[derive(Clone, Debug)]
-pub struct Step {
-    pub id: AttemptId,
-    /// Which attempt at the interval it is.
-    pub generation: i64,
-    pub table: TableSchema,
-}
-
-impl Step {
-    /// Inside the publishing transaction: refuses an attempt that a newer one has overtaken; how many rows of the interval
-    /// stand in the table, by the ledger.
-    async fn fence(&self, db: &mut Db) -> Result<u64> {
-        record::fence(db, &self.id, self.table.name.name(), self.generation).await
-    }
-}
-
-/// Rows to write: as they are, and as the tuples of a binary COPY.
-#[derive(Clone, Copy)]
-pub struct Rows<'a> {
-    pub batch: &'a RecordBatch,
-    pub tuples: &'a [u8],
-}
-
-/// What must stand when an interval is published.
-#[derive(Clone, Copy)]
-pub struct Expected<'a> {
-    pub rows: u64,
-    pub content_hash: &'a str,
-}
-
-/// Takes the rows of one attempt and publishes them. The calls come in this order: `prepare`; `write` for each batch;
-/// `repeated`, at most once; `publish`; then the ledger commits, and `committed`. An attempt that fails ends with a rollback
-/// of the ledger's transaction in place of what is left of them: nothing that was written may be seen then, by anyone.
-pub trait Warehouse: Send {
-    /// Refuses a table that is there with other columns, or that would drop or change rows. Makes nothing.
-    fn prepare<'a>(&'a mut self, db: &'a mut Db, step: &'a Step) -> Task<'a, ()>;
-
-    /// Takes the next rows. No reader sees them.
-    fn write<'a>(&'a mut self, db: &'a mut Db, step: &'a Step, rows: Rows<'a>) -> Task<'a, ()>;
-
-    /// A few keys that stand on more than one of the rows written, for a message.
-    fn repeated<'a>(&'a mut self, db: &'a mut Db, step: &'a Step) -> Task<'a, Vec<String>>;
-
-    /// In a transaction of the ledger that is open when it returns: makes sure that the attempt is still the newest, takes the
-    /// interval's old rows away, puts the new ones in their place, and counts both.
-    fn publish<'a>(&'a mut self, db: &'a mut Db, step: &'a Step, expected: Expected<'a>) -> Task<'a, ()>;
-
-    /// After the commit of so many rows: what may be done at leisure. Whether it succeeds changes no row.
-    fn committed<'a>(&'a mut self, db: &'a mut Db, step: &'a Step, rows: u64) -> Task<'a, ()>;
-
-    /// What a person should know of what was published.
-    fn warnings(&mut self) -> Vec<String>;
-}
+use crate::ledger::Db;
 
 /// The warehouse of a session. `path` is a wish: SQLite always stages.
 pub fn of(db: &Db, path: Option<LoadPath>) -> Box<dyn Warehouse> {
