@@ -182,7 +182,7 @@ pub struct IntervalArgs {
     /// The interval that starts at this instant
     #[arg(long, value_name = "TIME", requires = "end", conflicts_with = "as_of")]
     pub start: Option<String>,
-    /// ... and ends before this one
+    /// The instant before which that interval ends
     #[arg(long, value_name = "TIME", requires = "start")]
     pub end: Option<String>,
     /// The last interval complete at this instant: what a scheduler should pass
@@ -236,7 +236,7 @@ pub struct ScoreArgs {
     /// The interval that starts at this instant
     #[arg(long, value_name = "TIME", requires = "end", conflicts_with_all = ["as_of", "model"])]
     pub start: Option<String>,
-    /// ... and ends before this one
+    /// The instant before which that interval ends
     #[arg(long, value_name = "TIME", requires = "start")]
     pub end: Option<String>,
     /// The last interval complete at this instant
@@ -275,7 +275,7 @@ pub struct RangeArgs {
     /// The instant at which the first interval starts
     #[arg(long, value_name = "TIME", requires = "end")]
     pub start: Option<String>,
-    /// ... and the one at which the last ends
+    /// The instant at which the last interval ends
     #[arg(long, value_name = "TIME", requires = "start")]
     pub end: Option<String>,
 }

@@ -108,7 +108,7 @@ impl Only {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub published: bool,
-    /// ... and the table has none of its rows any more.
+    /// It was published, and the table has none of its rows any more.
     pub gone: bool,
     pub published_at: Option<DateTime<Utc>>,
     /// How the newest attempt ended.

@@ -32,7 +32,7 @@ pub fn limit() -> u64 {
     failpoints::limit("SMALL_FILE", 16 << 20) as u64
 }
 
-/// ... and so is every file of a table whose files decode to more than this together: memory must not follow the day.
+/// A table whose files decode to more than this together is scanned by the engine too: memory must not follow the day.
 pub const TABLE_LIMIT: u64 = 256 << 20;
 
 /// A column to read, and how.

@@ -23,7 +23,7 @@ use crate::project::job::{ColumnType, ParquetSource, TableSpec};
 
 /// A table of more chunks than this is worth reading in pieces.
 const LONG: usize = 4;
-/// ... but not one with a file of more groups than this, whose footer takes longer to read than its rows.
+/// A table with a file of more groups than this is never read in pieces: its footer takes longer to read than its rows.
 const MOST_GROUPS: usize = 2048;
 
 pub struct Scan {

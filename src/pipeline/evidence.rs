@@ -1,8 +1,8 @@
 //! What a run knows of its rows before they are published: how many there are, their content, their keys, and what the looks at
 //! them found. Parts are made on the threads that score, batch by batch, and add up.
 
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -14,17 +14,19 @@ use crate::error::Result;
 use crate::interval::Interval;
 use crate::project::Job;
 use crate::quality::checks::{Checks, Tally, Verdict};
-use crate::quality::profile::ColumnProfile;
+use crate::quality::profile::{ColumnProfile, KEPT};
 use crate::quality::within::{Strays, Within};
 use crate::score::contract::Counts;
 
 /// What is looked at in every batch.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Looks {
     checks: Checks,
     /// The columns that are profiled.
     scores: Vec<String>,
     within: Option<Within>,
+    /// Rows that were looked at. Once they are many, no part of a profile keeps its values.
+    rows: AtomicU64,
 }
 
 impl Looks {
@@ -34,6 +36,7 @@ impl Looks {
             checks: Checks::new(&job.checks, published, &job.file)?,
             scores: scores.to_vec(),
             within: Within::new(job, interval, published)?,
+            rows: AtomicU64::default(),
         })
     }
 
@@ -44,13 +47,13 @@ impl Looks {
 
     /// Makes sure that a job's checks are of columns that it publishes.
     pub fn require(job: &Job, published: &Schema) -> Result<()> {
-        let file: &Path = &job.file;
-        Checks::new(&job.checks, published, file).map(|_| ())
+        Checks::new(&job.checks, published, &job.file).map(|_| ())
     }
 
     /// What is seen in one batch, but for what only the encoder and the model know.
     pub fn at(&self, batch: &RecordBatch) -> Result<Partial> {
-        let profile = |name: &String| ColumnProfile::of(name, batch.column_by_name(name).map(|column| &**column));
+        let few = self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed) <= KEPT;
+        let profile = |name: &String| ColumnProfile::of(name, batch.column_by_name(name).map(|column| &**column), few);
         Ok(Partial {
             published: batch.num_rows() as u64,
             checks: self.checks.look(batch)?,

@@ -18,7 +18,7 @@ pub struct TableSpec {
     pub columns: Vec<(String, ColumnType)>,
     /// The clock of its times without a zone.
     pub zone: Option<Tz>,
-    /// ... of columns that have their own.
+    /// The clocks of columns that have their own.
     pub zones: Vec<(String, Tz)>,
     /// It is the same whole table for every interval, and meant to be.
     pub snapshot: bool,

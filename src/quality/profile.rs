@@ -8,8 +8,8 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::Float32Type;
 use serde::{Deserialize, Serialize};
 
-/// Up to so many values all are kept, and what is said of them is exact.
-const KEPT: u64 = 1 << 17;
+/// Up to so many rows all values are kept, and what is said of them is exact.
+pub const KEPT: u64 = 1 << 17;
 
 /// A bin holds the floats that begin alike: the sign, the exponent and twelve bits of the fraction. It is at most 0.025 % wide.
 const DROPPED_BITS: u32 = 11;
@@ -43,19 +43,20 @@ impl ColumnProfile {
         ColumnProfile { name: name.to_owned(), kept: Some(Vec::new()), ..ColumnProfile::default() }
     }
 
-    /// Of a column of one batch; a column that is not of scores has an empty one.
-    pub fn of(name: &str, column: Option<&dyn Array>) -> ColumnProfile {
+    /// Of a column of one batch; a column that is not of scores has an empty one. `few`: the rows may still turn out to be no
+    /// more than [`KEPT`], so that the values are kept.
+    pub fn of(name: &str, column: Option<&dyn Array>, few: bool) -> ColumnProfile {
         let mut profile = ColumnProfile::empty(name);
         let Some(scores) = column.and_then(|array| array.as_primitive_opt::<Float32Type>()) else { return profile };
         profile.nulls = scores.null_count() as u64;
         COUNTS.with_borrow_mut(|counts| match scores.nulls() {
-            None => profile.count(scores.values().iter().copied(), counts),
-            Some(_) => profile.count(scores.iter().flatten(), counts),
+            None => profile.count(scores.values().iter().copied(), few, counts),
+            Some(_) => profile.count(scores.iter().flatten(), few, counts),
         });
         profile
     }
 
-    fn count(&mut self, scores: impl Iterator<Item = f32>, counts: &mut [u32]) {
+    fn count(&mut self, scores: impl Iterator<Item = f32>, few: bool, counts: &mut [u32]) {
         let (mut first, mut last) = (u32::MAX, 0);
         let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
         let mut kept = Vec::new();
@@ -70,14 +71,16 @@ impl ColumnProfile {
             counts[bin as usize] += 1;
             (first, last) = (first.min(bin), last.max(bin));
             (min, max) = (min.min(score), max.max(score));
-            kept.push(score.to_bits());
+            if few {
+                kept.push(score.to_bits());
+            }
             self.values += 1;
             self.sum += f64::from(score);
         }
+        self.kept = Some(kept).filter(|_| few && self.rows() <= KEPT);
         if self.values == 0 {
             return;
         }
-        self.kept = Some(kept).filter(|_| self.values <= KEPT);
         self.ends = Some((min.to_bits(), max.to_bits()));
         for bin in first..=last {
             let count = std::mem::take(&mut counts[bin as usize]);
@@ -85,6 +88,10 @@ impl ColumnProfile {
                 self.bins.push((bin, count.into()));
             }
         }
+    }
+
+    fn rows(&self) -> u64 {
+        self.values + self.nulls + self.nans
     }
 
     pub fn min(&self) -> Option<f32> {
@@ -105,7 +112,7 @@ impl ColumnProfile {
         let max = [self.max(), other.max()].into_iter().flatten().reduce(f32::max);
         self.ends = min.zip(max).map(|(min, max)| (min.to_bits(), max.to_bits()));
         self.kept = match (self.kept.take(), &other.kept) {
-            (Some(mut mine), Some(theirs)) if self.values <= KEPT => {
+            (Some(mut mine), Some(theirs)) if self.rows() <= KEPT => {
                 mine.extend_from_slice(theirs);
                 Some(mine)
             }
@@ -197,7 +204,7 @@ mod tests {
     use arrow::array::Float32Array;
 
     fn profile(values: &[f32]) -> ColumnProfile {
-        ColumnProfile::of("p", Some(&Float32Array::from(values.to_vec())))
+        ColumnProfile::of("p", Some(&Float32Array::from(values.to_vec())), true)
     }
 
     /// In the order of nothing.
@@ -209,6 +216,11 @@ mod tests {
 
     #[test]
     fn parts_add_up_to_the_whole_in_any_order() {
+        // A part that knows that the rows are many keeps nothing, and makes the same whole.
+        let many: Vec<f32> = (0..200_000).map(|i| i as f32).collect();
+        let mut sum = profile(&many[..100_000]);
+        sum.merge(&ColumnProfile::of("p", Some(&Float32Array::from(many[100_000..].to_vec())), false));
+        assert_eq!(sorted(sum), sorted(profile(&many)));
         for rows in [100_000u64, 200_000] {
             let values: Vec<f32> = (0..rows).map(|i| ((i * 7919) % 200_003) as f32 / 5e4 - 1.0).collect();
             let whole = profile(&values);
@@ -259,7 +271,7 @@ mod tests {
     #[test]
     fn what_is_no_number_is_counted_apart() {
         let array = Float32Array::from(vec![Some(0.5), None, Some(f32::NAN), Some(0.5), Some(-0.0), Some(0.0)]);
-        let profile = ColumnProfile::of("p", Some(&array));
+        let profile = ColumnProfile::of("p", Some(&array), true);
         assert_eq!((profile.values, profile.nulls, profile.nans), (4, 1, 1));
         assert_eq!((profile.min(), profile.max(), profile.mean()), (Some(0.0), Some(0.5), Some(0.25)));
         assert_eq!(profile.bins.len(), 2, "a zero of either sign is one value");

@@ -17,7 +17,7 @@ pub type Codes = HashMap<String, usize, foldhash::fast::RandomState>;
 
 /// Up to here an f32 holds every whole number.
 const EXACT: u64 = 1 << f32::MANTISSA_DIGITS;
-/// ... and an f64.
+/// Up to here an f64 holds every whole number.
 const EXACT_DOUBLE: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
 
 #[derive(Clone, Debug)]

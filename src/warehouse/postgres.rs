@@ -1,12 +1,11 @@
 //! What is Postgres' own: binary COPY, the catalogue, temporary tables, BRIN.
 
-use arrow::array::RecordBatch;
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 
 use super::sql::{Query, Words};
 use super::table::TableSchema;
-use super::{LoadPath, Step, Task, readback};
+use super::{LoadPath, Rows, Step, Task, readback};
 use crate::digest::ContentHash;
 use crate::error::{Error, Result};
 use crate::failpoints;
@@ -123,18 +122,11 @@ impl Words for Postgres {
         Some("SET CONSTRAINTS ALL IMMEDIATE")
     }
 
-    fn write<'a>(
-        &'a self,
-        db: &'a mut Db,
-        table: &'a TableSchema,
-        path: LoadPath,
-        _batch: &'a RecordBatch,
-        tuples: &'a [u8],
-    ) -> Task<'a, u64> {
+    fn write<'a>(&'a self, db: &'a mut Db, table: &'a TableSchema, path: LoadPath, rows: Rows<'a>) -> Task<'a, u64> {
         let into = if path == LoadPath::Direct { db.published(&table.name) } else { STAGING.to_owned() };
         Box::pin(async move {
             let Db::Postgres { connection, backend, .. } = db else { return Err(other()) };
-            copy((connection, backend), table, &into, tuples).await
+            copy((connection, backend), table, &into, rows.tuples).await
         })
     }
 

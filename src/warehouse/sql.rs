@@ -1,8 +1,6 @@
 //! Publishing to a database that speaks SQL and holds the ledger too: old rows go, new rows come and the record is made in one
 //! transaction. The words that differ from database to database are [`Words`].
 
-use arrow::array::RecordBatch;
-
 use super::relation::{self, Relation};
 use super::table::{TableSchema, existing};
 use super::{Expected, LoadPath, Rows, Step, Task, Warehouse, readback};
@@ -49,14 +47,7 @@ pub trait Words: Send + Sync {
     fn run_deferred(&self) -> Option<&'static str>;
 
     /// Rows into the table or into the staging place; how many were taken.
-    fn write<'a>(
-        &'a self,
-        db: &'a mut Db,
-        table: &'a TableSchema,
-        path: LoadPath,
-        batch: &'a RecordBatch,
-        tuples: &'a [u8],
-    ) -> Task<'a, u64>;
+    fn write<'a>(&'a self, db: &'a mut Db, table: &'a TableSchema, path: LoadPath, rows: Rows<'a>) -> Task<'a, u64>;
     /// Staged rows into the table; how many were taken.
     fn publish_staged<'a>(&'a self, db: &'a mut Db, step: &'a Step) -> Task<'a, u64>;
     /// The content of an interval as it stands in the table.
@@ -215,7 +206,7 @@ impl Warehouse for SqlWarehouse {
                 self.open_writer(db, step).await?;
                 self.writing = true;
             }
-            self.taken += self.words.write(db, &step.table, self.path, rows.batch, rows.tuples).await?;
+            self.taken += self.words.write(db, &step.table, self.path, rows).await?;
             Ok(())
         })
     }

@@ -10,7 +10,7 @@ use sqlx::{Arguments, AssertSqlSafe, Row, SqliteConnection};
 
 use super::sql::{Query, Words};
 use super::table::{SqlType, TableSchema};
-use super::{LoadPath, Step, Task, readback};
+use super::{LoadPath, Rows, Step, Task, readback};
 use crate::digest::ContentHash;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
@@ -98,17 +98,10 @@ impl Words for Sqlite {
         None
     }
 
-    fn write<'a>(
-        &'a self,
-        db: &'a mut Db,
-        table: &'a TableSchema,
-        _path: LoadPath,
-        batch: &'a RecordBatch,
-        _tuples: &'a [u8],
-    ) -> Task<'a, u64> {
+    fn write<'a>(&'a self, db: &'a mut Db, table: &'a TableSchema, _path: LoadPath, rows: Rows<'a>) -> Task<'a, u64> {
         Box::pin(async move {
             let Db::Sqlite(connection) = db else { return Err(other()) };
-            stage(connection, table, batch).await
+            stage(connection, table, rows.batch).await
         })
     }
 
