@@ -317,7 +317,12 @@ fn after_a_run_the_file_alone_is_whole_and_others_can_read_it() {
     let copy = project.path("copy.sqlite");
     std::fs::copy(project.path(WAREHOUSE), &copy).unwrap();
     assert!(!rows_of(&copy, "SELECT carrier FROM carrier_daily").is_empty());
-    for (path, mode) in [(project.folder.path().to_owned(), 0o755), (project.path(".daymill"), 0o555)] {
+    // Another user may not reach the folder where the program was built.
+    let program = project.path("daymill");
+    std::fs::copy(env!("CARGO_BIN_EXE_daymill"), &program).unwrap();
+    for (path, mode) in
+        [(project.folder.path().to_owned(), 0o755), (program.clone(), 0o755), (project.path(".daymill"), 0o555)]
+    {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
     for command in [
@@ -327,7 +332,7 @@ fn after_a_run_the_file_alone_is_whole_and_others_can_read_it() {
         &["plan", "carrier_daily"],
         &["ledger", "verify"],
     ] {
-        let mut reader = project.command(command);
+        let mut reader = project.command_of(&program, command);
         // Permissions mean nothing to root.
         if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
             reader.uid(65534).gid(65534);

@@ -97,7 +97,12 @@ impl Project {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_daymill"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_daymill")), arguments)
+    }
+
+    /// The same with the program at another place.
+    pub fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.folder.path()).args(arguments).stdin(Stdio::null());
         for name in [
             "DAYMILL_TARGET",
