@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::digest;
 use crate::interval::Grain;
 use crate::project::Job;
-use crate::project::job::{TableSource, TableSpec};
+use crate::project::job::{FileFormat, FileSource, TableSource, TableSpec};
 
 /// Grows when the same job on the same inputs may give other rows than before.
 const CODE: u32 = 1;
@@ -132,8 +132,8 @@ fn config(job: &Job) -> String {
     let table = |spec: &TableSpec| {
         let columns: Vec<_> = spec.columns.iter().map(|(name, kind)| (name, kind.name())).collect();
         let source = match &spec.source {
-            TableSource::Parquet(source) => json!({"parquet": source.template, "time_column": source.time_column}),
-            TableSource::Postgres { connection, .. } => json!({"connection": connection}),
+            TableSource::Files(source) => files(source),
+            TableSource::Query { connection, .. } => json!({"connection": connection}),
         };
         let mut value =
             json!({"name": spec.name, "source": source, "lookback": spec.lookback_days, "columns": columns});
@@ -141,6 +141,9 @@ fn config(job: &Job) -> String {
         if spec.zone.is_some() || !spec.zones.is_empty() {
             let own: Vec<_> = spec.zones.iter().map(|(name, zone)| (name, zone.name())).collect();
             value["zones"] = json!([spec.zone.map(|zone| zone.name()), own]);
+        }
+        if !spec.formats.is_empty() {
+            value["formats"] = json!(spec.formats);
         }
         value
     };
@@ -152,10 +155,19 @@ fn config(job: &Job) -> String {
     digest::hex(value.to_string().as_bytes())
 }
 
+fn files(source: &FileSource) -> serde_json::Value {
+    let (path, time_column) = (&source.template, &source.time_column);
+    match &source.format {
+        FileFormat::Parquet => json!({"parquet": path, "time_column": time_column}),
+        FileFormat::Csv(options) => json!({"csv": path, "time_column": time_column, "options": options}),
+        FileFormat::JsonLines => json!({"jsonl": path, "time_column": time_column}),
+    }
+}
+
 fn sql(root: &Path, job: &Job) -> String {
     let extract = job.extract.iter().filter_map(|spec| match &spec.source {
-        TableSource::Postgres { sql, .. } => Some(sql),
-        TableSource::Parquet(_) => None,
+        TableSource::Query { sql, .. } => Some(sql),
+        TableSource::Files(_) => None,
     });
     let files: Vec<String> = extract
         .chain(std::iter::once(&job.transform))

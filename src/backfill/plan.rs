@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Task;
 use crate::error::{Class, Error, Result};
-use crate::extract::{self, now};
+use crate::extract::{self, versions};
 use crate::fingerprint::Reason;
 use crate::fingerprint::{Fingerprint, Source, changed};
 use crate::interval::{Interval, instant};
@@ -222,9 +222,7 @@ pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>
             interval,
         });
     }
-    let queries =
-        job.extract.iter().any(|spec| matches!(spec.source, crate::project::job::TableSource::Postgres { .. }));
-    if queries && !look.deep {
+    if versions::some_are_costly(job) && !look.deep {
         survey.warnings.push("rows in Postgres were not compared with what was read; --deep reads them again".into());
     }
     Ok(survey)
@@ -256,7 +254,9 @@ async fn compare(
         return Ok(known);
     };
     let recorded: Vec<Source> = serde_json::from_str(&row.inputs).unwrap_or_default();
-    match now::sources(project, job, interval, &recorded, (&shared.cache, sessions, look.deep)).await {
+    let (cache, progress) = (&shared.cache, &context.progress);
+    let reader = extract::Reader { project, job, interval, cache, progress };
+    match versions::current(reader, &recorded, sessions, look.deep).await {
         Ok(sources) => known.late.extend(changed(&recorded, &sources)),
         // A database that is away would be away for every interval.
         Err(error) if look.deep && error.class != Class::Input => return Err(error),

@@ -67,7 +67,10 @@ pub async fn run(project: &Project, case: &Case, bless: bool) -> Result<Vec<Stri
     for spec in &mut job.extract {
         // The case's rows are those of its day.
         spec.snapshot = true;
-        spec.source = input(&case.folder.join("input"), spec, work.path())?;
+        spec.source = input(&case.folder.join("input"), spec)?;
+        // Times of a fixture without a zone are of UTC, whatever clock the source has.
+        spec.zone = spec.zone.or(Some(chrono_tz::Tz::UTC));
+        spec.formats.clear();
     }
     let many = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let mut first: Option<(Rows, String)> = None;

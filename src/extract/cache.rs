@@ -1,5 +1,5 @@
-//! What a process remembers of its sources while it runs many intervals: hashes and footers of files, small tables as
-//! they were decoded, open sessions. A file whose size or time changed is read again.
+//! What a process remembers of its sources while it runs many intervals: hashes and footers of files, and small
+//! tables as they were decoded. A file whose size or time changed is read again.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -7,34 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use polars::prelude::DataFrame;
 
-use super::copy_stream::Session;
-use super::decode::Rewritten;
-use super::parquet::{self, Stamp};
-use super::schema::Found;
+use super::files::reading::{Reading, Rewritten};
+use super::files::version::{Known, Stamp};
+use crate::digest;
 use crate::error::Result;
 
 /// Files written anew that are kept for other intervals: a lookback's.
 const MOST_REWRITTEN: usize = 32;
-
-/// Open sessions by the name of their connection. They belong to one thread's runtime.
-pub type Sessions = HashMap<String, Session>;
-
-/// What is known of a file as long as its stamp holds.
-#[derive(Debug)]
-pub struct Known {
-    pub stamp: Stamp,
-    pub sha256: String,
-    pub rows: u64,
-    /// Rows of each group that is decoded by itself.
-    pub groups: Vec<u64>,
-    /// Bytes of all columns when they are decompressed.
-    pub decoded: u64,
-    pub columns: Vec<Found>,
-    /// Those that the engine reads as we do.
-    pub plain: Vec<String>,
-    /// Rows without a value of each column, as far as the file says.
-    pub nulls: HashMap<String, u64>,
-}
 
 /// A table of Postgres as it was read.
 #[derive(Clone, Debug)]
@@ -62,6 +41,9 @@ pub struct Cache {
     /// Bytes of decoded tables to keep; 0 keeps none.
     budget: usize,
     files: Mutex<HashMap<PathBuf, Arc<Known>>>,
+    /// Of files whose columns are told by their rows, by how they are read.
+    texts: Mutex<HashMap<(String, PathBuf), Arc<Known>>>,
+    digests: Mutex<HashMap<PathBuf, (Stamp, String)>>,
     frames: Mutex<Frames>,
     /// Files written anew for the engine.
     rewritten: Mutex<ByFile<Arc<Rewritten>>>,
@@ -85,15 +67,65 @@ impl Cache {
         self.budget > 0
     }
 
-    pub fn file(&self, path: &Path) -> Result<Arc<Known>> {
+    /// What a look at a file tells, once as long as its stamp holds.
+    pub fn file(&self, path: &Path, know: impl FnOnce() -> Result<Known>) -> Result<Arc<Known>> {
         if let Some(known) = open(&self.files).get(path)
             && Stamp::of(path)? == known.stamp
         {
             return Ok(known.clone());
         }
-        let known = Arc::new(parquet::know(path)?);
+        let known = Arc::new(know()?);
         open(&self.files).insert(path.to_owned(), known.clone());
         Ok(known)
+    }
+
+    /// The SHA-256 of a file.
+    pub fn digest(&self, stamp: &Stamp) -> Result<String> {
+        if let Some((known, digest)) = open(&self.digests).get(stamp.path())
+            && known == stamp
+        {
+            return Ok(digest.clone());
+        }
+        let digest = digest::file_hex(stamp.path())?;
+        self.keep_digest(stamp, &digest);
+        Ok(digest)
+    }
+
+    fn keep_digest(&self, stamp: &Stamp, digest: &str) {
+        open(&self.digests).insert(stamp.path().to_owned(), (stamp.clone(), digest.to_owned()));
+    }
+
+    /// A file whose columns are told by reading its rows: what is known of it, and the rows. `how` it is read is part of its name.
+    pub fn text(
+        &self,
+        how: &str,
+        path: &Path,
+        read: impl FnOnce() -> Result<(Known, Reading)>,
+    ) -> Result<(Arc<Known>, Reading)> {
+        let key = (how.to_owned(), path.to_owned());
+        let known = open(&self.texts).get(&key).cloned();
+        if let Some(known) = known.filter(|known| Stamp::of(path).is_ok_and(|now| now == known.stamp)) {
+            let same = |stamp: &Stamp| *stamp == known.stamp;
+            let frame = open(&self.frames).frames.get(&key).filter(|(stamp, _)| same(stamp)).cloned();
+            let file = || open(&self.rewritten).get(&key).filter(|(stamp, _)| same(stamp)).cloned();
+            let frame = frame.map(|(_, frame)| Reading::Decoded(frame));
+            let file = || file().map(|(_, file)| Reading::Rewritten(file));
+            if let Some(reading) = frame.or_else(file) {
+                return Ok((known, reading));
+            }
+        }
+        let (known, reading) = read()?;
+        let known = Arc::new(known);
+        self.keep_digest(&known.stamp, &known.sha256);
+        if self.keeps() {
+            match &reading {
+                Reading::Decoded(frame) => self.keep(key.clone(), known.stamp.clone(), frame.clone()),
+                Reading::Rewritten(file) => self.keep_rewritten(key.clone(), &known.stamp, file),
+                Reading::Engine(_) => {}
+            }
+            open(&self.texts).insert(key, known.clone());
+        }
+        Ok((known, reading))
     }
 
     /// A file's rows as these columns, decoded once as long as they are kept.
@@ -124,13 +156,17 @@ impl Cache {
         }
         let file = Arc::new(write()?);
         if self.keeps() {
-            let mut kept = open(&self.rewritten);
-            if kept.len() >= MOST_REWRITTEN {
-                kept.clear();
-            }
-            kept.insert(key, (known.stamp.clone(), file.clone()));
+            self.keep_rewritten(key, &known.stamp, &file);
         }
         Ok(file)
+    }
+
+    fn keep_rewritten(&self, key: (String, PathBuf), stamp: &Stamp, file: &Arc<Rewritten>) {
+        let mut kept = open(&self.rewritten);
+        if kept.len() >= MOST_REWRITTEN {
+            kept.clear();
+        }
+        kept.insert(key, (stamp.clone(), file.clone()));
     }
 
     fn keep(&self, key: (String, PathBuf), stamp: Stamp, frame: DataFrame) {

@@ -1,6 +1,7 @@
 //! The columns that a source has against those that a job declares: which can be read, as what, and which are refused.
 
-use super::canonical;
+use polars::prelude::{DataFrame, DataType, Field, Schema, TimeUnit, TimeZone};
+
 use crate::error::{Class, Error, Result};
 use crate::project::job::{ColumnType, TableSpec};
 
@@ -181,9 +182,20 @@ fn unreadable(spec: &TableSpec, source: &str, found: &Found) -> Error {
     .hint(found.cure())
 }
 
+/// The canonical Polars type of a column type.
+pub fn canonical(column_type: ColumnType) -> DataType {
+    match column_type {
+        ColumnType::Int => DataType::Int64,
+        ColumnType::Float => DataType::Float64,
+        ColumnType::Text => DataType::String,
+        ColumnType::Bool => DataType::Boolean,
+        ColumnType::Date => DataType::Date,
+        ColumnType::Timestamp => DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)),
+    }
+}
+
 /// An empty frame of these columns.
-pub fn empty(columns: &Wanted) -> polars::prelude::DataFrame {
-    use polars::prelude::{DataFrame, Field, Schema};
+pub fn empty(columns: &Wanted) -> DataFrame {
     let field = |(name, kind): &(String, ColumnType)| Field::new(name.as_str().into(), canonical(*kind));
     DataFrame::empty_with_schema(&columns.iter().map(field).collect::<Schema>())
 }

@@ -241,9 +241,10 @@ pub fn diagnose_failure(stop: Stop, job: &Job, extraction: &Extraction) -> Error
         }
         Stop::Other(error) => error,
         Stop::Engine(error) => changed().unwrap_or_else(|| {
-            let files = extraction.inputs.iter().filter(|input| input.file.is_some());
-            let damaged =
-                files.filter_map(|input| extract::parquet::verify(std::path::Path::new(&input.from)).err()).next();
+            let files = extraction.inputs.iter().filter(|input| input.by_engine);
+            let damaged = files
+                .filter_map(|input| extract::files::parquet::verify(std::path::Path::new(&input.from)).err())
+                .next();
             damaged.unwrap_or_else(|| transform::run_error(&job.transform, &error))
         }),
     }

@@ -23,12 +23,14 @@ use super::sink::{Sink, drain};
 use super::{Context, gates};
 use crate::arrow_bridge;
 use crate::error::{Error, Result};
-use crate::extract::{self, Extraction, parquet as source};
+use crate::extract::files::footer::footer;
+use crate::extract::files::{format, table as source, version};
+use crate::extract::{self, Extraction};
 use crate::fingerprint::{Fingerprint, Source};
 use crate::interval::instant;
 use crate::postgres::encode::Tail;
 use crate::progress::{Progress, Stage};
-use crate::project::job::ColumnType;
+use crate::project::job::{ColumnType, FileFormat};
 use crate::score::Bundle;
 use crate::transform;
 use crate::warehouse::table::{self, TableSchema};
@@ -161,8 +163,8 @@ pub async fn score_loose(loose: StandaloneScoring<'_>, report: &mut RunReport) -
     let bundle = Arc::new(Bundle::open(loose.model)?);
     report.model = Some(ModelReport::of(&bundle));
     let cache = extract::Cache::default();
-    let known = cache.file(loose.input)?;
-    let has = |name: &str| known.columns.iter().any(|found| found.name == name);
+    let found = format::of(&FileFormat::Parquet).describe(loose.input, &[])?;
+    let has = |name: &str| found.iter().any(|found| found.name == name);
     let missing = loose.keep.iter().filter(|name| !has(name));
     let mut faults: Vec<String> = missing.map(|name| format!("the column {name:?} of --keep is missing")).collect();
     let features = bundle.contract.features.iter();
@@ -172,7 +174,7 @@ pub async fn score_loose(loose: StandaloneScoring<'_>, report: &mut RunReport) -
     });
     let kept = loose.keep.iter().map(|name| (name.as_str(), ColumnType::Text));
     let used: Vec<(&str, ColumnType)> = kept.chain(features).filter(|(name, _)| has(name)).collect();
-    let (mut frame, _temporary) = source::loose(loose.input, &used, &cache)?;
+    let (mut frame, _temporary) = source::standalone(loose.input, &used, &cache)?;
     let names =
         frame.collect_schema().map_err(|e| Error::input(format!("cannot read {}", loose.input.display())).cause(e))?;
     let schema = arrow_bridge::to_batch(&polars::prelude::DataFrame::empty_with_schema(&names))?.schema();
@@ -287,7 +289,7 @@ fn open(
             context.interval.label()
         )));
     }
-    let footer = extract::footer::footer(path)?;
+    let footer = footer(path)?;
     let found: Vec<(String, String)> = footer
         .file_metadata()
         .key_value_metadata()
@@ -306,7 +308,7 @@ fn open(
         table: path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
         from: path.display().to_string(),
         rows: footer.file_metadata().num_rows().max(0) as u64,
-        file: Some(source::Stamp::of(path)?),
+        file: Some(version::Stamp::of(path)?),
         ..extract::Input::default()
     });
     report.rows.extracted += footer.file_metadata().num_rows().max(0) as u64;
@@ -314,7 +316,7 @@ fn open(
 }
 
 fn scan(path: &Path) -> Result<LazyFrame> {
-    extract::footer::footer(path)?;
+    footer(path)?;
     let name = path.to_str().ok_or_else(|| Error::config(format!("the path {} is not UTF-8", path.display())))?;
     let args = ScanArgsParquet { glob: false, ..ScanArgsParquet::default() };
     LazyFrame::scan_parquet(PlRefPath::new(name), args)

@@ -29,8 +29,8 @@ impl Job {
     /// Whether the rows of a table are those of one interval.
     fn told_apart(&self, spec: &TableSpec) -> bool {
         match &spec.source {
-            TableSource::Postgres { sql, .. } => self.bounded(&sql.text),
-            TableSource::Parquet(source) => {
+            TableSource::Query { sql, .. } => self.bounded(&sql.text),
+            TableSource::Files(source) => {
                 let day = ["{date}", "{day}"].iter().any(|name| source.template.contains(name));
                 let hour = source.template.contains("{hour}");
                 source.time_column.is_some() || (day && (hour || self.grain == Grain::Day))
@@ -46,7 +46,7 @@ impl Job {
 
     /// Refuses an hour whose file is also that of another one: where clocks go back, an hour comes twice.
     pub fn require_own_file(&self, spec: &TableSpec, interval: &Interval) -> Result<()> {
-        let TableSource::Parquet(source) = &spec.source else { return Ok(()) };
+        let TableSource::Files(source) = &spec.source else { return Ok(()) };
         let by_hour = self.grain == Grain::Hour && source.template.contains("{hour}");
         if !by_hour || source.time_column.is_some() || spec.snapshot || self.bounded(&self.transform.text) {
             return Ok(());

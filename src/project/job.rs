@@ -8,9 +8,10 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::cron::Schedule;
+pub use super::file_source::{CsvOptions, FileFormat, FileSource};
 use super::reader::{At, Source, Table, meant};
 use super::tables::zone;
-pub use super::tables::{COLUMN_TYPES, ColumnType, MissingLookback, ParquetSource, TableSource, TableSpec};
+pub use super::tables::{COLUMN_TYPES, ColumnType, MissingLookback, TableSource, TableSpec};
 use crate::error::{Error, Result};
 use crate::interval::Grain;
 use crate::models::ModelRef;

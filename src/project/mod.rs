@@ -4,6 +4,7 @@
 pub mod connection;
 pub mod cron;
 mod depends;
+mod file_source;
 pub mod job;
 pub mod reader;
 pub mod secrets;

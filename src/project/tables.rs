@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
 
+use super::file_source::{self, FORMATS, FileFormat, FileSource};
 use super::job::{JobReader, SqlFile};
 use super::reader::{At, Table, meant};
 
@@ -20,6 +21,8 @@ pub struct TableSpec {
     pub zone: Option<Tz>,
     /// The clocks of columns that have their own.
     pub zones: Vec<(String, Tz)>,
+    /// How dates and times of columns are written in text, as `%d.%m.%Y`, where it is not the usual way.
+    pub formats: Vec<(String, String)>,
     /// It is the same whole table for every interval, and meant to be.
     pub snapshot: bool,
 }
@@ -27,15 +30,17 @@ pub struct TableSpec {
 impl TableSpec {
     /// A table that declares nothing, and whose times without a zone are handed on.
     pub fn loose(name: &str) -> TableSpec {
-        let source = ParquetSource { template: String::new(), time_column: None, complete: None };
+        let source =
+            FileSource { format: FileFormat::Parquet, template: String::new(), time_column: None, complete: None };
         TableSpec {
             name: name.to_owned(),
-            source: TableSource::Parquet(source),
+            source: TableSource::Files(source),
             lookback_days: 0,
             missing_lookback: MissingLookback::Error,
             columns: Vec::new(),
             zone: Some(Tz::UTC),
             zones: Vec::new(),
+            formats: Vec::new(),
             snapshot: false,
         }
     }
@@ -49,18 +54,8 @@ impl TableSpec {
 
 #[derive(Clone, Debug)]
 pub enum TableSource {
-    Parquet(ParquetSource),
-    Postgres { connection: String, sql: SqlFile },
-}
-
-#[derive(Clone, Debug)]
-pub struct ParquetSource {
-    /// Path below the project's root; `{date}`, `{year}`, `{month}`, `{day}`, `{hour}` and globs.
-    pub template: String,
-    /// Rows outside the table's span are left unread by this column.
-    pub time_column: Option<String>,
-    /// The file that a writer leaves when it has finished.
-    pub complete: Option<String>,
+    Files(FileSource),
+    Query { connection: String, sql: SqlFile },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +101,7 @@ impl JobReader<'_> {
         let mut specs = Vec::new();
         for name in names {
             let Some(own) = section.table(&name) else { continue };
-            let (columns, zones) = columns(&own);
+            let Columns { columns, zones, formats } = columns(&own);
             let zone = own.string("zone").and_then(|at| zone(&own, "zone", &at));
             let lookback_days = own.string("lookback").map_or(0, |at| lookback(&own, &at));
             let missing_lookback = own
@@ -120,7 +115,18 @@ impl JobReader<'_> {
                 None => default,
             };
             if let Some(source) = source {
-                specs.push(TableSpec { name, source, lookback_days, missing_lookback, columns, zone, zones, snapshot });
+                untyped(&own, &name, &source, &columns, &formats);
+                specs.push(TableSpec {
+                    name,
+                    source,
+                    lookback_days,
+                    missing_lookback,
+                    columns,
+                    zone,
+                    zones,
+                    formats,
+                    snapshot,
+                });
             }
         }
         section.finish();
@@ -156,45 +162,52 @@ impl JobReader<'_> {
     }
 
     fn source(&mut self, name: &str, table: &Table<'_>) -> Option<TableSource> {
-        let (parquet, sql) = (table.string("parquet"), table.string("sql"));
-        let (connection, time_column) = (table.string("connection"), table.string("time_column"));
-        let complete = table.string("complete");
-        match (parquet, sql, connection) {
-            (Some(at), None, None) => {
-                for at in [Some(&at), complete.as_ref()].into_iter().flatten() {
-                    if at.value.split('/').any(|part| part == "..") || at.value.contains('\0') {
-                        table.fault(at.line, format!("extract.{name}.parquet leaves the project with \"..\""));
-                    }
-                    placeholders(table, at);
-                }
-                if let Some(mark) = complete.as_ref().filter(|mark| !dated(&mark.value, &at.value)) {
-                    table.fault_hint(
-                        mark.line,
-                        format!("extract.{name}.complete {:?} is the same file for every interval", mark.value),
-                        "write it as a path with {date}, or give each interval's files a folder of their own",
-                    );
-                }
-                let (time_column, complete) = (time_column.map(|at| at.value), complete.map(|at| at.value));
-                Some(TableSource::Parquet(ParquetSource { template: at.value, time_column, complete }))
-            }
-            (None, Some(sql), Some(connection)) => {
+        let mut files: Vec<_> = FORMATS.iter().filter_map(|key| Some((*key, table.string(key)?))).collect();
+        let (sql, connection) = (table.string("sql"), table.string("connection"));
+        match (files.pop().filter(|_| files.is_empty()), sql, connection) {
+            (Some((key, at)), None, None) => file_source::read(name, key, at, table).map(TableSource::Files),
+            (None, Some(sql), Some(connection)) if files.is_empty() => {
                 if !self.connections.contains(&connection.value.as_str()) {
                     let hint = meant(&connection.value, self.connections.iter().copied())
                         .unwrap_or_else(|| format!("add [connection.{}] to daymill.toml", connection.value));
                     table.fault_hint(connection.line, format!("there is no connection {:?}", connection.value), hint);
                 }
                 let sql = self.sql(table, sql)?;
-                Some(TableSource::Postgres { connection: connection.value, sql })
+                Some(TableSource::Query { connection: connection.value, sql })
             }
             _ => {
                 table.fault_hint(
                     table.line(),
                     format!("extract.{name} must say where its rows come from"),
-                    "either parquet = \"path\", or connection = \"name\" and sql = \"file\"",
+                    "one of parquet, csv or jsonl = \"path\", or connection = \"name\" and sql = \"file\"",
                 );
                 None
             }
         }
+    }
+}
+
+/// Text says no types: the columns of such a table must be declared. A format is for text alone.
+fn untyped(
+    table: &Table<'_>,
+    name: &str,
+    source: &TableSource,
+    columns: &[(String, ColumnType)],
+    formats: &[(String, String)],
+) {
+    let text = matches!(source, TableSource::Files(files) if files.format != FileFormat::Parquet);
+    if text && columns.is_empty() {
+        table.fault_hint(
+            table.line(),
+            format!("extract.{name} reads text, which does not say the types of its columns"),
+            format!("declare them in [extract.{name}.columns], as in id = \"int\""),
+        );
+    }
+    if let Some((column, _)) = formats.first().filter(|_| !text) {
+        table.fault(
+            table.line(),
+            format!("the column {column:?} of extract.{name} has a format, and is not of a text file"),
+        );
     }
 }
 
@@ -209,36 +222,48 @@ pub fn zone(table: &Table<'_>, key: &str, at: &At<String>) -> Option<Tz> {
     zone
 }
 
-type Columns = Vec<(String, ColumnType)>;
-type Zones = Vec<(String, Tz)>;
+#[derive(Default)]
+struct Columns {
+    columns: Vec<(String, ColumnType)>,
+    zones: Vec<(String, Tz)>,
+    formats: Vec<(String, String)>,
+}
 
-/// The declared columns, each `NAME = "type"` or `NAME = { type = "timestamp", zone = "..." }`; and their zones.
-fn columns(table: &Table<'_>) -> (Columns, Zones) {
-    let (mut columns, mut zones) = (Vec::new(), Vec::new());
-    let Some(section) = table.table("columns") else { return (columns, zones) };
+/// The declared columns, each `NAME = "type"` or `NAME = { type = "timestamp", zone = "...", format = "..." }`.
+fn columns(table: &Table<'_>) -> Columns {
+    let mut found = Columns::default();
+    let Some(section) = table.table("columns") else { return found };
     for name in section.keys() {
         if !section.is_table(&name) {
-            columns.extend(section.word(&name, &COLUMN_TYPES).map(|at| (name, at.value)));
+            found.columns.extend(section.word(&name, &COLUMN_TYPES).map(|at| (name, at.value)));
             continue;
         }
         let Some(own) = section.table(&name) else { continue };
-        let kind = own.required_string("type").and_then(|_| own.word("type", &COLUMN_TYPES));
+        let kind = own.required_string("type").and_then(|_| own.word("type", &COLUMN_TYPES)).map(|at| at.value);
         if let Some(at) = own.string("zone") {
-            if kind.as_ref().is_some_and(|kind| kind.value != ColumnType::Timestamp) {
+            if kind.is_some_and(|kind| kind != ColumnType::Timestamp) {
                 own.fault(at.line, format!("the column {name:?} has a zone and is no timestamp"));
             }
-            zones.extend(zone(&own, "zone", &at).map(|zone| (name.clone(), zone)));
+            found.zones.extend(zone(&own, "zone", &at).map(|zone| (name.clone(), zone)));
+        }
+        if let Some(at) = own.string("format") {
+            format(&own, &name, &at, kind);
+            found.formats.push((name.clone(), at.value));
         }
         own.finish();
-        columns.extend(kind.map(|kind| (name, kind.value)));
+        found.columns.extend(kind.map(|kind| (name, kind)));
     }
-    (columns, zones)
+    found
 }
 
-/// Whether the mark of a whole output is another for every interval whose files are others.
-fn dated(mark: &str, template: &str) -> bool {
-    let folders = template.rsplit_once('/').map_or("", |(folders, _)| folders);
-    !template.contains('{') || mark.contains('{') || (!mark.contains('/') && folders.contains('{'))
+/// A way in which dates or times are written.
+fn format(table: &Table<'_>, name: &str, at: &At<String>, kind: Option<ColumnType>) {
+    if kind.is_some_and(|kind| !matches!(kind, ColumnType::Date | ColumnType::Timestamp)) {
+        table.fault(at.line, format!("the column {name:?} has a format and is no date or timestamp"));
+    }
+    if chrono::format::StrftimeItems::new(&at.value).any(|item| item == chrono::format::Item::Error) {
+        table.fault_hint(at.line, format!("format = {:?} cannot be read", at.value), "as in \"%d.%m.%Y %H:%M\"");
+    }
 }
 
 /// `7d`: whole local days.
@@ -248,18 +273,4 @@ fn lookback(table: &Table<'_>, at: &At<String>) -> u64 {
         table.fault_hint(at.line, format!("lookback {:?} is not a number of days", at.value), "write it as \"7d\"");
         0
     })
-}
-
-fn placeholders(table: &Table<'_>, at: &At<String>) {
-    const KNOWN: [&str; 5] = ["date", "year", "month", "day", "hour"];
-    for (i, _) in at.value.match_indices('{') {
-        let name = at.value[i + 1..].split('}').next().unwrap_or_default();
-        if !KNOWN.contains(&name) {
-            table.fault_hint(
-                at.line,
-                format!("unknown placeholder {{{name}}} in {:?}", at.value),
-                "known are {date}, {year}, {month}, {day} and {hour}",
-            );
-        }
-    }
 }

@@ -21,4 +21,5 @@ mod servers;
 mod sql;
 mod support;
 mod targets;
+mod text;
 mod writers;

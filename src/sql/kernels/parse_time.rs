@@ -39,6 +39,22 @@ pub fn date(text: &str) -> Of<i64> {
     read("date", text).map(|read| read.days)
 }
 
+/// A date that is written without a time of day, or with midnight, so that nothing is dropped.
+pub fn whole_date(text: &str) -> Of<i64> {
+    match read("date", text)? {
+        Read { days, micros: 0, .. } => Ok(days),
+        _ => Err(syntax("date", text)),
+    }
+}
+
+/// An instant; without a zone in the text, by this clock. None when there is no clock either.
+pub fn moment(text: &str, clock: Option<Tz>) -> Of<Option<i64>> {
+    match (read("timestamp with time zone", text)?.zone, clock) {
+        (None, None) => Ok(None),
+        (_, clock) => timestamptz(text, clock.unwrap_or(Tz::UTC)).map(Some),
+    }
+}
+
 /// By the clock on the wall; a zone in the text is not heard, as in Postgres.
 pub fn timestamp(text: &str) -> Of<i64> {
     let read = read("timestamp", text)?;

@@ -18,12 +18,16 @@ use crate::support::*;
 /// Reads a file as a run does: the footer, the hash, then every row. An error is fine; a panic that a run would not
 /// catch is not, nor is a crash of this process.
 fn read(path: &std::path::Path) -> bool {
-    use daymill::extract::decode::Column;
+    use daymill::extract::Cache;
+    use daymill::extract::files::format::{self, Column};
+    use daymill::extract::files::reading::Room;
     use daymill::project::job::ColumnType::{Float, Int, Text};
-    let Ok(known) = daymill::extract::parquet::know(path) else { return false };
-    let column = |name: &str, kind| Column { name: name.into(), kind, zone: None, uuid: false };
+    use daymill::project::job::FileFormat;
+    let cache = Cache::default();
+    let Ok(file) = format::of(&FileFormat::Parquet).open(path, &[], &Room::of(0), &cache) else { return false };
+    let column = |name: &str, kind| Column { name: name.into(), kind, zone: None, uuid: false, format: None };
     let columns = [column("id", Int), column("name", Text), column("v", Float)];
-    let decoded = daymill::extract::decode::decode(path, &known, &columns);
+    let decoded = file.rows(&columns, true, &cache);
     let scan = || {
         let frame = LazyFrame::scan_parquet(PlRefPath::new(path.to_str().unwrap()), ScanArgsParquet::default())?;
         frame.collect_with_engine(Engine::Streaming)

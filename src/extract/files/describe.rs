@@ -10,8 +10,8 @@ use parquet::basic::{Compression, ConvertedType, LogicalType, Type as Physical};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::schema::types::TypePtr;
 
-use super::schema::{ENCRYPTED, Found, Kind};
 use crate::error::{Error, Result};
+use crate::extract::schema::{ENCRYPTED, Found, Kind};
 use crate::project::job::ColumnType;
 
 /// The columns of a file.

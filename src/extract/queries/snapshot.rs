@@ -6,30 +6,29 @@ use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 use polars::prelude::DataFrame;
 use sqlx::postgres::PgTypeKind;
-use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, SqlSafeStr, Statement, TypeInfo};
+use sqlx::{AssertSqlSafe, Column, Connection, Executor, SqlSafeStr, Statement, TypeInfo};
 use tokio::sync::mpsc;
 
-use super::cache::{Cache, Sessions, Table};
-use super::copy_stream::{Arrived, CopyStream, Session, attended};
-use super::schema::{self, Found, Kind};
+use super::copy_stream::{Arrived, CopyStream};
+use super::session::{Session, Sessions, attended, begin_snapshot};
 use crate::arrow_bridge;
-use crate::error::{Class, Error, Result};
+use crate::error::{Error, Result};
+use crate::extract::cache::{Cache, Table};
+use crate::extract::schema::{self, Found, Kind};
 use crate::identifier::Identifier;
 use crate::interval::Interval;
 use crate::placeholders;
-use crate::postgres::classify;
 use crate::postgres::decode::{self, Wire};
 use crate::postgres::liveness::Backend;
 use crate::progress::Progress;
 use crate::project::Job;
 use crate::project::connection::Dsn;
-use crate::project::job::{SqlFile, TableSource, TableSpec};
+use crate::project::job::{SqlFile, TableSpec};
 
 /// Where queries go, and who is told of their rows.
 #[derive(Clone, Copy)]
 pub struct Origin<'a> {
     pub name: &'a str,
-    pub dsn: &'a Dsn,
     pub cache: &'a Cache,
     pub progress: &'a Progress,
 }
@@ -87,16 +86,15 @@ pub struct Snapshot<'a> {
 
 impl<'a> Snapshot<'a> {
     pub async fn open(
-        origin: Origin<'a>,
+        (origin, dsn): (Origin<'a>, &Dsn),
         sessions: &mut Sessions,
         job: &Job,
-        specs: &[&'a TableSpec],
+        specs: &[(&'a TableSpec, &'a SqlFile)],
         interval: &Interval,
     ) -> Result<Snapshot<'a>> {
-        let mut session = session(origin, sessions, job, interval).await?;
+        let mut session = session((origin, dsn), sessions, job, interval).await?;
         let mut asked = Vec::with_capacity(specs.len());
-        for spec in specs {
-            let TableSource::Postgres { sql, .. } = &spec.source else { continue };
+        for (spec, sql) in specs {
             let span = interval.extended_back(spec.lookback_days)?;
             let query = placeholders::postgres(&sql.text, interval.date(), &span)?;
             let constant = origin.cache.keeps() && placeholders::used(&sql.text).is_empty();
@@ -204,26 +202,22 @@ async fn end_snapshot(session: Session, name: &str, cache: &Cache, sessions: &mu
     }
 }
 
-async fn session(origin: Origin<'_>, sessions: &mut Sessions, job: &Job, interval: &Interval) -> Result<Session> {
+async fn session(
+    (origin, dsn): (Origin<'_>, &Dsn),
+    sessions: &mut Sessions,
+    job: &Job,
+    interval: &Interval,
+) -> Result<Session> {
     if let Some(mut kept) = sessions.remove(origin.name)
         && kept.1.clone().answered(begin_snapshot(&mut kept.0, job)).await.is_ok()
     {
         return Ok(kept);
     }
     let application = format!("daymill/{}/{}/extract", job.name, interval.label());
-    let mut connection = crate::postgres::connect(origin.dsn, &application).await?;
-    let backend = Backend::of(&mut connection, origin.dsn).await?;
+    let mut connection = crate::postgres::connect(dsn, &application).await?;
+    let backend = Backend::of(&mut connection, dsn).await?;
     attended(begin_snapshot(&mut connection, job), &backend, origin.progress).await?;
     Ok((connection, backend))
-}
-
-/// A snapshot in which dates and clock times are those of the job's zone, and in which no row is hidden without an error.
-pub(super) async fn begin_snapshot(connection: &mut PgConnection, job: &Job) -> std::result::Result<(), sqlx::Error> {
-    let begin = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL TIME ZONE '{}'; SET LOCAL row_security = off",
-        job.zone.name()
-    );
-    sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await.map(|_| ())
 }
 
 /// The columns that a query gives, without running it: name, family (when there is one) and type.
@@ -303,14 +297,4 @@ async fn question(
     let query = placeholders::postgres(&sql.text, interval.date(), &span)?;
     let copy = format!("COPY (SELECT {list} FROM (\n{query}\n) AS daymill_source) TO STDOUT (FORMAT binary)");
     Ok(Question { copy, columns, ignored })
-}
-
-/// What the server says of the user's query. A table or column that is not there is the source breaking its contract.
-pub fn source_error(error: &sqlx::Error) -> Error {
-    let mut found = classify::error(error);
-    let state = error.as_database_error().and_then(|e| e.code()).unwrap_or_default();
-    if matches!(state.as_ref(), "42703" | "42P01" | "42804" | "42883") {
-        found.class = Class::Data;
-    }
-    found
 }

@@ -1,25 +1,23 @@
-//! Parquet files as a table: which files an interval needs, whether they are whole and as declared, and one lazy scan
-//! over them with projection and predicate pushdown.
+//! Files as a table: whether they are whole and as declared, and one lazy frame over the rows of all of them.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use super::cache::{Cache, Known};
-use super::copy_stream::chunk_rows;
-use super::decode::{self, Column, Rewritten};
-use super::describe;
-use super::files::{self, Listing, Partition};
-use super::footer::{self, footer};
-use super::schema::{self, Found, Kind, Wanted};
-use super::{Input, canonical};
+use super::format::{self, Column, Format, OpenFile};
+use super::location::{self, Listing, Partition};
+use super::reading::{Reading, Rewritten, Room};
+use super::version::Known;
+use super::{decode, engine};
 use crate::error::{Error, Result};
+use crate::extract::cache::Cache;
+use crate::extract::chunk::chunk_rows;
+use crate::extract::extraction::Input;
+use crate::extract::schema::{self, Found, Kind, Wanted, canonical};
 use crate::interval::{Grain, Interval};
-use crate::project::job::{ColumnType, ParquetSource, TableSpec};
+use crate::project::job::{ColumnType, FileFormat, FileSource, TableSpec};
 
 /// A table of more chunks than this is worth reading in pieces.
 const LONG: usize = 4;
@@ -60,93 +58,55 @@ impl Piece {
     }
 }
 
-/// A file as it was when the run listed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    path: PathBuf,
-    bytes: u64,
-    modified: Option<SystemTime>,
-}
-
-impl Stamp {
-    pub fn of(path: &Path) -> Result<Stamp> {
-        let metadata = std::fs::metadata(path).map_err(|e| Error::unreadable(path, &e))?;
-        Ok(Stamp { path: path.to_owned(), bytes: metadata.len(), modified: metadata.modified().ok() })
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Microseconds since 1970.
-    pub fn modified_micros(&self) -> Option<i64> {
-        let since = self.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        i64::try_from(since.as_micros()).ok()
-    }
-
-    /// The file must still be what the run read.
-    pub fn recheck(&self) -> Result<()> {
-        match Stamp::of(&self.path) {
-            Ok(now) if now == *self => Ok(()),
-            _ => Err(self.changed()),
-        }
-    }
-
-    /// The file is not what it was.
-    pub fn changed(&self) -> Error {
-        Error::input(format!("{} changed while it was being read", self.path.display()))
-            .hint("run again when the writer has finished; writers should rename a whole file into place")
-            .transient()
-    }
-}
-
-/// Reads the footers, compares them with the declared columns and puts one lazy scan together.
+/// Looks at every file, compares their columns with the declared ones and puts one frame together.
 pub fn scan(
     root: &Path,
     spec: &TableSpec,
-    source: &ParquetSource,
+    source: &FileSource,
     listing: &Listing,
     interval: &Interval,
     cache: &Cache,
 ) -> Result<Scan> {
     let span = interval.extended_back(spec.lookback_days)?;
-    let known = listing.files.iter().map(|path| cache.file(path)).collect::<Result<Vec<_>>>()?;
-    let partitions = files::partitions(root, &listing.files, spec);
-    let found: Vec<Vec<Found>> =
-        known.iter().zip(&partitions).map(|(known, folders)| with_partition(known.columns.clone(), folders)).collect();
+    let partitions = location::partitions(root, &listing.files, spec);
+    let files = open_all(spec, &*format::of(&source.format), listing, &partitions, cache)?;
+    let found: Vec<Vec<Found>> = files
+        .iter()
+        .zip(&partitions)
+        .map(|(file, folders)| with_partition(file.known().columns.clone(), folders))
+        .collect();
     let names: Vec<String> = listing.files.iter().map(|path| path.display().to_string()).collect();
     let sources: Vec<(&str, &[Found])> = names.iter().zip(&found).map(|(n, f)| (n.as_str(), f.as_slice())).collect();
     let wanted = schema::agree_all(spec, &sources)?;
     let during = source.time_column.as_ref().map(|name| During::new(spec, name, &wanted, &span)).transpose()?;
-    let decoded: u64 = known.iter().map(|known| known.decoded).sum();
+    let decoded: u64 = files.iter().map(|file| file.known().decoded).sum();
     // All files or none; every piece reads its file's footer again.
-    let long = known.iter().map(|known| known.rows).sum::<u64>() > LONG as u64 * chunk_rows() as u64
-        && known.iter().all(|known| known.groups.len() <= MOST_GROUPS);
-    let (mut inputs, mut frames, mut pieces) = (Vec::with_capacity(known.len()), Vec::new(), Vec::new());
+    let long = files.iter().map(|file| file.known().rows).sum::<u64>() > LONG as u64 * chunk_rows() as u64
+        && files.iter().all(|file| file.known().groups.len() <= MOST_GROUPS);
+    let (mut inputs, mut frames, mut pieces) = (Vec::with_capacity(files.len()), Vec::new(), Vec::new());
     let (mut temporary, mut without_time) = (Vec::new(), 0);
-    for (((path, known), found), partition) in listing.files.iter().zip(known).zip(&found).zip(partitions) {
+    for (((path, file), found), partition) in listing.files.iter().zip(files).zip(&found).zip(partitions) {
+        let known = file.known().clone();
+        let small = known.stamp.bytes() <= decode::limit() && decoded <= decode::TABLE_LIMIT;
+        let own = own_columns(spec, &wanted, found, &partition);
+        let rows = file.rows(&own, small, cache)?;
         let mut input = Input {
             table: spec.name.clone(),
             from: path.display().to_string(),
             rows: known.rows,
             ignored: schema::ignored(found, &wanted),
-            bytes: Some(known.stamp.bytes),
+            bytes: Some(known.stamp.bytes()),
             sha256: Some(known.sha256.clone()),
             file: Some(known.stamp.clone()),
+            by_engine: matches!(rows, Reading::Engine(_)),
             ..Input::default()
         };
-        let small = known.stamp.bytes() <= decode::limit() && decoded <= decode::TABLE_LIMIT;
-        let own = own_columns(spec, &wanted, found, &partition);
-        let rows = rows(path, &known, &own, small, cache)?;
         temporary.extend(rows.temporary());
+        let decoded = matches!(rows, Reading::Decoded(_));
         let file =
             Arc::new(Rows { path: path.clone(), rows, wanted: wanted.clone(), own, partition, during: during.clone() });
         if long {
-            pieces.extend(cut(&known.groups, small).map(|(from, rows)| Piece { file: file.clone(), from, rows }));
+            pieces.extend(cut(&known.groups, decoded).map(|(from, rows)| Piece { file: file.clone(), from, rows }));
         }
         if let Some(during) = &during {
             (input.outside, input.without_time) = during.left_out(file.all(None)?, &known)?;
@@ -161,7 +121,7 @@ pub fn scan(
     let union = UnionArgs { parallel: true, rechunk: false, ..UnionArgs::default() };
     let frame =
         if frames.len() == 1 { frames.remove(0) } else { concat(frames, union).map_err(|e| plan_error(spec, &e))? };
-    let mut warnings = told(spec, listing);
+    let mut warnings = warnings(spec, listing);
     if let (Some(during), true) = (&during, without_time > 0) {
         let (table, column) = (&spec.name, &during.column);
         warnings.push(format!("table {table}: {without_time} rows have no {column}, and belong to no interval"));
@@ -169,8 +129,27 @@ pub fn scan(
     Ok(Scan { frame, pieces, inputs, warnings, temporary })
 }
 
+/// Looks at every file of a listing.
+fn open_all(
+    spec: &TableSpec,
+    format: &dyn Format,
+    listing: &Listing,
+    partitions: &[Vec<Partition>],
+    cache: &Cache,
+) -> Result<Vec<Box<dyn OpenFile>>> {
+    let room = Room::of(decode::TABLE_LIMIT);
+    let open = |(path, folders): (&PathBuf, &Vec<Partition>)| format.open(path, &declared(spec, folders), &room, cache);
+    listing.files.iter().zip(partitions).map(open).collect()
+}
+
+/// The declared columns that no folder gives.
+fn declared(spec: &TableSpec, folders: &[Partition]) -> Vec<Column> {
+    let own = spec.columns.iter().filter(|(name, _)| folder(folders, name).is_none());
+    own.map(|(name, kind)| Column::of(spec, name, *kind)).collect()
+}
+
 /// What of a listing is worth a word.
-fn told(spec: &TableSpec, listing: &Listing) -> Vec<String> {
+fn warnings(spec: &TableSpec, listing: &Listing) -> Vec<String> {
     let mut warnings = Vec::new();
     if let (Some(first), Some(last)) = (listing.missing.first(), listing.missing.last()) {
         let n = listing.missing.len();
@@ -186,86 +165,6 @@ fn told(spec: &TableSpec, listing: &Listing) -> Vec<String> {
         ));
     }
     warnings
-}
-
-/// The wanted columns that stand in the file itself.
-fn own_columns(spec: &TableSpec, wanted: &Wanted, found: &[Found], partition: &[Partition]) -> Vec<Column> {
-    let own = wanted.iter().filter(|(name, _)| folder(partition, name).is_none());
-    own.map(|(name, kind)| Column {
-        name: name.clone(),
-        kind: *kind,
-        zone: spec.zone_of(name),
-        uuid: found.iter().any(|found| found.name == *name && found.kind == Kind::Uuid),
-    })
-    .collect()
-}
-
-/// The named columns of any one file, each as the type it has; one that is all NULL as the type given. What comes with
-/// the rows must live as long as they are read.
-pub fn loose(path: &Path, names: &[(&str, ColumnType)], cache: &Cache) -> Result<(LazyFrame, Option<Arc<Rewritten>>)> {
-    let known = cache.file(path)?;
-    let spec = TableSpec::loose("input");
-    let named = |found: &Found| {
-        let (_, kind) = names.iter().find(|(name, _)| *name == found.name)?;
-        let typed = Found { kind: Kind::Of(*kind), ..found.clone() };
-        Some(if found.kind == Kind::Null { typed } else { found.clone() })
-    };
-    let found: Vec<Found> = known.columns.iter().filter_map(named).collect();
-    let wanted = schema::agree(&spec, &path.display().to_string(), &found)?;
-    let own = own_columns(&spec, &wanted, &found, &[]);
-    let naive = known.columns.iter().filter(|found| found.kind == Kind::Naive).map(|found| found.name.clone());
-    let naive: Vec<String> = naive.filter(|name| own.iter().any(|column| column.name == *name)).collect();
-    let small = known.stamp.bytes() <= decode::limit() && known.decoded <= decode::TABLE_LIMIT;
-    let rows = rows(path, &known, &own, small, cache)?;
-    let temporary = rows.temporary();
-    let rows = Rows { path: path.to_owned(), rows, wanted, own, partition: Vec::new(), during: None };
-    // Without a job there is no clock to read them by: they stay as they stand.
-    let bare = |name: &String| col(name.as_str()).cast(DataType::Datetime(TimeUnit::Microseconds, None));
-    Ok((rows.frame(None)?.with_columns(naive.iter().map(bare).collect::<Vec<_>>()), temporary))
-}
-
-/// How the rows of a file are read: small ones now, large ones by the engine, from a file that our reader wrote if the
-/// engine would not give the same values.
-fn rows(path: &Path, known: &Known, own: &[Column], small: bool, cache: &Cache) -> Result<Reading> {
-    if own.is_empty() {
-        // Its folders say everything, and how many rows there are, its footer.
-        let rows = DataFrame::new(known.rows as usize, Vec::new());
-        return rows.map(Reading::Decoded).map_err(|e| Error::defect("a frame without columns").cause(e));
-    }
-    if small {
-        return Ok(Reading::Decoded(cache.frame(&format!("{own:?}"), known, || decode::decode(path, known, own))?));
-    }
-    match own.iter().all(|column| known.plain.contains(&column.name)) && engine_reads(path, own) {
-        true => {
-            // Of a large file this was done when it was first seen.
-            if known.stamp.bytes() <= decode::limit() {
-                footer::pages(path, &footer(path)?)?;
-            }
-            Ok(Reading::Engine(path.to_owned()))
-        }
-        false => {
-            Ok(Reading::Rewritten(cache.rewritten(&format!("{own:?}"), known, || decode::rewrite(path, known, own))?))
-        }
-    }
-}
-
-/// Whether the engine opens the file and sees in it what our reader sees.
-fn engine_reads(path: &Path, own: &[Column]) -> bool {
-    let schema = || large(path).ok()?.collect_schema().ok();
-    let Ok(Some(schema)) = std::panic::catch_unwind(schema) else { return false };
-    own.iter().all(|column| match (schema.get(&column.name), column.kind) {
-        (Some(held), ColumnType::Int) => held.is_integer(),
-        (Some(held), ColumnType::Float) => held.is_float(),
-        (Some(DataType::Datetime(TimeUnit::Microseconds, zone)), ColumnType::Timestamp) => zone.is_some(),
-        (Some(held), kind) => *held == canonical(kind),
-        (None, _) => false,
-    })
-}
-
-/// The columns of a file, the folders it lies in included.
-pub fn described(root: &Path, path: &Path, spec: &TableSpec) -> Result<Vec<Found>> {
-    let folders = files::partitions(root, &[path.to_owned()], spec).remove(0);
-    Ok(with_partition(describe::columns(path, &footer(path)?)?, &folders))
 }
 
 /// A folder's value stands for a column of the same name in the file.
@@ -296,20 +195,47 @@ fn cut(groups: &[u64], small: bool) -> impl Iterator<Item = (u64, u64)> {
     ends.into_iter().map(move |end| (std::mem::replace(&mut from, end), end)).map(|(from, end)| (from, end - from))
 }
 
-/// Where the rows of a file come from.
-enum Reading {
-    Decoded(DataFrame),
-    Engine(PathBuf),
-    Rewritten(Arc<Rewritten>),
+/// The wanted columns that stand in the file itself.
+fn own_columns(spec: &TableSpec, wanted: &Wanted, found: &[Found], partition: &[Partition]) -> Vec<Column> {
+    let uuid = |name: &str| found.iter().any(|found| found.name == name && found.kind == Kind::Uuid);
+    let own = wanted.iter().filter(|(name, _)| folder(partition, name).is_none());
+    own.map(|(name, kind)| Column { uuid: uuid(name), ..Column::of(spec, name, *kind) }).collect()
 }
 
-impl Reading {
-    fn temporary(&self) -> Option<Arc<Rewritten>> {
-        match self {
-            Reading::Rewritten(file) => Some(file.clone()),
-            _ => None,
-        }
-    }
+/// The columns of a file, the folders it lies in included.
+pub fn described(root: &Path, path: &Path, spec: &TableSpec, format: &FileFormat) -> Result<Vec<Found>> {
+    let folders = location::partitions(root, &[path.to_owned()], spec).remove(0);
+    let found = format::of(format).describe(path, &declared(spec, &folders))?;
+    Ok(with_partition(found, &folders))
+}
+
+/// The named columns of any one file, each as the type it has; one that is all NULL as the type given. What comes with
+/// the rows must live as long as they are read.
+pub fn standalone(
+    path: &Path,
+    names: &[(&str, ColumnType)],
+    cache: &Cache,
+) -> Result<(LazyFrame, Option<Arc<Rewritten>>)> {
+    let file = format::of(&FileFormat::Parquet).open(path, &[], &Room::of(0), cache)?;
+    let known = file.known();
+    let spec = TableSpec::loose("input");
+    let named = |found: &Found| {
+        let (_, kind) = names.iter().find(|(name, _)| *name == found.name)?;
+        let typed = Found { kind: Kind::Of(*kind), ..found.clone() };
+        Some(if found.kind == Kind::Null { typed } else { found.clone() })
+    };
+    let found: Vec<Found> = known.columns.iter().filter_map(named).collect();
+    let wanted = schema::agree(&spec, &path.display().to_string(), &found)?;
+    let own = own_columns(&spec, &wanted, &found, &[]);
+    let naive = known.columns.iter().filter(|found| found.kind == Kind::Naive).map(|found| found.name.clone());
+    let naive: Vec<String> = naive.filter(|name| own.iter().any(|column| column.name == *name)).collect();
+    let small = known.stamp.bytes() <= decode::limit() && known.decoded <= decode::TABLE_LIMIT;
+    let rows = file.rows(&own, small, cache)?;
+    let temporary = rows.temporary();
+    let rows = Rows { path: path.to_owned(), rows, wanted, own, partition: Vec::new(), during: None };
+    // Without a job there is no clock to read them by: they stay as they stand.
+    let bare = |name: &String| col(name.as_str()).cast(DataType::Datetime(TimeUnit::Microseconds, None));
+    Ok((rows.frame(None)?.with_columns(naive.iter().map(bare).collect::<Vec<_>>()), temporary))
 }
 
 /// The rows of one file as the wanted columns.
@@ -392,8 +318,8 @@ impl Rows {
     fn all(&self, part: Option<(u64, u64)>) -> Result<LazyFrame> {
         let scanned = |path: &Path| -> Result<LazyFrame> {
             let rows = match part {
-                None => large(path)?,
-                Some((from, n)) => large(path)?.slice(from as i64, n as IdxSize),
+                None => engine::scan(path)?,
+                Some((from, n)) => engine::scan(path)?.slice(from as i64, n as IdxSize),
             };
             let cast = |column: &Column| col(column.name.as_str()).strict_cast(canonical(column.kind));
             Ok(rows.select(self.own.iter().map(cast).collect::<Vec<_>>()))
@@ -422,17 +348,6 @@ fn folder<'a>(partition: &'a [Partition], name: &str) -> Option<&'a Partition> {
     partition.iter().find(|folder| folder.key == name)
 }
 
-fn large(path: &Path) -> Result<LazyFrame> {
-    let args = ScanArgsParquet {
-        glob: false,
-        hive_options: polars::io::HiveOptions::new_disabled(),
-        ..ScanArgsParquet::default()
-    };
-    let name = path.to_str().ok_or_else(|| Error::config(format!("the path {} is not UTF-8", path.display())))?;
-    LazyFrame::scan_parquet(PlRefPath::new(name), args)
-        .map_err(|e| Error::input(format!("cannot read {}", path.display())).cause(e))
-}
-
 /// The value of a `key=value` folder, as its type.
 fn literal(path: &Path, folder: &Partition, kind: ColumnType) -> Result<Expr> {
     let Some(value) = folder.value.as_deref() else { return Ok(lit(NULL)) };
@@ -449,44 +364,6 @@ fn literal(path: &Path, folder: &Partition, kind: ColumnType) -> Result<Expr> {
         ColumnType::Text => lit(value),
         ColumnType::Timestamp => return Err(wrong()),
     })
-}
-
-/// Everything about a file that its stamp vouches for.
-pub fn know(path: &Path) -> Result<Known> {
-    let stamp = Stamp::of(path)?;
-    let footer = footer(path)?;
-    if stamp.bytes > decode::limit() {
-        footer::pages(path, &footer)?;
-    }
-    let columns = describe::columns(path, &footer)?;
-    Ok(Known {
-        plain: describe::plain(&footer, &columns),
-        nulls: describe::nulls(&footer),
-        columns,
-        rows: footer.file_metadata().num_rows().max(0) as u64,
-        groups: footer.row_groups().iter().map(|group| group.num_rows().max(0) as u64).collect(),
-        decoded: footer.row_groups().iter().map(|group| group.total_byte_size().max(0) as u64).sum(),
-        sha256: crate::digest::file_hex(path)?,
-        stamp,
-    })
-}
-
-/// Decodes every page of a file, to find out whether it is the reason why a plan failed.
-pub fn verify(path: &Path) -> Result<()> {
-    let damaged =
-        |e: String| Error::input(format!("{} is damaged", path.display())).cause(e).hint("replace it with a whole one");
-    let file = File::open(path).map_err(|e| Error::unreadable(path, &e))?;
-    let read = move || -> Result<(), String> {
-        for batch in crate::parquet_file::reader(file, |_| true).map_err(|e| e.to_string())? {
-            batch.map_err(|e| e.to_string())?;
-        }
-        Ok(())
-    };
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(damaged(error)),
-        Err(_) => Err(damaged("a page makes no sense".into())),
-    }
 }
 
 fn plan_error(spec: &TableSpec, error: &PolarsError) -> Error {

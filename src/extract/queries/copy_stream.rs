@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, TryStreamExt};
 use polars::prelude::DataFrame;
-use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::postgres::source_error;
+use super::session::{LOOK_UP_EVERY, Session, attended, source_error, stopped};
 use crate::arrow_bridge;
 use crate::error::{Class, Error, Result};
+use crate::extract::chunk::chunk_rows;
 use crate::failpoints;
 use crate::postgres::decode::{Decoder, Wire};
-use crate::postgres::liveness::{Backend, SILENCE};
+use crate::postgres::liveness::SILENCE;
 use crate::progress::{Counter, Progress};
 
 /// Bytes handed from the socket to the decoder at a time.
@@ -23,18 +23,8 @@ fn chunk_bytes() -> usize {
     failpoints::limit("CHUNK_BYTES", 1 << 20)
 }
 
-/// Rows of one decoded chunk.
-pub fn chunk_rows() -> usize {
-    failpoints::limit("CHUNK_ROWS", 1 << 16)
-}
-
 /// Bytes of rows after which a chunk is handed on, however few they are.
 const LARGEST_CHUNK: usize = 32 << 20;
-const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
-
-/// A connection, and how the server knows it.
-pub type Session = (PgConnection, Backend);
-
 /// What is known of a table when its last row has come.
 #[derive(Debug)]
 pub struct Arrived {
@@ -106,30 +96,6 @@ impl CopyStream {
             (Ok((rows, digest)), Ok((session, busy))) => Ok((session, Arrived { rows, digest, busy })),
         }
     }
-}
-
-/// A source's answer, waited for as long as its server is at work, or until the run is asked to stop.
-pub async fn attended<T>(
-    answer: impl Future<Output = std::result::Result<T, sqlx::Error>>,
-    backend: &Backend,
-    progress: &Progress,
-) -> Result<T> {
-    let mut answer = std::pin::pin!(backend.answered(answer));
-    loop {
-        match tokio::time::timeout(LOOK_UP_EVERY, &mut answer).await {
-            Ok(answer) => return answer.map_err(|e| source_error(&e)),
-            Err(_) => stopped(backend, progress).await?,
-        }
-    }
-}
-
-/// An error when the run has been asked to stop; its query is then ended at the server too.
-async fn stopped(backend: &Backend, progress: &Progress) -> Result<()> {
-    let asked = progress.check();
-    if asked.is_err() {
-        backend.end().await;
-    }
-    asked
 }
 
 /// Moves bytes from the socket to the decoder, a chunk at a time.

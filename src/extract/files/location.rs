@@ -1,4 +1,4 @@
-//! Which Parquet files an interval needs: the dates and hours of a template, patterns, and what the folders of a path say.
+//! Which files an interval needs: the dates and hours of a template, patterns, and what the folders of a path say.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::ErrorKind;
@@ -10,7 +10,7 @@ use chrono::{Datelike, NaiveDate};
 use crate::error::{Class, Error, Result};
 use crate::interval::Interval;
 use crate::plain_file::regular;
-use crate::project::job::{ColumnType, MissingLookback, ParquetSource, TableSpec};
+use crate::project::job::{ColumnType, FileSource, MissingLookback, TableSpec};
 
 /// What Hive and Spark name the folder of rows whose value is NULL.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -24,7 +24,7 @@ pub struct Listing {
 }
 
 /// The files of the interval and of its lookback. A missing file of the interval itself is never an empty day.
-pub fn list(root: &Path, spec: &TableSpec, source: &ParquetSource, interval: &Interval) -> Result<Listing> {
+pub fn list(root: &Path, spec: &TableSpec, source: &FileSource, interval: &Interval) -> Result<Listing> {
     let template = &source.template;
     let span = interval.extended_back(spec.lookback_days)?;
     let own = slots(template, interval);
@@ -42,7 +42,7 @@ pub fn list(root: &Path, spec: &TableSpec, source: &ParquetSource, interval: &In
         let files = matching(root, &pattern, &mut listing.left_out)?;
         if files.is_empty() && required {
             return Err(Error::input(format!("table {}: no file matches {pattern}", spec.name))
-                .hint("a missing file is never an empty day: wait for it, or write an empty Parquet file"));
+                .hint("a missing file is never an empty day: wait for it, or write a file without rows"));
         }
         if files.is_empty() {
             listing.missing.push(pattern);
@@ -134,7 +134,7 @@ fn matching(root: &Path, pattern: &str, left_out: &mut Vec<PathBuf>) -> Result<V
         // A pattern that walks through folders names them too.
         if hidden(root, &path, pattern) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with('_') && name.ends_with(".parquet") && path.is_file() {
+            if name.starts_with('_') && name.contains('.') && path.is_file() {
                 left_out.push(path);
             }
             continue;

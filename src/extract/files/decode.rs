@@ -2,30 +2,25 @@
 //! larger ones that the engine would not read as it does, it writes anew for the engine.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
 use bytes::Bytes;
-use chrono_tz::Tz;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
 use parquet::file::reader::ChunkReader;
 use polars::prelude::DataFrame;
-use tempfile::TempPath;
 
-use super::cache::Known;
 use super::convert::{arrow_type, convert, uuids};
+use super::format::Column;
+use super::reading::{Draft, Rewritten};
+use super::version::Known;
 use crate::arrow_bridge;
 use crate::digest;
 use crate::error::{Class, Error, Result};
 use crate::failpoints;
 use crate::parquet_file::{damaged, reader};
-use crate::project::job::ColumnType;
 
 /// A file larger than this is scanned by the engine, so that only the needed rows and columns are read.
 pub fn limit() -> u64 {
@@ -35,16 +30,8 @@ pub fn limit() -> u64 {
 /// A table whose files decode to more than this together is scanned by the engine too: memory must not follow the day.
 pub const TABLE_LIMIT: u64 = 256 << 20;
 
-/// A column to read, and how.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Column {
-    pub name: String,
-    pub kind: ColumnType,
-    /// The clock of times without a zone.
-    pub zone: Option<Tz>,
-    /// Its bytes are UUIDs.
-    pub uuid: bool,
-}
+/// Rows of a group of a rewritten file.
+const GROUP_ROWS: usize = 1 << 20;
 
 /// The named columns of a file as their canonical types.
 pub fn decode(path: &Path, known: &Known, columns: &[Column]) -> Result<DataFrame> {
@@ -62,51 +49,15 @@ pub fn decode(path: &Path, known: &Known, columns: &[Column]) -> Result<DataFram
     Ok(frame)
 }
 
-/// A temporary file that is gone with the last who holds it. Where the system lets an open file be opened again by its number,
-/// it has no name from the start: nothing is left behind, however the process ends.
-#[derive(Debug)]
-pub struct Rewritten {
-    path: PathBuf,
-    _open: Option<File>,
-    _named: Option<TempPath>,
-}
-
-impl Rewritten {
-    fn of(draft: TempPath) -> Result<Rewritten> {
-        let open = File::open(&draft).map_err(|e| Error::io(&draft, "read", &e))?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
-        match File::open(&path) {
-            Ok(_) => Ok(Rewritten { path, _open: Some(open), _named: None }),
-            Err(_) => Ok(Rewritten { path: draft.to_path_buf(), _open: None, _named: Some(draft) }),
-        }
-    }
-
-    /// Where the engine reads it.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
 /// Writes the named columns of a file into a temporary one that the engine reads as this reader does.
 pub fn rewrite(path: &Path, known: &Known, columns: &[Column]) -> Result<Rewritten> {
     let file = File::open(path).map_err(|e| Error::unreadable(path, &e))?;
-    let folder = std::env::temp_dir();
-    let draft = tempfile::Builder::new().prefix("daymill-").suffix(".parquet").tempfile_in(&folder);
-    let draft = draft.map_err(|e| Error::io(&folder, "write to", &e))?.into_temp_path();
-    let out = File::create(&draft).map_err(|e| Error::io(&draft, "write", &e))?;
-    let failed = |e: parquet::errors::ParquetError| {
-        Error::new(Class::Io, format!("cannot write {}", draft.display()))
-            .cause(e)
-            .hint("TMPDIR names another folder for temporary files")
-    };
-    let properties = WriterProperties::builder().set_compression(Compression::LZ4_RAW).build();
-    let mut writer = ArrowWriter::try_new(out, Arc::new(schema(columns)), Some(properties)).map_err(&failed)?;
+    let mut draft = Draft::new(Arc::new(schema(columns)), GROUP_ROWS)?;
     // A column that is not there any more: the file was replaced after it was looked at.
     let replaced = |e: Error| if e.class == Class::Defect { known.stamp.changed() } else { e };
-    let rows = each_batch(path, file, columns, |batch| writer.write(&batch).map_err(&failed)).map_err(replaced)?;
-    writer.close().map_err(&failed)?;
+    let rows = each_batch(path, file, columns, |batch| draft.write(&batch)).map_err(replaced)?;
     whole(path, rows, known)?;
-    Rewritten::of(draft)
+    Ok(draft.finish()?.0)
 }
 
 fn whole(path: &Path, rows: u64, known: &Known) -> Result<()> {
@@ -138,7 +89,7 @@ fn each_batch(
     Ok(rows)
 }
 
-fn schema(columns: &[Column]) -> Schema {
+pub fn schema(columns: &[Column]) -> Schema {
     Schema::new(columns.iter().map(|c| Field::new(&c.name, arrow_type(c.kind), true)).collect::<Vec<_>>())
 }
 

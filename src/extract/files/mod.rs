@@ -1,0 +1,15 @@
+//! Files as a source: which files an interval needs, how each kind of file is read, and all of them as one lazy table.
+
+mod convert;
+mod decode;
+mod describe;
+mod engine;
+pub mod footer;
+pub mod format;
+pub mod location;
+pub mod parquet;
+pub mod reading;
+pub mod source;
+pub mod table;
+mod text;
+pub mod version;
