@@ -47,6 +47,19 @@ if [ "${DAYMILL_TEST_TOOLS:-}" = 1 ]; then
     fi
 fi
 
+# Other readers of the Parquet files that a run publishes.
+if [ "${DAYMILL_TEST_TOOLS:-}" = 1 ] && [ -z "${DAYMILL_TEST_PYTHON:-}" ]; then
+    readers=$(cd "$(dirname "$0")/.." && pwd)/tests/readers.txt
+    venv=${CARGO_TARGET_DIR:-$HOME/.cache/daymill/target}/readers-venv
+    if ! cmp -s "$readers" "$venv/readers.txt"; then
+        echo "with-postgres: installing the readers of $readers with pip" >&2
+        python3 -m venv --clear "$venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$readers" >&2
+        cp "$readers" "$venv/readers.txt"
+    fi
+    export DAYMILL_TEST_PYTHON=$venv/bin/python
+fi
+
 folder=$(mktemp -d "${TMPDIR:-/tmp}/daymill-pg.XXXXXX")
 as_server=()
 if [ "$(id -u)" = 0 ]; then

@@ -57,9 +57,14 @@ impl Load {
     /// interval locked is left in `db`.
     pub async fn begin(db: &mut Option<Db>, attempt: Attempt<'_>) -> Result<Load> {
         let Attempt { project, target, id, after, path } = attempt;
+        let tables = warehouse::of(project, target);
         let mut session = match db.take() {
             Some(session) => session,
-            None => ledger::open(project, target, "daymill").await?,
+            None => {
+                let mut session = ledger::open(project, target, "daymill").await?;
+                tables.recover(&mut session).await?;
+                session
+            }
         };
         let lock = match ledger::lock::take(&mut session, project, target, &id.job, &id.interval).await {
             Err(error) if error.class == Class::Locked => {
@@ -71,7 +76,7 @@ impl Load {
         claim::claim(&mut session, project, &id.job).await?;
         let generation = record::start(&mut session, &id, after).await?;
         Ok(Load {
-            warehouse: warehouse::of(&session, path),
+            warehouse: tables.load(path),
             db: session,
             lock,
             project: project.clone(),
@@ -119,6 +124,7 @@ impl Load {
         let table = &step.table;
         let end = &End { table: table.name.name().to_owned(), columns: table.own_columns(), ..end };
         if let Err(error) = self.publish(&step, end).await {
+            self.step = Some(step);
             return Err(self.fail(error).await);
         }
         failpoints::at("before-commit");
@@ -135,7 +141,9 @@ impl Load {
         };
         failpoints::at("after-commit");
         let Load { mut db, lock, mut warehouse, .. } = self;
-        let _ = warehouse.committed(&mut db, &step, end.rows).await;
+        warehouse.committed(&mut db, &step, end.rows).await.map_err(|e| {
+            e.context("the ledger has the rows, and readers do not see them yet: the next run of any job shows them")
+        })?;
         let released = ledger::lock::release(&mut db, lock).await;
         Ok(Committed { head: Some(head), db: released.is_ok().then_some(db), warnings: warehouse.warnings() })
     }
@@ -188,6 +196,7 @@ impl Load {
                 }
             };
             let state = ledger::history::state(&mut db, &run_id).await?;
+            warehouse::of(&project, &target).recover(&mut db).await?;
             db.close().await;
             drop(lock);
             Ok::<_, Error>(state)
@@ -230,6 +239,9 @@ impl Load {
         let farewell = async {
             let mut load = self;
             let _ = load.db.script("ROLLBACK").await;
+            if let Some(step) = &load.step {
+                let _ = load.warehouse.abandoned(step).await;
+            }
             // Nothing was published; a ledger that cannot be told shows the attempt as abandoned.
             let _ = record::end(&mut load.db, &load.id, &end, load.generation).await;
             load.db.close().await;

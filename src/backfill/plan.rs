@@ -19,7 +19,7 @@ use crate::models::{ModelRef, Version};
 use crate::pipeline::Context;
 use crate::plain_file;
 use crate::schedule::{ByBounds, Estimate, IntervalStatus, Known, Only, estimate, standing};
-use crate::warehouse::presence;
+use crate::warehouse::{self, presence};
 
 /// Sources that cannot be looked at are told, but not each of a year's.
 const MOST_WARNINGS: usize = 5;
@@ -178,7 +178,7 @@ pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>
         claim::require(&mut db, project, &job.name).await?;
         let span = intervals.first().zip(intervals.last()).map(|(first, last)| (first.start, last.end));
         rows = history::intervals(&mut db, project, target, &job.name, span).await?;
-        gone = match presence::gone(&mut db, &rows).await {
+        gone = match presence::gone(&*warehouse::of(project, target), &mut db, &rows).await {
             Ok(gone) => gone,
             // Who may read the ledger may not be allowed to read the rows.
             Err(error) if error.class == Class::Config => {

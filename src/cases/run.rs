@@ -123,8 +123,12 @@ async fn once(
     pipeline::run(&context, &mut pipeline::Sessions::default(), &mut report).await?;
     let mut db = ledger::open(&project, "test", "daymill/test").await?;
     let table = Identifier::new(&job.load.table)?;
-    let names: Vec<String> =
-        crate::warehouse::table::existing(&mut db, &table).await?.into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = crate::warehouse::of(&project, "test")
+        .columns(&mut db, &table)
+        .await?
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     let own = &names[..names.len().saturating_sub(crate::warehouse::table::LINEAGE.len())];
     let columns = own
         .iter()

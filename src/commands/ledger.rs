@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::cli::{Global, Ledger, Output};
 use crate::error::{Error, Result};
+use crate::identifier::Identifier;
 use crate::interval::instant;
 use crate::ledger::chain::{self, Head};
 use crate::ledger::told::Publication;
@@ -14,7 +15,7 @@ use crate::ledger::verify::{Verdict, verify};
 use crate::ledger::{self, Db, history};
 use crate::output;
 use crate::project::Project;
-use crate::warehouse::readback;
+use crate::warehouse::{self, readback};
 
 pub fn ledger(global: &Global, command: &Ledger) -> Result<u8> {
     let (project, target) = super::project(global)?;
@@ -83,7 +84,7 @@ async fn read_back(
     name: &str,
     verdict: &Verdict,
 ) -> Result<ReadBack> {
-    let mut found = ReadBack::default();
+    let (mut found, place) = (ReadBack::default(), warehouse::of(project, target));
     let mut adopted = BTreeSet::new();
     let mut tables: BTreeMap<String, BTreeMap<DateTime<Utc>, (String, &Publication)>> = BTreeMap::new();
     for row in history::intervals(db, project, target, name, None).await? {
@@ -101,7 +102,8 @@ async fn read_back(
             continue;
         }
         found.intervals += 1;
-        let hash = apart(db, async |db| readback::interval(db, table, &published.columns, row.start).await).await;
+        let read = async |db: &mut Db| readback::interval(&*place, db, table, &published.columns, row.start).await;
+        let hash = apart(db, read).await;
         if !hash.as_ref().is_ok_and(|hash| *hash == said.content) {
             let why = hash.err().map(|e| format!(" ({})", e.message)).unwrap_or_default();
             let run = &said.run_id;
@@ -112,7 +114,7 @@ async fn read_back(
         tables.entry(table.clone()).or_default().insert(row.start, (row.label.clone(), said));
     }
     for (table, intervals) in tables {
-        let lineage = match apart(db, async |db| readback::lineage(db, &table).await).await {
+        let lineage = match apart(db, async |db| place.lineage(db, &Identifier::new(&table)?).await).await {
             Ok(lineage) => lineage,
             Err(error) => {
                 found.faults.push(format!("the rows of {table} cannot be told apart: {}", error.message));

@@ -14,7 +14,7 @@ use super::Db;
 use crate::error::{Class, Error, Result};
 use crate::failpoints;
 use crate::interval::{Interval, instant};
-use crate::project::{Project, Target};
+use crate::project::Project;
 
 /// A server notices the end of a killed program within this time.
 const UNNOTICED: Duration = Duration::from_secs(5);
@@ -45,8 +45,8 @@ pub enum Lock {
 /// Takes the interval, or says who has it.
 pub async fn take(db: &mut Db, project: &Project, target: &str, job: &str, interval: &Interval) -> Result<Lock> {
     let (class, object) = key(job, &instant(interval.start), &instant(interval.end));
-    match &project.targets[target] {
-        Target::Postgres { .. } => {
+    match project.targets[target].ledger_file() {
+        None => {
             let holder = Holder::this_process();
             let name = format!("daymill/{}:{}/{job}/{}", holder.host, holder.pid, interval.label());
             let name: String = name.chars().take(63).collect();
@@ -76,7 +76,7 @@ pub async fn take(db: &mut Db, project: &Project, target: &str, job: &str, inter
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         }
-        Target::Sqlite { path } => take_file(path, job, (class, object), interval).await,
+        Some(path) => take_file(path, job, (class, object), interval).await,
     }
 }
 
@@ -198,8 +198,8 @@ pub async fn is_held(
     (start, end): (&str, &str),
 ) -> Result<bool> {
     let (class, object) = key(job, start, end);
-    match &project.targets[target] {
-        Target::Postgres { .. } => {
+    match project.targets[target].ledger_file() {
+        None => {
             let sql = format!(
                 "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::bigint = {} AND objid::bigint = {} \
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
@@ -207,7 +207,7 @@ pub async fn is_held(
             );
             Ok(db.fetch(&sql, &[]).await?.first().is_some_and(|r| r[0].as_deref() != Some("0")))
         }
-        Target::Sqlite { path } => {
+        Some(path) => {
             let file = folder(path)?.join(file_name(job, class, object));
             match File::open(file) {
                 Ok(file) => Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))),

@@ -44,7 +44,7 @@ pub async fn require_primary(db: &mut Db, target: &str) -> Result<()> {
 
 /// Whether a target is a file that is not there yet, which holds nothing and is made by its first run.
 pub fn is_new(project: &Project, target: &str) -> bool {
-    matches!(project.targets.get(target), Some(Target::Sqlite { path }) if !path.exists())
+    project.targets.get(target).and_then(Target::ledger_file).is_some_and(|path| !path.exists())
 }
 
 /// Brings a ledger of an earlier version up to date, for commands that are going to write to it anyway.
@@ -102,7 +102,7 @@ pub async fn connect(project: &Project, target: &str, application: &str, create:
             let backend = Backend::of(&mut connection, &dsn).await?;
             Ok(Db::Postgres { connection, schema, backend })
         }
-        Target::Sqlite { path } => {
+        Target::Sqlite { path } | Target::Parquet { ledger: path, .. } => {
             if path.to_str().is_none() {
                 return Err(Error::config(format!("the path of the SQLite file {} is not UTF-8", path.display()))
                     .hint("move the project to a folder whose name is"));
@@ -129,10 +129,10 @@ pub async fn connect(project: &Project, target: &str, application: &str, create:
 /// The SQLite file of a target, when it cannot be opened by its journal: that takes a file beside it, which this user may not
 /// make. With an empty journal the file alone is whole.
 fn unwritable<'a>(project: &'a Project, target: &str) -> Option<&'a std::path::Path> {
-    let Some(Target::Sqlite { path }) = project.targets.get(target) else { return None };
+    let path = project.targets.get(target)?.ledger_file()?;
     let mut journal = path.as_os_str().to_owned();
     journal.push("-wal");
-    std::fs::metadata(journal).map_or(true, |journal| journal.len() == 0).then_some(path.as_path())
+    std::fs::metadata(journal).map_or(true, |journal| journal.len() == 0).then_some(path)
 }
 
 async fn immutable(path: &std::path::Path) -> Result<Db> {

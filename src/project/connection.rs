@@ -58,6 +58,11 @@ pub enum Target {
         connection: String,
         schema: String,
     },
+    /// A folder of Parquet files, with the SQLite file of its ledger.
+    Parquet {
+        path: PathBuf,
+        ledger: PathBuf,
+    },
 }
 
 impl Connection {
@@ -140,13 +145,31 @@ fn reserved_schema(name: &str) -> bool {
     name.starts_with("pg_") || matches!(name.as_str(), "information_schema" | "daymill")
 }
 
+#[derive(Clone, Copy)]
+enum Kind {
+    Sqlite,
+    Postgres,
+    Parquet,
+}
+
 impl Target {
+    /// The SQLite file of the ledger, if it is one.
+    pub fn ledger_file(&self) -> Option<&Path> {
+        match self {
+            Target::Sqlite { path } | Target::Parquet { ledger: path, .. } => Some(path),
+            Target::Postgres { .. } => None,
+        }
+    }
+
     pub fn read(name: &str, root: &Path, table: &Table<'_>) -> Option<Target> {
-        let target = match table.word("kind", &[("sqlite", true), ("postgres", false)]) {
-            Some(at) if at.value => {
-                table.required_string("path").map(|at| Target::Sqlite { path: root.join(at.value) })
-            }
-            Some(_) => {
+        let kinds = [("sqlite", Kind::Sqlite), ("postgres", Kind::Postgres), ("parquet", Kind::Parquet)];
+        let target = match table.word("kind", &kinds).map(|at| at.value) {
+            Some(Kind::Sqlite) => table.required_string("path").map(|at| Target::Sqlite { path: root.join(at.value) }),
+            Some(Kind::Parquet) => table.required_string("path").map(|at| {
+                let path = root.join(at.value);
+                Target::Parquet { ledger: path.join("_daymill.sqlite"), path }
+            }),
+            Some(Kind::Postgres) => {
                 let named = table.string("schema");
                 if let Some(at) = named.as_ref().filter(|at| reserved_schema(&at.value)) {
                     table.fault_hint(
@@ -160,7 +183,10 @@ impl Target {
             }
             None => {
                 if !table.has("kind") {
-                    table.fault(table.line(), format!("target.{name}.kind is missing: \"sqlite\" or \"postgres\""));
+                    table.fault(
+                        table.line(),
+                        format!("target.{name}.kind is missing: \"sqlite\", \"postgres\" or \"parquet\""),
+                    );
                 }
                 for key in ["path", "connection", "schema"] {
                     table.string(key);

@@ -89,6 +89,10 @@ impl Model {
 
     /// `[outputs][rows]`
     pub fn score(&self, features: &Features) -> candle_core::Result<Vec<Vec<f32>>> {
+        // Of no rows, no kind can tell the largest.
+        if features.rows == 0 {
+            return Ok(vec![Vec::new(); self.outputs()]);
+        }
         match self {
             Model::Dense(dense) => dense.score(features),
             Model::Trees(trees) => trees.score(features),

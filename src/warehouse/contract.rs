@@ -1,12 +1,16 @@
-//! What a load asks of a warehouse. A new kind of warehouse is an implementation of [`Warehouse`], and nothing else has to know
-//! of it.
+//! What is asked of a warehouse. A new kind of warehouse is an implementation of [`Tables`] and [`Warehouse`], named in
+//! [`super::of`], and nothing else has to know of it.
 
 use std::pin::Pin;
 
 use arrow::array::RecordBatch;
 
-use super::table::TableSchema;
+use chrono::{DateTime, Utc};
+
+use super::table::{Column, TableSchema};
+use crate::digest::ContentHash;
 use crate::error::Result;
+use crate::identifier::Identifier;
 use crate::ledger::{AttemptId, Db, record};
 
 /// What a warehouse does, as the caller waits for it.
@@ -69,9 +73,63 @@ pub trait Warehouse: Send {
     /// interval's old rows away, puts the new ones in their place, and counts both.
     fn publish<'a>(&'a mut self, db: &'a mut Db, step: &'a Step, expected: Expected<'a>) -> Task<'a, ()>;
 
-    /// After the commit of so many rows: what may be done at leisure. Whether it succeeds changes no row.
+    /// After the commit of so many rows: what follows from it. An error says that readers do not see the rows yet; then
+    /// [`Tables::recover`] must be able to do the rest.
     fn committed<'a>(&'a mut self, db: &'a mut Db, step: &'a Step, rows: u64) -> Task<'a, ()>;
+
+    /// After a rollback: removes what was written outside of the ledger's database. What a killed program could not remove must
+    /// harm nobody.
+    fn abandoned<'a>(&'a mut self, _step: &'a Step) -> Task<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// What a person should know of what was published.
     fn warnings(&mut self) -> Vec<String>;
+}
+
+/// Rows of a table by what stands in their lineage columns.
+pub struct Lineage {
+    pub start: DateTime<Utc>,
+    pub run_id: String,
+    /// `name@version`
+    pub model: Option<String>,
+    pub rows: u64,
+}
+
+/// The tables of a warehouse as they stand.
+pub trait Tables: Send + Sync {
+    /// Names and types of a table's columns, in order; none when it is not there.
+    fn columns<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<(String, String)>>;
+
+    /// Refuses a table that a load could not be made into. Makes nothing.
+    fn check<'a>(&'a self, db: &'a mut Db, table: &'a TableSchema) -> Task<'a, ()>;
+
+    /// Those of the published intervals that begin at `starts` of which a reader sees no row. Reads no rows.
+    fn missing<'a>(
+        &'a self,
+        db: &'a mut Db,
+        table: &'a Identifier,
+        starts: &'a [DateTime<Utc>],
+    ) -> Task<'a, Vec<DateTime<Utc>>>;
+
+    /// The content of the interval that begins at `start`, by its columns in the order in which they are hashed.
+    fn content<'a>(
+        &'a self,
+        db: &'a mut Db,
+        table: &'a Identifier,
+        columns: &'a [Column],
+        start: DateTime<Utc>,
+    ) -> Task<'a, ContentHash>;
+
+    /// The lineage of every row that a reader sees, counted.
+    fn lineage<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<Lineage>>;
+
+    /// Brings what readers see up to what the ledger says, where a program died between the two. Nothing to do where rows and
+    /// ledger are committed together.
+    fn recover<'a>(&'a self, _db: &'a mut Db) -> Task<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// A load into it. `path` is a wish.
+    fn load(&self, path: Option<LoadPath>) -> Box<dyn Warehouse>;
 }

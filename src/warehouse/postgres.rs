@@ -3,9 +3,9 @@
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 
-use super::sql::{Query, Words};
-use super::table::TableSchema;
-use super::{LoadPath, Rows, Step, Task, readback};
+use super::table::{Column, TableSchema};
+use super::words::{Query, Words, select};
+use super::{LoadPath, Rows, Step, Task};
 use crate::digest::ContentHash;
 use crate::error::{Error, Result};
 use crate::failpoints;
@@ -140,11 +140,10 @@ impl Words for Postgres {
         &'a self,
         db: &'a mut Db,
         table: &'a Identifier,
-        columns: &'a [readback::Column],
+        columns: &'a [Column],
         start: &'a str,
     ) -> Task<'a, ContentHash> {
-        let copy =
-            format!("COPY ({}) TO STDOUT (FORMAT binary)", readback::select(&db.published(table), columns, start));
+        let copy = format!("COPY ({}) TO STDOUT (FORMAT binary)", select(&db.published(table), columns, start));
         Box::pin(async move {
             let Db::Postgres { connection, .. } = db else { return Err(other()) };
             let mut stream = connection.copy_out_raw(&copy).await.map_err(|e| classify::error(&e))?;

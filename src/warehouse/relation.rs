@@ -2,6 +2,7 @@
 //! change rows without an error is refused.
 
 use super::table::TableSchema;
+use super::words::Words;
 use crate::error::{Class, Error, Result};
 use crate::ledger::Db;
 
@@ -13,8 +14,8 @@ pub struct Relation {
 }
 
 /// Refuses a table that a load cannot trust, with all reasons. A table that is not there yet has none.
-pub async fn examine(db: &mut Db, table: &TableSchema) -> Result<Relation> {
-    let (sql, name) = super::words(db).relation(db, &table.name);
+pub async fn examine(db: &mut Db, words: &dyn Words, table: &TableSchema) -> Result<Relation> {
+    let (sql, name) = words.relation(db, &table.name);
     let (mut faults, mut triggers) = (Vec::new(), false);
     for mut row in db.fetch(sql, &[name]).await? {
         match (row[0].take().as_deref(), row[1].take()) {

@@ -1,66 +1,15 @@
 //! Publishing to a database that speaks SQL and holds the ledger too: old rows go, new rows come and the record is made in one
-//! transaction. The words that differ from database to database are [`Words`].
+//! transaction. The words that differ from database to database are
+//! [`Words`].
 
 use super::relation::{self, Relation};
-use super::table::{TableSchema, existing};
-use super::{Expected, LoadPath, Rows, Step, Task, Warehouse, readback};
-use crate::digest::ContentHash;
+use super::sql_table;
+use super::words::Words;
+use super::{Expected, LoadPath, Rows, Step, Task, Warehouse};
 use crate::error::{Error, Result};
 use crate::failpoints;
-use crate::identifier::Identifier;
 use crate::interval::instant;
-use crate::ledger::{Db, Value};
-
-/// A query, and its one parameter.
-pub type Query = (&'static str, Value);
-
-/// The words of one database.
-pub trait Words: Send + Sync {
-    /// Asks for the names and types of a table's columns, in order.
-    fn columns(&self, db: &Db, table: &Identifier) -> Query;
-    /// Asks what stands between a load and the rows of a table: `refuse` or `after`, and the words.
-    fn relation(&self, db: &Db, table: &Identifier) -> Query;
-    /// Asks for the columns that an index of the table leads with, where it is `interval_start`.
-    fn leading_columns(&self, db: &Db, table: &Identifier) -> Query;
-    /// An expression of text as an instant that can be compared with `interval_start`.
-    fn as_instant(&self, expression: &str) -> String;
-    /// The column `interval_start` as text.
-    fn start_as_text(&self) -> &'static str;
-
-    /// How rows reach the table when nothing is asked for, or when this is.
-    fn path(&self, asked: Option<LoadPath>) -> LoadPath;
-    /// Makes the place for rows that are staged.
-    fn make_staging(&self, table: &TableSchema) -> String;
-    /// Its name.
-    fn staging(&self) -> &'static str;
-    /// Holds others off who would make the same table now; nothing where one transaction writes at a time.
-    fn hold_creation(&self, published: &str) -> Option<String>;
-    /// Whether a new table gets its index at once. Otherwise it gets it after its first rows, which takes less time.
-    fn indexes_at_once(&self) -> bool;
-    /// Makes the index by the interval, for intervals of so many rows.
-    fn make_index(&self, db: &Db, index: &Identifier, table: &Identifier, rows: u64) -> String;
-    /// Brings the index up to date after so many rows, where it does not keep up by itself.
-    fn refresh_index(&self, published: &str, rows: u64) -> Option<String>;
-    /// Deletes the rows of an interval.
-    fn delete(&self, published: &str, start: &str) -> String;
-    /// Makes triggers that wait for the COMMIT run now.
-    fn run_deferred(&self) -> Option<&'static str>;
-
-    /// Rows into the table or into the staging place; how many were taken.
-    fn write<'a>(&'a self, db: &'a mut Db, table: &'a TableSchema, path: LoadPath, rows: Rows<'a>) -> Task<'a, u64>;
-    /// Staged rows into the table; how many were taken.
-    fn publish_staged<'a>(&'a self, db: &'a mut Db, step: &'a Step) -> Task<'a, u64>;
-    /// The content of an interval as it stands in the table.
-    fn read_back<'a>(
-        &'a self,
-        db: &'a mut Db,
-        table: &'a Identifier,
-        columns: &'a [readback::Column],
-        start: &'a str,
-    ) -> Task<'a, ContentHash>;
-    /// Refuses a role that lacks a right which a load needs.
-    fn require_grants<'a>(&'a self, db: &'a mut Db, table: &'a Identifier, exists: bool) -> Task<'a, ()>;
-}
+use crate::ledger::Db;
 
 /// A load into one table.
 pub struct SqlWarehouse {
@@ -104,7 +53,7 @@ impl SqlWarehouse {
     async fn begin(&mut self, db: &mut Db, step: &Step) -> Result<()> {
         db.script(db.dialect().begin()).await?;
         let stand = step.fence(db).await?;
-        let made = step.table.create(db, self.words, &step.id.job).await?;
+        let made = sql_table::create(&step.table, db, self.words, &step.id.job).await?;
         self.unindexed = made && !self.words.indexes_at_once();
         let (published, start) = (db.published(&step.table.name), self.start(step));
         if failpoints::sabotaged("truncate") && self.path == LoadPath::Direct {
@@ -163,7 +112,8 @@ impl SqlWarehouse {
             db.script(deferred).await?;
         }
         let start = step.id.interval.start;
-        let found = readback::interval(db, table.name.name(), &table.own_columns(), start).await?;
+        let start = self.words.as_instant(&format!("'{}'", instant(start)));
+        let found = self.words.read_back(db, &table.name, &table.columns, &start).await?.hex();
         match found == expected.content_hash || expected.rows == 0 {
             true => Ok(()),
             false => Err(Error::config(format!(
@@ -183,7 +133,7 @@ impl SqlWarehouse {
         }
         self.believe(db, step, expected).await?;
         if self.unindexed {
-            step.table.index(db, self.words, expected.rows).await?;
+            sql_table::index(&step.table, db, self.words, expected.rows).await?;
         }
         Ok(())
     }
@@ -192,9 +142,9 @@ impl SqlWarehouse {
 impl Warehouse for SqlWarehouse {
     fn prepare<'a>(&'a mut self, db: &'a mut Db, step: &'a Step) -> Task<'a, ()> {
         Box::pin(async move {
-            let columns = existing(db, &step.table.name).await?;
+            let columns = self.words.existing(db, &step.table.name).await?;
             if !columns.is_empty() {
-                self.relation = relation::examine(db, &step.table).await?;
+                self.relation = relation::examine(db, self.words, &step.table).await?;
             }
             step.table.agrees_with(&columns)
         })
@@ -219,7 +169,7 @@ impl Warehouse for SqlWarehouse {
                 }
                 LoadPath::Staged => self.words.staging().to_owned(),
             };
-            step.table.repeated(db, &from).await
+            sql_table::repeated(&step.table, db, &from).await
         })
     }
 
@@ -229,10 +179,11 @@ impl Warehouse for SqlWarehouse {
 
     fn committed<'a>(&'a mut self, db: &'a mut Db, step: &'a Step, rows: u64) -> Task<'a, ()> {
         Box::pin(async move {
-            match self.words.refresh_index(&db.published(&step.table.name), rows) {
-                Some(refresh) => db.fetch_script(&refresh).await.map(|_| ()),
-                None => Ok(()),
+            if let Some(refresh) = self.words.refresh_index(&db.published(&step.table.name), rows) {
+                // An index that lags is slow, and no more.
+                let _ = db.fetch_script(&refresh).await;
             }
+            Ok(())
         })
     }
 

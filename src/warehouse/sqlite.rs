@@ -8,9 +8,9 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Row, SqliteConnection};
 
-use super::sql::{Query, Words};
-use super::table::{SqlType, TableSchema};
-use super::{LoadPath, Rows, Step, Task, readback};
+use super::table::{Column, SqlType, TableSchema};
+use super::words::{Query, Words, select};
+use super::{LoadPath, Rows, Step, Task};
 use crate::digest::ContentHash;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
@@ -120,11 +120,11 @@ impl Words for Sqlite {
         &'a self,
         db: &'a mut Db,
         table: &'a Identifier,
-        columns: &'a [readback::Column],
+        columns: &'a [Column],
         start: &'a str,
     ) -> Task<'a, ContentHash> {
         let published = db.published(table);
-        let select = readback::select(&published, columns, start);
+        let select = select(&published, columns, start);
         Box::pin(async move {
             let Db::Sqlite(connection) = db else { return Err(other()) };
             read_back(connection, columns, &published, select).await
@@ -201,7 +201,7 @@ fn bind(
 
 async fn read_back(
     connection: &mut SqliteConnection,
-    columns: &[readback::Column],
+    columns: &[Column],
     published: &str,
     select: String,
 ) -> Result<ContentHash> {

@@ -2,11 +2,9 @@
 
 use arrow::datatypes::{DataType, Schema};
 
-use super::sql::Words;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::interval::Interval;
-use crate::ledger::{Db, claim};
 use crate::postgres::decode::EPOCH_MICROS;
 use crate::postgres::encode::Tail;
 
@@ -68,11 +66,14 @@ impl SqlType {
     }
 }
 
+/// A column of a published table, and its type.
+pub type Column = (Identifier, SqlType);
+
 #[derive(Clone, Debug)]
 pub struct TableSchema {
     pub name: Identifier,
     /// The key first, then what the job keeps, then the scores.
-    pub columns: Vec<(Identifier, SqlType)>,
+    pub columns: Vec<Column>,
     pub key_columns: usize,
 }
 
@@ -94,6 +95,11 @@ impl TableSchema {
             columns: columns.collect::<Result<_>>()?,
             key_columns: key.len(),
         })
+    }
+
+    /// Every column of the table.
+    pub fn with_lineage(&self) -> impl Iterator<Item = (String, SqlType)> {
+        self.all().map(|(_, name, kind)| (name, kind))
     }
 
     fn all(&self) -> impl Iterator<Item = (String, String, SqlType)> {
@@ -124,60 +130,6 @@ impl TableSchema {
         self.all().map(|(quoted, ..)| quoted).collect::<Vec<_>>().join(", ")
     }
 
-    /// Inside the load transaction. Whether the table was made now. Where an index costs less after the first rows,
-    /// [`TableSchema::index`] is then still to be called.
-    pub async fn create(&self, db: &mut Db, words: &dyn Words, job: &str) -> Result<bool> {
-        let mut new = existing(db, &self.name).await?.is_empty();
-        if let (true, Some(hold)) = (new, words.hold_creation(&db.published(&self.name))) {
-            db.script(&hold).await?;
-            // Another load may have made it while this one waited.
-            new = existing(db, &self.name).await?.is_empty();
-        }
-        if new {
-            let (table, columns) = (db.published(&self.name), self.definitions(false).join(", "));
-            db.script(&format!("CREATE TABLE IF NOT EXISTS {table} ({columns})")).await?;
-        }
-        claim::claim_table(db, &self.name, job).await?;
-        if new && words.indexes_at_once() {
-            self.index(db, words, 0).await?;
-        }
-        Ok(new)
-    }
-
-    /// By the interval, which is how a run finds the rows that it replaces; `rows` are those of the first interval.
-    pub async fn index(&self, db: &mut Db, words: &dyn Words, rows: u64) -> Result<()> {
-        // Of long names many begin alike, and an index that is there already would be taken for this one.
-        let short: String = self.name.name().chars().take(10).collect();
-        let digest = crate::digest::name(self.name.name().as_bytes());
-        let index = match self.name.name().len() {
-            0..=50 => Identifier::new(&format!("{}_interval", self.name.name()))?,
-            _ => Identifier::new(&format!("{short}_{digest:016x}_interval"))?,
-        };
-        db.script(&words.make_index(db, &index, &self.name, rows)).await
-    }
-
-    /// A few keys that stand on more than one row of `from`, for a message.
-    pub async fn repeated(&self, db: &mut Db, from: &str) -> Result<Vec<String>> {
-        let keys = &self.columns[..self.key_columns];
-        let text: Vec<String> = keys.iter().map(|(key, _)| format!("CAST({key} AS text)")).collect();
-        let list = keys.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>().join(", ");
-        let sql = format!(
-            "SELECT CAST(count(*) AS text), {} FROM {from} GROUP BY {list} HAVING count(*) > 1 ORDER BY {list} LIMIT 3",
-            text.join(", ")
-        );
-        let row = |row: Vec<Option<String>>| {
-            let mut values = row.into_iter();
-            let count = values.next().flatten().unwrap_or_default();
-            let named = keys.iter().zip(values).map(|((key, kind), value)| match (value, kind) {
-                (None, _) => format!("{}=NULL", key.name()),
-                (Some(value), SqlType::Text) => format!("{}='{value}'", key.name()),
-                (Some(value), _) => format!("{}={value}", key.name()),
-            });
-            format!("{} on {count} rows", named.collect::<Vec<_>>().join(" "))
-        };
-        Ok(db.fetch(&sql, &[]).await?.into_iter().map(row).collect())
-    }
-
     /// Its own columns in the order in which rows are hashed, as JSON; by these they can be read back.
     pub fn own_columns(&self) -> String {
         let columns: Vec<(&str, &str)> = self.columns.iter().map(|(name, kind)| (name.name(), kind.name())).collect();
@@ -189,7 +141,8 @@ impl TableSchema {
         if existing.is_empty() {
             return Ok(());
         }
-        let wanted: Vec<(String, String)> = self.all().map(|(_, name, kind)| (name, kind.name().to_owned())).collect();
+        let wanted: Vec<(String, String)> =
+            self.with_lineage().map(|(name, kind)| (name, kind.name().to_owned())).collect();
         let mut faults = Vec::new();
         for (name, kind) in &wanted {
             match existing.iter().find(|(n, _)| n == name) {
@@ -213,13 +166,6 @@ impl TableSchema {
         error.causes = faults;
         Err(error.hint("Daymill never alters your table: change it yourself, or give load.table another name"))
     }
-}
-
-/// Names and types of a table's columns; none when it is not there.
-pub async fn existing(db: &mut Db, table: &Identifier) -> Result<Vec<(String, String)>> {
-    let (sql, name) = super::words(db).columns(db, table);
-    let rows = db.fetch(sql, &[name]).await?;
-    Ok(rows.into_iter().filter_map(|mut row| Some((row[0].take()?, row[1].take()?))).collect())
 }
 
 /// The lineage columns of every row of a run, in the order of [`LINEAGE`].

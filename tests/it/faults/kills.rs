@@ -21,12 +21,16 @@ const PLACES: [&str; 9] = [
 /// Kills a run at a place and says what must be true afterwards.
 pub fn killed_at(scene: &Scene, place: &str) -> Verdict {
     let ended = outcome(scene.project.command(&RUN).env("DAYMILL_KILL", place).output().unwrap());
-    // SQLite knows no COPY.
-    let passed = !(place == "mid-copy" && scene.database.is_none());
+    // SQLite knows no COPY, and of a folder nothing is deleted.
+    let passed = match place {
+        "mid-copy" => scene.database.is_some(),
+        "after-delete" => !scene.lake,
+        _ => true,
+    };
     if ended.code != if passed { 137 } else { 0 } {
         return Err(format!("killed at {place}, exit {}\n{}", ended.code, ended.stderr));
     }
-    let committed = ["after-commit", "before-exit"].contains(&place) || !passed;
+    let committed = ["after-commit", "before-exit", "lake-shown", "lake-renamed"].contains(&place) || !passed;
     let expected = if committed { Rows::New } else { Rows::Old };
     scene.check(Some(&ended), expected).map_err(|e| format!("killed at {place}: {e}"))
 }
@@ -34,8 +38,12 @@ pub fn killed_at(scene: &Scene, place: &str) -> Verdict {
 #[test]
 fn f01_a_kill_at_any_named_place_leaves_old_rows_or_new_ones() {
     for place in PLACES {
-        killed_at(&Scene::sqlite(), place).unwrap();
-        killed_at(&Scene::postgres(), place).unwrap();
+        for scene in Scene::of_every_kind() {
+            killed_at(&scene, place).unwrap();
+        }
+    }
+    for place in ["lake-written", "lake-shown", "lake-renamed"] {
+        killed_at(&Scene::lake(), place).unwrap();
     }
 }
 
@@ -47,7 +55,7 @@ fn at_every_call(make: fn() -> Scene) {
     let mut scene = make();
     loop {
         let inject = format!(
-            "inject=write,pwrite64,sendto,sendmsg,fsync,fdatasync,rename,renameat2,ftruncate:signal=SIGKILL:when={n}"
+            "inject=write,pwrite64,sendto,sendmsg,fsync,fdatasync,rename,renameat2,link,linkat,ftruncate:signal=SIGKILL:when={n}"
         );
         let ended = scene.traced(&inject, &RUN);
         if ended.code == 0 {
@@ -67,6 +75,11 @@ fn at_every_call(make: fn() -> Scene) {
 #[test]
 fn f02_a_kill_at_any_system_call_in_sqlite() {
     at_every_call(Scene::sqlite);
+}
+
+#[test]
+fn f02_a_kill_at_any_system_call_in_a_folder() {
+    at_every_call(Scene::lake);
 }
 
 #[test]
@@ -112,16 +125,16 @@ fn f03_kills_at_random_times() {
     let mut hit = 0;
     // A ledger of some hundred runs at a time: each kill is followed by reading all of it.
     for round in 0..kills.div_ceil(EACH) {
-        for mut scene in [Scene::sqlite(), Scene::postgres()] {
+        for mut scene in Scene::of_every_kind() {
             hit += at_random(&mut scene, EACH.min(kills - round * EACH), &mut random);
             let ended = scene.project.daymill(&RUN);
             scene.check(Some(&ended), Rows::New).unwrap();
         }
-        eprintln!("{} kills, {hit} of a living run, 0 faults so far", 2 * kills.min((round + 1) * EACH));
+        eprintln!("{} kills, {hit} of a living run, 0 faults so far", 3 * kills.min((round + 1) * EACH));
     }
     eprintln!(
         "{} kills, {hit} of a living run, 0 faults: with 95 % confidence at most {:.5} of kills do harm (3/n)",
-        2 * kills,
+        3 * kills,
         3.0 / hit as f64
     );
     assert!(hit * 2 > kills);
@@ -129,8 +142,9 @@ fn f03_kills_at_random_times() {
 
 #[test]
 fn f04_killing_the_rerun_five_times_over_still_converges() {
-    for scene in [Scene::sqlite(), Scene::postgres()] {
+    for scene in Scene::of_every_kind() {
         for place in ["after-delete", "before-ledger", "batch-loaded", "after-lock", "before-commit"] {
+            let place = if scene.lake && place == "after-delete" { "lake-written" } else { place };
             let ended = outcome(scene.project.command(&RUN).env("DAYMILL_KILL", place).output().unwrap());
             assert_eq!(ended.code, 137);
         }
@@ -140,7 +154,7 @@ fn f04_killing_the_rerun_five_times_over_still_converges() {
 
 #[test]
 fn f05_sigterm_at_any_place_ends_within_ten_seconds() {
-    for scene in [Scene::sqlite(), Scene::postgres()] {
+    for scene in Scene::of_every_kind() {
         for place in ["after-lock", "score-batch", "batch-loaded"] {
             let child = scene.project.start(&format!("{place}=sleep(1500)"), &RUN);
             std::thread::sleep(Duration::from_millis(700));
@@ -158,7 +172,7 @@ fn f05_sigterm_at_any_place_ends_within_ten_seconds() {
 
 #[test]
 fn f06_sigterm_after_commit_was_sent_reports_the_real_result() {
-    for scene in [Scene::sqlite(), Scene::postgres()] {
+    for scene in Scene::of_every_kind() {
         let child = scene.project.start("after-commit=sleep(1500)", &RUN);
         until("the commit", || scene.rows(DAY) == scene.new);
         signal(&child, "TERM");
@@ -184,7 +198,7 @@ fn f07_two_sigints_end_at_once() {
 
 #[test]
 fn f08_a_panic_while_scoring_is_70() {
-    for scene in [Scene::sqlite(), Scene::postgres()] {
+    for scene in Scene::of_every_kind() {
         let ended = scene.project.failing("score-batch=panic(for the test)", &RUN).expect(70);
         scene.check(Some(&ended), Rows::Old).unwrap();
     }

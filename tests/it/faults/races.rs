@@ -34,7 +34,7 @@ pub fn started_at_once(scene: &Scene, n: usize, sabotage: &str) -> Verdict {
 #[test]
 fn f31_of_many_starts_one_runs() {
     let sizes: &[usize] = if full() { &[2, 8, 32, 2, 8, 2, 2, 8, 32] } else { &[2, 8] };
-    for scene in [Scene::sqlite(), Scene::postgres()] {
+    for scene in Scene::of_every_kind() {
         sizes.iter().for_each(|n| started_at_once(&scene, *n, "").unwrap());
     }
 }
@@ -65,7 +65,7 @@ fn f32_a_run_right_after_a_killed_one_waits_until_the_server_has_noticed() {
 
 #[test]
 fn f32_the_lock_of_a_killed_holder_is_free_within_two_seconds() {
-    for scene in [Scene::sqlite(), Scene::postgres()] {
+    for scene in Scene::of_every_kind() {
         if let Some(database) = &scene.database {
             // The holder dies inside a long statement.
             database.execute(
@@ -125,7 +125,7 @@ fn f33_a_run_that_was_replaced_in_its_sleep_is_76_and_the_newer_one_stands() {
 
 #[test]
 fn a_run_waits_for_another_as_long_as_it_is_told_to() {
-    for scene in [Scene::sqlite(), Scene::postgres()] {
+    for scene in Scene::of_every_kind() {
         let first = scene.project.start("after-lock=sleep(1500)", &RUN);
         std::thread::sleep(Duration::from_millis(700));
         scene.project.daymill(&[&RUN[..], &["--wait", "0s"]].concat()).expect(75);
@@ -138,7 +138,7 @@ fn a_run_waits_for_another_as_long_as_it_is_told_to() {
 #[test]
 fn f35_readers_never_see_a_mix_or_nothing() {
     let replacements = if full() { 500 } else { 25 };
-    for scene in [Scene::sqlite(), Scene::postgres()] {
+    for scene in Scene::of_every_kind() {
         let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
         let (old, new) = (scene.old.clone(), scene.new.clone());
         std::thread::scope(|scope| {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::util::display::array_value_to_string;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::support::*;
 
@@ -24,6 +26,8 @@ pub type Verdict = Result<(), String>;
 pub struct Scene {
     pub project: Project,
     pub database: Option<Database>,
+    /// A folder of Parquet files.
+    pub lake: bool,
     neighbour: Vec<String>,
     pub old: Vec<String>,
     pub new: Vec<String>,
@@ -43,6 +47,11 @@ pub fn date(day: u32) -> String {
 }
 
 impl Scene {
+    /// One on each kind of warehouse.
+    pub fn of_every_kind() -> [Scene; 3] {
+        [Scene::sqlite(), Scene::postgres(), Scene::lake()]
+    }
+
     pub fn sqlite() -> Scene {
         Scene::new(None)
     }
@@ -51,9 +60,20 @@ impl Scene {
         Scene::new(Some(Database::new()))
     }
 
+    pub fn lake() -> Scene {
+        let mut scene = Scene::bare(None, 2);
+        scene.lake = true;
+        scene.project.write("daymill.toml", "[target.only]\nkind = \"parquet\"\npath = \"house\"\n");
+        scene.published()
+    }
+
     /// Two published days, and a second version of the SQL that gives other rows.
     pub fn new(database: Option<Database>) -> Scene {
-        let mut scene = Scene::bare(database, 2);
+        Scene::bare(database, 2).published()
+    }
+
+    fn published(self) -> Scene {
+        let mut scene = self;
         scene.publish("v * 3.0");
         scene.new = scene.rows(DAY);
         scene.publish("v * 2.0");
@@ -84,7 +104,7 @@ impl Scene {
                     [extract.ticks]\nparquet = \"data/{date}.parquet\"\n[extract.ticks.columns]\nid = \"int\"\nname = \"text\"\nv = \"float\"\n\
                     [transform]\nsql = \"sql/tally.sql\"\n[load]\ntable = \"tally\"\n";
         project.write("jobs/tally.toml", text.replace("LAST", &date(days.saturating_sub(1))));
-        let scene = Scene { project, database, neighbour: Vec::new(), old: Vec::new(), new: Vec::new() };
+        let scene = Scene { project, database, lake: false, neighbour: Vec::new(), old: Vec::new(), new: Vec::new() };
         (0..days).for_each(|day| scene.data(&date(day), i64::from(day)));
         scene.formula("v * 3.0");
         scene
@@ -121,6 +141,7 @@ impl Scene {
     /// The rows of a day, in order, without what differs from run to run.
     pub fn rows(&self, date: &str) -> Vec<String> {
         match &self.database {
+            None if self.lake => self.lake_rows(date),
             Some(database) => database.rows(&format!(
                 "SELECT id, name, value FROM public.tally WHERE interval_start = '{date}T00:00:00Z' ORDER BY id"
             )),
@@ -131,7 +152,34 @@ impl Scene {
     }
 
     pub fn sqlite_rows(&self, sql: &str) -> Vec<String> {
-        rows_of(&self.project.path("house/warehouse.sqlite"), sql)
+        rows_of(&self.ledger_file(), sql)
+    }
+
+    fn ledger_file(&self) -> PathBuf {
+        self.project.path(if self.lake { "house/_daymill.sqlite" } else { "house/warehouse.sqlite" })
+    }
+
+    /// The rows of a day as a reader of the manifest sees them. One who goes by the files' names must see a whole day too.
+    fn lake_rows(&self, date: &str) -> Vec<String> {
+        let folder = self.project.path("house/tally");
+        let by_name = glob::glob(&folder.join(format!("dt={date}/*.parquet")).display().to_string()).unwrap().flatten();
+        let by_name: Vec<PathBuf> = by_name.collect();
+        assert!(by_name.len() <= 1, "{by_name:?}");
+        let by_name: Vec<String> = by_name.iter().flat_map(|path| parquet_rows(path)).collect();
+        if !self.old.is_empty() && date == DAY {
+            assert!(by_name == self.old || by_name == self.new, "{} rows by their names", by_name.len());
+        }
+        let Ok(manifest) = std::fs::read(folder.join("_current.json")) else { return Vec::new() };
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        let entries = manifest["intervals"].as_array().unwrap().iter().filter(|entry| entry["interval"] == date);
+        entries.flat_map(|entry| parquet_rows(&folder.join(entry["path"].as_str().unwrap()))).collect()
+    }
+
+    /// A run of another day that ends at once. It opens the warehouse, and so shows what the ledger had before a kill.
+    fn recover(&self) {
+        if self.lake {
+            self.project.failing("after-lock=panic(for the test)", &["run", "tally", "--date", NEIGHBOUR]).expect(70);
+        }
     }
 
     /// One number of the ledger.
@@ -149,7 +197,7 @@ impl Scene {
             Some(database) => database.execute(&sql.replace("LEDGER_", "daymill.")),
             None => block_on(async {
                 use sqlx::Connection;
-                let url = format!("sqlite://{}", self.project.path("house/warehouse.sqlite").display());
+                let url = format!("sqlite://{}", self.ledger_file().display());
                 let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
                 let sql = sqlx::AssertSqlSafe(sql.replace("LEDGER_", "daymill_"));
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
@@ -188,6 +236,7 @@ impl Scene {
 
     /// (a), (b), (c)
     pub fn data_agrees(&self, rows: Rows) -> Verdict {
+        self.recover();
         let found = self.rows(DAY);
         let fits = match rows {
             Rows::Old => found == self.old,
@@ -253,6 +302,21 @@ impl Scene {
         }
         Ok(())
     }
+}
+
+/// Rows of a file that a run wrote, as text.
+fn parquet_rows(path: &std::path::Path) -> Vec<String> {
+    let file = std::fs::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let mut rows = Vec::new();
+    for batch in reader.map(Result::unwrap) {
+        let text = |name: &str, row: usize| array_value_to_string(batch.column_by_name(name).unwrap(), row).unwrap();
+        rows.extend(
+            (0..batch.num_rows())
+                .map(|row| format!("{}|{}|{}", text("id", row), text("name", row), text("value", row))),
+        );
+    }
+    rows
 }
 
 fn secret_free(text: &str) -> Verdict {
