@@ -50,9 +50,24 @@ pub struct Global {
         help_heading = "Global options"
     )]
     pub log_format: LogFormat,
+    /// More of the log: -v what each stage does, -vv every batch too [env: DAYMILL_LOG=debug]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet", help_heading = "Global options")]
+    pub verbose: u8,
+    /// Only warnings and errors
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub quiet: bool,
     /// Scoring threads [default: one per core]
     #[arg(long, global = true, env = "DAYMILL_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = "Global options")]
     pub threads: Option<u16>,
+}
+
+impl Global {
+    /// Whether progress is drawn: a bar would be torn by lines.
+    pub fn draws_bars(&self) -> bool {
+        let asked = std::env::var_os("DAYMILL_LOG").is_some_and(|text| !text.is_empty());
+        let plain = self.log_format == LogFormat::Auto && self.verbose == 0 && !self.quiet && !asked;
+        plain && std::io::IsTerminal::is_terminal(&std::io::stderr())
+    }
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::project::job::{FileFormat, FileSource, TableSource, TableSpec};
 /// Grows when the same job on the same inputs may give other rows than before.
 const CODE: u32 = 1;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Fingerprint {
     pub config: String,
     pub sql: String,

@@ -23,6 +23,7 @@ pub mod pipeline;
 
 pub mod extract;
 pub mod load;
+pub mod logging;
 pub mod score;
 pub mod sql;
 pub mod transform;

@@ -75,6 +75,7 @@ impl Load {
         };
         claim::claim(&mut session, project, &id.job).await?;
         let generation = record::start(&mut session, &id, after).await?;
+        tracing::debug!(target_name = target, generation, "the interval is held");
         Ok(Load {
             warehouse: tables.load(path),
             db: session,
@@ -109,6 +110,7 @@ impl Load {
     /// Takes the next rows. Nothing is visible until [`Load::commit`].
     pub async fn write(&mut self, rows: Rows<'_>) -> Result<()> {
         let step = self.step.as_ref().ok_or_else(unprepared)?;
+        tracing::trace!(rows = rows.batch.num_rows(), "a batch is written");
         self.warehouse.write(&mut self.db, step, rows).await
     }
 
@@ -139,6 +141,7 @@ impl Load {
             Ok(head) => head,
             Err(error) => return self.settle(error, end).await,
         };
+        tracing::debug!(table = table.name.name(), rows = end.rows, content = end.content_hash, head = %head, "committed");
         failpoints::at("after-commit");
         let Load { mut db, lock, mut warehouse, .. } = self;
         warehouse.committed(&mut db, &step, end.rows).await.map_err(|e| {

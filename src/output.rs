@@ -2,8 +2,8 @@
 //! stop here.
 
 use std::io::{IsTerminal, Write};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use crate::error::{Class, Error, Result};
 use crate::pipeline::report::{RunReport, ScoreSummary};
@@ -82,6 +82,17 @@ pub fn event(mut value: serde_json::Value) {
     let _ = writeln!(std::io::stderr().lock(), "{}", ascii_controls(&value.to_string()));
 }
 
+/// The run, job and interval that the error of a command is about.
+fn about() -> &'static Mutex<Vec<String>> {
+    static ABOUT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    &ABOUT
+}
+
+/// From now on, errors are about this run.
+pub fn speak_of(run: &str, job: &str, interval: &str) {
+    *about().lock().unwrap_or_else(PoisonError::into_inner) = [run, job, interval].map(str::to_owned).to_vec();
+}
+
 fn told(level: &str, message: &str) -> serde_json::Value {
     serde_json::json!({ "time": now(), "level": level, "message": message })
 }
@@ -90,15 +101,28 @@ fn told(level: &str, message: &str) -> serde_json::Value {
 pub fn note(text: &str) {
     match LOG_IS_JSON.load(Ordering::Relaxed) {
         true => event(told("info", text)),
-        false => drop(writeln!(std::io::stderr().lock(), "{}", clean(&redact(text)))),
+        false => said(text),
     }
 }
 
+/// A line of the log that is text already.
+pub fn said(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", clean(&redact(text)));
+}
+
+/// A message with its level, where that has to be said.
+pub fn levelled(level: &str, message: &str) -> String {
+    let color = match level {
+        // What failed says so itself; why, the error says that follows.
+        "info" | "error" => return message.to_owned(),
+        "warning" => "33;1",
+        _ => "2",
+    };
+    format!("{} {message}", paint(color, &format!("{level}:"), std::io::stderr().is_terminal()))
+}
+
 pub fn warn(text: &str) {
-    match LOG_IS_JSON.load(Ordering::Relaxed) {
-        true => event(told("warning", text)),
-        false => note(&format!("{} {}", paint("33;1", "warning:", std::io::stderr().is_terminal()), line(text))),
-    }
+    tracing::warn!("{text}");
 }
 
 pub fn error(error: &Error) {
@@ -107,6 +131,13 @@ pub fn error(error: &Error) {
         value["class"] = error.class.name().into();
         value["causes"] = error.causes.clone().into();
         value["hint"] = error.hint.clone().into();
+        for (name, text) in
+            ["run", "job", "interval"].iter().zip(&*about().lock().unwrap_or_else(PoisonError::into_inner))
+        {
+            if !text.is_empty() {
+                value[name] = text.as_str().into();
+            }
+        }
         return event(value);
     }
     let color = std::io::stderr().is_terminal();

@@ -1,7 +1,9 @@
 //! What a run is doing, as numbers that anyone may read while it works, and the flag that asks it to stop.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::Span;
 
 use crate::error::{Class, Error, Result};
 
@@ -47,6 +49,8 @@ pub struct Progress {
     pub scored: Counter,
     pub loaded: Counter,
     stage: Arc<AtomicU8>,
+    /// What the log says of it.
+    span: Arc<Mutex<Option<Span>>>,
     signal: Arc<AtomicU8>,
 }
 
@@ -58,6 +62,19 @@ impl Progress {
 
     pub fn enter(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Relaxed);
+        if let Some(span) = self.span() {
+            span.record("stage", stage.name());
+            span.in_scope(|| tracing::debug!("begins: {}", stage.name()));
+        }
+    }
+
+    /// From now on the log speaks of this attempt.
+    pub fn work_on(&self, span: Span) {
+        *self.span.lock().unwrap_or_else(PoisonError::into_inner) = Some(span);
+    }
+
+    pub fn span(&self) -> Option<Span> {
+        self.span.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn stage(&self) -> Stage {

@@ -1,21 +1,18 @@
 //! What a person or a log sees of a backfill: a bar for the whole and one for each worker on a terminal; elsewhere a line
 //! for each interval that ends.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
-use serde_json::json;
 
 use crate::backfill::{Event, Finished, Task};
-use crate::cli::{Global, LogFormat};
+use crate::cli::Global;
 use crate::output;
 use crate::progress::Progress;
 
 pub struct Bars {
     job: String,
     labels: Vec<String>,
-    json: bool,
     done: usize,
     started: Instant,
     drawn: Option<Drawn>,
@@ -29,14 +26,12 @@ struct Drawn {
 
 impl Bars {
     pub fn new(global: &Global, job: &str, tasks: &[Task], jobs: usize) -> Bars {
-        let terminal = global.log_format == LogFormat::Auto && std::io::stderr().is_terminal();
         Bars {
             job: job.to_owned(),
             labels: tasks.iter().map(|task| task.interval.label()).collect(),
-            json: global.log_format == LogFormat::Json,
             done: 0,
             started: Instant::now(),
-            drawn: terminal.then(|| draw(tasks.len(), jobs.min(tasks.len()))),
+            drawn: global.draws_bars().then(|| draw(tasks.len(), jobs.min(tasks.len()))),
         }
     }
 
@@ -48,7 +43,11 @@ impl Bars {
                 bar.set_message(self.labels[*index].clone());
             }
             (Event::Started { .. }, None) | (Event::Left, _) => {}
-            (Event::Retried { index, why }, _) => self.say(|| output::warn(&format!("{}: {why}", self.labels[*index]))),
+            (Event::Retried { index, why }, _) => {
+                let (job, interval) = (&self.job, &self.labels[*index]);
+                let about = tracing::error_span!("run", job, interval);
+                self.say(|| about.in_scope(|| output::warn(&format!("{interval}: {why}"))));
+            }
             (Event::Finished(end), _) => {
                 self.done += 1;
                 self.finished(end);
@@ -80,28 +79,23 @@ impl Bars {
     }
 
     fn tell(&self, end: &Finished, label: &str, why: Option<&str>) {
-        let now = output::now();
         let left = self.labels.len() - self.done;
         let eta = self.started.elapsed().as_secs_f64() / self.done.max(1) as f64 * left as f64;
         let report = &end.report;
-        if self.json {
-            return output::event(json!({
-                "time": now, "level": if why.is_some() { "error" } else { "info" }, "run": report.run_id, "job": self.job,
-                "interval": label, "state": report.state, "rows": report.rows.published, "seconds": report.seconds,
-                "done": self.done, "of": self.labels.len(), "eta_seconds": eta, "error": why,
-            }));
-        }
+        let (state, rows, seconds) = (report.state.name(), report.rows.published, report.seconds);
         let outcome = match why {
-            Some(why) => format!("{}: {}", report.state, output::line(why)),
-            None => format!(
-                "{}: {} rows in {}",
-                report.state,
-                output::count(report.rows.published),
-                output::seconds(report.seconds)
-            ),
+            Some(why) => format!("{state}: {why}"),
+            None => format!("{state}: {} rows in {}", output::count(rows), output::seconds(seconds)),
         };
         let rest = if left > 0 { format!(", {} to go", output::seconds(eta)) } else { String::new() };
-        output::note(&format!("{now} {} {label} {outcome} ({} of {}{rest})", self.job, self.done, self.labels.len()));
+        let (job, done, of) = (&self.job, self.done, self.labels.len());
+        let message = format!("{job} {label} {outcome} ({done} of {of}{rest})");
+        report.span().in_scope(|| match why {
+            Some(error) => {
+                tracing::error!(state, rows, seconds, done, of, eta_seconds = eta, error, "{message}");
+            }
+            None => tracing::info!(state, rows, seconds, done, of, eta_seconds = eta, "{message}"),
+        });
     }
 
     pub fn end(&self) {

@@ -167,7 +167,7 @@ fn as_text(line: &Line, lineage: bool) -> String {
     let mut out = format!("ok      {}", line.what);
     let width = line.columns.iter().map(|c| c.column.chars().count()).max().unwrap_or(0);
     for column in &line.columns {
-        let (name, kind) = (&column.column, column.kind);
+        let (name, kind) = (&column.column, &column.kind);
         let from = match (lineage, column.from.is_empty()) {
             (false, _) => String::new(),
             (true, true) => "constant, or a count of rows".into(),

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::cli::{Cli, Command, Global, IntervalArgs, Output};
 use crate::error::{Class, Error, Result};
 use crate::interval::{Selection, resolve};
+use crate::logging::{self, Verbosity};
 use crate::output;
 use crate::pipeline::Context;
 use crate::pipeline::report::RunReport;
@@ -26,11 +27,13 @@ use crate::project::Project;
 
 /// Runs a command; the exit code when it is not an error.
 pub fn run(cli: &Cli) -> Result<u8> {
-    crate::postgres::liveness::tell_waits(output::warn);
-    engine_threads()?;
-    if cli.global.log_format == crate::cli::LogFormat::Json {
+    let json = cli.global.log_format == crate::cli::LogFormat::Json;
+    if json {
         output::log_json();
     }
+    logging::start(json, if cli.global.quiet { Verbosity::Quiet } else { Verbosity::More(cli.global.verbose) })?;
+    crate::postgres::liveness::tell_waits(output::warn);
+    engine_threads()?;
     match &cli.command {
         Command::Init { folder } => init::init(folder),
         Command::Run(args) => run::run(&cli.global, args),
@@ -156,6 +159,8 @@ fn reported(
     runtime.shutdown_background();
     report.close(&result);
     let written = artifacts.map(|folder| report.write(&folder)).transpose();
+    let span = progress.span().unwrap_or_else(|| report.span());
+    let _about = span.enter();
     terminal::ended(global, &report);
     for warning in &report.warnings {
         output::warn(warning);
@@ -165,8 +170,10 @@ fn reported(
     }
     if let Err(error) = result {
         if let Ok(Some(path)) = &written {
-            output::note(&format!("run.json: {}", path.display()));
+            tracing::info!("run.json: {}", path.display());
         }
+        let interval = report.interval.as_ref().map_or("", |interval| interval.label.as_str());
+        output::speak_of(&report.run_id, report.job.as_deref().unwrap_or_default(), interval);
         return Err(error);
     }
     written?;

@@ -1,5 +1,7 @@
 //! `run`, and its four stages apart.
 
+use tracing::Instrument;
+
 use crate::cli::{Global, IntervalArgs, LoadPath, Run, ScoreArgs, StageArgs};
 use crate::error::{Error, Result};
 use crate::output;
@@ -92,7 +94,9 @@ fn stage(
     let progress = Progress::default();
     super::reported(global, name, Some(root.join(".daymill")), &progress, async |report| {
         let context = super::context(global, &root, &args.job, &args.interval, &progress, report)?;
-        work(&context, report).await
+        let span = report.span();
+        progress.work_on(span.clone());
+        work(&context, report).instrument(span).await
     })?;
     Ok(0)
 }

@@ -9,6 +9,7 @@ use crate::error::{Class, Error, Result};
 use crate::ledger;
 use crate::ledger::history::{self, RunRow, Wanted};
 use crate::output;
+use crate::pipeline::report::RunReport;
 use crate::project::Project;
 use crate::run_state::RunState;
 
@@ -121,10 +122,9 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
         [] => return Err(Error::usage(format!("the ledger has no run {run:?}")).hint("list them with: daymill runs")),
         _ => return Err(Error::usage(format!("more than one run begins with {run:?}")).hint("give more of its id")),
     };
-    let report: Value = run.report.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
     if global.output == Output::Json {
         let mut json = serde_json::to_value(run).unwrap_or_default();
-        json["report"] = report;
+        json["report"] = run.report.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
         output::json(json)?;
         return Ok(0);
     }
@@ -139,38 +139,53 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
         format!("rows       {}", run.rows_published.map_or("-".into(), |n| output::count(n.max(0) as u64))),
         format!("content    {}", run.content_hash.as_deref().filter(|h| !h.is_empty()).unwrap_or("-")),
     ];
-    let text = |value: &Value| output::line(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-    if let Some(error) = report.get("error").filter(|e| !e.is_null()) {
-        lines.push(format!("error      {}", text(error)));
-    }
-    for stage in report["stages"].as_array().into_iter().flatten() {
-        lines.push(format!(
-            "stage      {:<26} {}",
-            text(&stage["name"]),
-            output::seconds(stage["seconds"].as_f64().unwrap_or(0.0))
-        ));
-    }
-    for check in report["checks"].as_array().into_iter().flatten() {
-        lines.push(format!(
-            "check      {} {} ({})",
-            if check["passed"] == true { "passed" } else { "failed" },
-            text(&check["check"]),
-            text(&check["found"])
-        ));
-    }
-    for input in report["inputs"].as_array().into_iter().flatten() {
-        lines.push(format!(
-            "input      {}: {} rows from {}",
-            text(&input["table"]),
-            text(&input["rows"]),
-            text(&input["from"])
-        ));
-    }
-    for warning in report["warnings"].as_array().into_iter().flatten() {
-        lines.push(format!("warning    {}", text(warning)));
+    match run.report.as_deref().map(Recorded::read) {
+        Some(Ok(Recorded::Failure { error })) => lines.push(format!("error      {}", output::line(&error))),
+        Some(Ok(Recorded::Report(report))) => lines.extend(details(&report)),
+        Some(Err(error)) => output::warn(&format!("the report of this run cannot be read: {error}")),
+        None => {}
     }
     output::result(&lines.join("\n"))?;
     Ok(0)
+}
+
+/// What the ledger keeps of a run.
+enum Recorded {
+    Report(Box<RunReport>),
+    /// Of an attempt that published nothing.
+    Failure {
+        error: String,
+    },
+}
+
+impl Recorded {
+    fn read(text: &str) -> serde_json::Result<Recorded> {
+        #[derive(serde::Deserialize)]
+        struct Failure {
+            error: String,
+        }
+        match serde_json::from_str::<Failure>(text) {
+            Ok(Failure { error }) => Ok(Recorded::Failure { error }),
+            Err(_) => RunReport::read(text).map(|report| Recorded::Report(Box::new(report))),
+        }
+    }
+}
+
+fn details(report: &RunReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    for stage in &report.stages {
+        lines.push(format!("stage      {:<26} {}", output::line(&stage.name), output::seconds(stage.seconds)));
+    }
+    for check in &report.checks {
+        let passed = if check.passed { "passed" } else { "failed" };
+        lines.push(format!("check      {passed} {} ({})", output::line(&check.check), output::line(&check.found)));
+    }
+    for input in &report.inputs {
+        let (table, from) = (output::line(&input.table), output::line(&input.from));
+        lines.push(format!("input      {table}: {} rows from {from}", input.rows));
+    }
+    lines.extend(report.warnings.iter().map(|warning| format!("warning    {}", output::line(warning))));
+    lines
 }
 
 /// Shows the runs of a backfill; false when there is none of that id.

@@ -1,6 +1,5 @@
 //! What a person or a log sees while a run works, and the signals that stop it.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -8,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::cli::{Global, LogFormat};
+use crate::cli::Global;
 use crate::error::Class;
 use crate::output;
 use crate::pipeline::report::RunReport;
@@ -38,7 +37,7 @@ pub fn signals(progress: &Progress) {
                 if progress.stopped() {
                     std::process::exit(class.exit_code().into());
                 }
-                output::note("stopping at the next batch; a second signal stops at once");
+                tracing::info!("stopping at the next batch; a second signal stops at once");
                 progress.stop(class);
                 std::thread::spawn(move || end_anyway(class));
             }
@@ -72,8 +71,8 @@ impl Watching {
 /// A bar on a terminal; elsewhere a line about every ten seconds.
 pub fn show(global: &Global, progress: &Progress) -> Watching {
     let (end, mut ended) = oneshot::channel();
-    let bar = (global.log_format == LogFormat::Auto && std::io::stderr().is_terminal()).then(bar);
-    let (json, progress) = (global.log_format == LogFormat::Json, progress.clone());
+    let bar = global.draws_bars().then(bar);
+    let progress = progress.clone();
     let task = tokio::spawn(async move {
         let (started, mut line_at) = (Instant::now(), Instant::now() + LINE_EVERY);
         while tokio::time::timeout(Duration::from_millis(100), &mut ended).await.is_err() {
@@ -84,7 +83,7 @@ pub fn show(global: &Global, progress: &Progress) -> Watching {
                 }
                 None if Instant::now() >= line_at => {
                     line_at += LINE_EVERY;
-                    logged(&progress, started, json);
+                    logged(&progress, started);
                 }
                 None => {}
             }
@@ -117,40 +116,38 @@ fn line(progress: &Progress) -> String {
     )
 }
 
-fn logged(progress: &Progress, started: Instant, json: bool) {
-    let now = output::now();
+fn logged(progress: &Progress, started: Instant) {
     let seconds = started.elapsed().as_secs();
     let rate = progress.loaded.get() / seconds.max(1);
-    match json {
-        false => output::note(&format!("{now} {} ({} rows/s)", line(progress), output::count(rate))),
-        true => output::event(serde_json::json!({
-            "time": now, "level": "info", "stage": progress.stage().name(), "seconds": seconds, "extracted": progress.extracted.get(),
-            "transformed": progress.transformed.get(), "scored": progress.scored.get(), "loaded": progress.loaded.get(), "rows_per_second": rate,
-        })),
-    }
+    let span = progress.span().unwrap_or_else(tracing::Span::none);
+    span.in_scope(|| {
+        tracing::info!(
+            seconds,
+            extracted = progress.extracted.get(),
+            transformed = progress.transformed.get(),
+            scored = progress.scored.get(),
+            loaded = progress.loaded.get(),
+            rows_per_second = rate,
+            "{} ({} rows/s)",
+            line(progress),
+            output::count(rate)
+        );
+    });
 }
 
 /// Where there is no bar: one line at the end of the interval.
 pub fn ended(global: &Global, report: &RunReport) {
-    if global.log_format == LogFormat::Auto && std::io::stderr().is_terminal() {
+    if global.draws_bars() {
         return;
     }
     let job = report.job.as_deref().unwrap_or("score");
-    let interval = report.interval.as_ref().map_or("", |i| i.label.as_str());
-    let now = output::now();
-    match global.log_format {
-        LogFormat::Json => output::event(serde_json::json!({
-            "time": now, "level": if report.error.is_some() { "error" } else { "info" }, "run": report.run_id, "job": job,
-            "interval": interval, "state": report.state, "rows": report.rows.published, "seconds": report.seconds,
-        })),
-        _ => {
-            let (rows, seconds) = (output::count(report.rows.published), output::seconds(report.seconds));
-            output::note(&format!(
-                "{now} {} {} {}: {rows} rows in {seconds}",
-                output::line(job),
-                output::line(interval),
-                report.state
-            ));
-        }
+    let interval = report.interval.as_ref().map(|i| format!(" {}", i.label)).unwrap_or_default();
+    let (rows, seconds) = (report.rows.published, report.seconds);
+    let message =
+        format!("{job}{interval} {}: {} rows in {}", report.state, output::count(rows), output::seconds(seconds));
+    let state = report.state.name();
+    match report.error {
+        Some(_) => tracing::error!(state, rows, seconds, "{message}"),
+        None => tracing::info!(state, rows, seconds, "{message}"),
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polars::prelude::LazyFrame;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::cache::Cache;
 use super::files::reading::Rewritten;
@@ -18,29 +19,29 @@ use crate::fingerprint::Source;
 use crate::project::Job;
 
 /// What a run read, for the record and for a second look at the end.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Input {
     pub table: String,
     /// A path, or `postgres://user@host:port/database`.
     pub from: String,
     pub rows: u64,
     /// Rows that were left out: their time is not in the span of the table, or they have none.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub outside: u64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub without_time: u64,
     /// Columns of the source that the job does not declare.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// Of the rows of a query, whatever their order.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_digest: Option<String>,
     /// The transform began before its last row had come, and it was never in memory whole.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub streamed: bool,
     #[serde(skip)]
     pub file: Option<Stamp>,

@@ -76,5 +76,9 @@ pub async fn extract(
         source.read(driving.as_deref(), sessions, &mut extraction).await?;
     }
     extraction.sort_inputs(job);
+    for input in &extraction.inputs {
+        let (table, from, rows, bytes) = (&input.table, &input.from, input.rows, input.bytes);
+        tracing::debug!(table, from, rows, bytes, streamed = input.streamed, "an input");
+    }
     Ok(extraction)
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::Instrument;
+
 use super::context::{Context, Sessions};
 use super::report::RunReport;
 use crate::error::{Class, Error, Result};
@@ -20,7 +22,9 @@ pub async fn run(
 ) -> Result<()> {
     let (before, started) = (report.clone(), Instant::now());
     for attempt in 1.. {
-        let error = match super::run(context, sessions, report).await {
+        let span = report.span();
+        context.progress.work_on(span.clone());
+        let error = match super::run(context, sessions, report).instrument(span.clone()).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
@@ -38,7 +42,8 @@ pub async fn run(
         // over before a server has started again.
         let random = uuid::Uuid::now_v7().as_u128() as u64 % 500;
         let wait = Duration::from_millis((1 << (attempt - 1)) * (500 + random));
-        tell(&format!("attempt {attempt} of {ATTEMPTS}: {error}; trying again in {:.1} s", wait.as_secs_f64()));
+        let seconds = wait.as_secs_f64();
+        span.in_scope(|| tell(&format!("attempt {attempt} of {ATTEMPTS}: {error}; trying again in {seconds:.1} s")));
         tokio::time::sleep(wait).await;
         context.progress.check()?;
         let generation = report.generation;

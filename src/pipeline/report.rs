@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 use crate::error::{Error, Result};
@@ -19,59 +20,59 @@ use crate::transform::Lineage;
 /// The version of run.json's form; it grows when a field changes its meaning, not when one is added.
 const SCHEMA_VERSION: u32 = 1;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RunReport {
     pub schema_version: u32,
-    pub daymill_version: &'static str,
+    pub daymill_version: String,
     pub run_id: String,
     pub command: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<IntervalReport>,
     pub state: RunState,
     pub exit_code: u8,
     /// Which attempt at its interval this was.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
     pub started_at: String,
     pub finished_at: Option<String>,
     pub seconds: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
     pub rows: Rows,
     pub stages: Vec<StageTime>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelReport>,
     pub scores: Vec<ScoreSummary>,
     pub checks: Vec<Verdict>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_digest: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Fingerprint>,
     /// The last record of the ledger's chain after this run: written down elsewhere, it anchors the chain.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger_head: Option<String>,
     pub inputs: Vec<Input>,
     /// The columns of the transform, and what each is made of.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lineage: Vec<Lineage>,
     /// What was read, when an earlier stage read it.
     #[serde(skip)]
     pub sources: Option<Vec<Source>>,
     pub warnings: Vec<String>,
     pub peak_memory_mb: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
-    #[serde(skip)]
+    #[serde(skip, default = "std::time::Instant::now")]
     started: std::time::Instant,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct IntervalReport {
     pub label: String,
     pub start: String,
@@ -80,7 +81,8 @@ pub struct IntervalReport {
     pub timezone: String,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Rows {
     /// Rows of all inputs, lookback and dimensions included.
     pub extracted: u64,
@@ -95,13 +97,13 @@ pub struct Rows {
 }
 
 /// Seconds a stage was at work. Transform, score and load overlap; "stream" is the time that they took together.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StageTime {
-    pub name: &'static str,
+    pub name: String,
     pub seconds: f64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ModelReport {
     pub name: String,
     pub version: i64,
@@ -125,7 +127,7 @@ impl ModelReport {
     }
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ScoreSummary {
     pub name: String,
     pub min: f32,
@@ -153,19 +155,38 @@ impl ScoreSummary {
     }
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorReport {
-    pub class: &'static str,
+    pub class: String,
     pub message: String,
     pub causes: Vec<String>,
     pub hint: Option<String>,
 }
 
 impl RunReport {
+    /// What `value` gave, of this version or an earlier one.
+    pub fn read(text: &str) -> serde_json::Result<RunReport> {
+        serde_json::from_str(text)
+    }
+
+    /// The JSON Schema of run.json.
+    pub fn schema() -> serde_json::Value {
+        let mut schema = schemars::schema_for!(RunReport).to_value();
+        schema["title"] = "run.json of Daymill".into();
+        schema
+    }
+
+    /// The part of the log that is about this attempt.
+    pub fn span(&self) -> tracing::Span {
+        let interval = self.interval.as_ref().map_or("", |interval| interval.label.as_str());
+        let (run, job) = (self.run_id.as_str(), self.job.as_deref().unwrap_or(""));
+        tracing::error_span!("run", run, job, interval, stage = tracing::field::Empty)
+    }
+
     pub fn new(command: &str) -> RunReport {
         RunReport {
             schema_version: SCHEMA_VERSION,
-            daymill_version: env!("CARGO_PKG_VERSION"),
+            daymill_version: env!("CARGO_PKG_VERSION").to_owned(),
             run_id: uuid::Uuid::now_v7().to_string(),
             command: command.to_owned(),
             job: None,
@@ -222,7 +243,7 @@ impl RunReport {
     pub fn stage(&mut self, name: &'static str, seconds: f64) {
         match self.stages.iter_mut().find(|stage| stage.name == name) {
             Some(stage) => stage.seconds += seconds,
-            None => self.stages.push(StageTime { name, seconds }),
+            None => self.stages.push(StageTime { name: name.to_owned(), seconds }),
         }
     }
 
@@ -252,7 +273,7 @@ impl RunReport {
                     _ => RunState::Failed,
                 };
                 self.error = Some(ErrorReport {
-                    class: error.class.name(),
+                    class: error.class.name().to_owned(),
                     message: error.message.clone(),
                     causes: error.causes.clone(),
                     hint: error.hint.clone(),
@@ -301,7 +322,7 @@ mod tests {
         for (name, seconds) in [("extract", 1.0), ("load", 4.0), ("extract", 2.0)] {
             report.stage(name, seconds);
         }
-        let stages: Vec<_> = report.stages.iter().map(|stage| (stage.name, stage.seconds)).collect();
+        let stages: Vec<_> = report.stages.iter().map(|stage| (stage.name.as_str(), stage.seconds)).collect();
         assert_eq!(stages, [("extract", 3.0), ("load", 4.0)]);
     }
 }

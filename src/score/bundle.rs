@@ -42,7 +42,7 @@ pub struct Bundle {
 }
 
 /// What was seen when the oracle was asked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct OracleResult {
     pub rows: usize,
     pub max_difference: f64,

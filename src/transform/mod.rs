@@ -71,11 +71,11 @@ pub fn plan(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interval)
 
 /// A column of the transform: its type, and the columns of the sources that it is made of. What only decides which rows
 /// there are (a filter, the key of a join) is not among them.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Lineage {
     pub column: String,
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub kind: String,
     /// As `table.column`.
     pub from: Vec<String>,
     /// It is the source's value as it stands.
@@ -85,7 +85,7 @@ pub struct Lineage {
 fn described(compiled: &Compiled, file: &SqlFile, tables: &[(String, LazyFrame)]) -> (Vec<Lineage>, Vec<String>) {
     let column = |column: &sql::Column| Lineage {
         column: column.name.clone(),
-        kind: column.ty.name(),
+        kind: column.ty.name().to_owned(),
         from: column.origin.from.iter().map(|(table, name)| format!("{}.{name}", tables[*table].0)).collect(),
         copied: column.origin.copied,
     };
