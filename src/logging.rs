@@ -12,6 +12,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::error::{Error, Result};
 use crate::output;
+use crate::project::secrets::redact;
 
 /// What the log says, as `RUST_LOG` is written.
 const VARIABLE: &str = "DAYMILL_LOG";
@@ -54,6 +55,8 @@ struct Fields(Map<String, Value>);
 
 impl Fields {
     fn put(&mut self, name: &str, value: Value) {
+        // Before anything is quoted, in which a secret would look like something else.
+        let value = value.as_str().map(redact).map_or(value, Value::from);
         self.0.insert(name.to_owned(), value);
     }
 }

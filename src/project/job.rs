@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::cron::Schedule;
 pub use super::file_source::{CsvOptions, FileFormat, FileSource};
 use super::reader::{At, Source, Table, meant};
+pub use super::tables::of_dates;
 use super::tables::zone;
 pub use super::tables::{COLUMN_TYPES, ColumnType, MissingLookback, TableSource, TableSpec};
 use crate::error::{Error, Result};

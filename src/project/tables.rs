@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 use chrono_tz::Tz;
 
 use super::file_source::{self, FORMATS, FileFormat, FileSource};
@@ -261,9 +262,38 @@ fn format(table: &Table<'_>, name: &str, at: &At<String>, kind: Option<ColumnTyp
     if kind.is_some_and(|kind| !matches!(kind, ColumnType::Date | ColumnType::Timestamp)) {
         table.fault(at.line, format!("the column {name:?} has a format and is no date or timestamp"));
     }
-    if chrono::format::StrftimeItems::new(&at.value).any(|item| item == chrono::format::Item::Error) {
+    let items = || StrftimeItems::new(&at.value);
+    if items().any(|item| item == Item::Error) {
         table.fault_hint(at.line, format!("format = {:?} cannot be read", at.value), "as in \"%d.%m.%Y %H:%M\"");
+    } else if items().any(|item| item == Item::Fixed(Fixed::TimezoneName)) {
+        table.fault_hint(
+            at.line,
+            format!("format = {:?} has the name of a time zone (%Z), which would not be heard", at.value),
+            "offsets are read with %z; otherwise leave it out of the files, and say zone = \"Europe/Berlin\"",
+        );
+    } else if kind == Some(ColumnType::Date) && !of_dates(&at.value) {
+        table.fault(
+            at.line,
+            format!("format = {:?} of the date {name:?} has a time of day, which would be dropped", at.value),
+        );
     }
+}
+
+/// Whether a format has nothing but dates in it.
+pub fn of_dates(format: &str) -> bool {
+    use Numeric as N;
+    StrftimeItems::new(format).all(|item| match item {
+        Item::Literal(_) | Item::OwnedLiteral(_) | Item::Space(_) | Item::OwnedSpace(_) => true,
+        Item::Numeric(number, _) => !matches!(
+            number,
+            N::Hour | N::Hour12 | N::Minute | N::Second | N::Nanosecond | N::Timestamp | N::Internal(_)
+        ),
+        Item::Fixed(fixed) => matches!(
+            fixed,
+            Fixed::ShortMonthName | Fixed::LongMonthName | Fixed::ShortWeekdayName | Fixed::LongWeekdayName
+        ),
+        Item::Error => false,
+    })
 }
 
 /// `7d`: whole local days.

@@ -144,6 +144,7 @@ fn a_cell_that_cannot_be_read_is_named_by_file_line_and_column() {
         ("0x1f,,,,,", "id", "is not a whole number"),
         ("1,\"1,5\",,,,", "amount", "the value \"1,5\" is not a number"),
         ("1,1e999,,,,", "amount", "is beyond the floats of 64 bits"),
+        ("1000.5,,,,,", "id", "is not a whole number"),
         ("1,,,maybe,,", "ok", "the value \"maybe\" is not true or false"),
         ("1,,,,31.12.2024,", "day", "the value \"31.12.2024\" is not a date as 2013-06-01"),
         ("1,,,,2024-02-30,", "day", "is not a date"),
@@ -163,7 +164,9 @@ fn a_cell_that_cannot_be_read_is_named_by_file_line_and_column() {
     }
     let bad = [
         ("{\"id\": 1.5}", "id", "the value \"1.5\" is not a whole number"),
-        ("{\"id\": 18446744073709551615}", "id", "is not a whole number of 64 bits"),
+        ("{\"id\": 18446744073709551615}", "id", "is beyond the whole numbers of 64 bits"),
+        ("{\"id\": 9007199254740992.5}", "id", "is not a whole number"),
+        ("{\"id\": 1.00000000000000001}", "id", "is not a whole number"),
         ("{\"id\": \"1\"}", "id", "the value \"1\" is text, and the column is declared int"),
         ("{\"id\": 1, \"name\": 5}", "name", "there is a number, and the column is declared text"),
         ("{\"id\": 1, \"name\": [\"a\"]}", "name", "there is an array, and the column is declared text"),
@@ -177,6 +180,42 @@ fn a_cell_that_cannot_be_read_is_named_by_file_line_and_column() {
         project.write("t.jsonl", format!("\n{{\"id\": 7}}\n{row}\n"));
         run(&project).expect(65).says(&format!("t.jsonl, line 3, column {column:?}: ")).says(what);
     }
+}
+
+#[test]
+fn nothing_of_a_value_is_dropped() {
+    let exact = project("jsonl = \"t.jsonl\"", "id = \"int\"");
+    exact.write("t.jsonl", "{\"id\": 9007199254740993.0}\n{\"id\": 9223372036854775807}\n");
+    run(&exact).expect(0);
+    assert_eq!(exact.sqlite("SELECT CAST(id AS TEXT) FROM t ORDER BY id"), ["9007199254740993", "9223372036854775807"]);
+    // A thousand with a point, where commas are the decimal mark.
+    let german = project("csv = \"t.csv\"\ndelimiter = \";\"\ndecimal = \",\"", "id = \"int\"");
+    german.write("t.csv", "id\n12,0\n");
+    run(&german).expect(0);
+    assert_eq!(german.sqlite("SELECT CAST(id AS TEXT) FROM t"), ["12"]);
+    german.write("t.csv", "id\n1.000\n");
+    run(&german).expect(65).says("the value \"1.000\" is no number with a decimal comma");
+    for (format, cell) in
+        [("%Y-%m-%d %H", "2013-06-01 17"), ("%d.%m.%Y %I:%M", "01.06.2013 07:15"), ("%Y-%m-%d %z", "2013-06-01 +0200")]
+    {
+        let project = project(
+            "csv = \"t.csv\"",
+            &format!("id = \"int\"\nat = {{ type = \"timestamp\", zone = \"UTC\", format = {format:?} }}"),
+        );
+        project.write("t.csv", format!("id,at\n1,{cell}\n"));
+        run(&project).expect(65).says(&format!("is not a time as {format}"));
+    }
+    // Old ends of lines, comments longer than a chunk, and fewer lines than are skipped.
+    let old = project("csv = \"t.csv\"\nskip = 1\nheader = false\ncomment = \"#\"", "id = \"int\"\nname = \"text\"");
+    old.write("t.csv", "title\r1,a\r2,b\r");
+    run(&old).expect(0);
+    assert_eq!(old.sqlite("SELECT id || name FROM t ORDER BY 1"), ["1a", "2b"]);
+    old.write("t.csv", "");
+    run(&old).expect(65).says("t.csv has 0 lines, and skip = 1 leaves none");
+    let late = project("csv = \"t.csv\"\ncomment = \"#\"", "id = \"int\"").env("DAYMILL_LIMIT_TEXT_CHUNK", "10");
+    late.write("t.csv", format!("{}\n\nid\n5\n", "# a comment\n".repeat(50)));
+    run(&late).expect(0);
+    assert_eq!(late.sqlite("SELECT CAST(id AS TEXT) FROM t"), ["5"]);
 }
 
 #[test]
@@ -254,6 +293,16 @@ fn what_a_job_says_of_text_is_checked() {
         ("jsonl = \"t.jsonl\"\ndelimiter = \";\"", COLUMNS, "delimiter"),
         ("csv = \"t.csv\"", "id = { type = \"int\", format = \"%d\" }", "has a format and is no date or timestamp"),
         ("csv = \"t.csv\"", "id = { type = \"date\", format = \"%Q\" }", "format = \"%Q\" cannot be read"),
+        (
+            "csv = \"t.csv\"",
+            "id = { type = \"timestamp\", format = \"%Y-%m-%d %H:%M %Z\" }",
+            "has the name of a time zone (%Z)",
+        ),
+        (
+            "csv = \"t.csv\"",
+            "id = { type = \"date\", format = \"%Y-%m-%d %H\" }",
+            "has a time of day, which would be dropped",
+        ),
         (
             "parquet = \"t.parquet\"",
             "id = { type = \"date\", format = \"%Y\" }",

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 
-/// Versions that are not read any more stay so long, for readers that began before.
-const KEPT: Duration = Duration::from_secs(3600);
+/// Versions that no manifest has named stay so long: an attempt may be about to publish one.
+const UNNAMED: Duration = Duration::from_secs(3600);
 /// Files that an attempt began and nobody has written to for so long are of an attempt that died.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
@@ -57,16 +57,19 @@ impl Folder {
     pub fn make(&self) -> Result<()> {
         let folder = self.versions();
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "create", &e))?;
-        sync(&self.root)
+        sync(&self.root)?;
+        self.root.parent().map_or(Ok(()), sync)
     }
 
     /// Gives the file of a run the name by which an interval is seen.
     pub fn show(&self, run_id: &str, label: &str) -> Result<()> {
         let (version, visible) = (self.version(run_id), self.visible(label));
-        if same(&version, &visible) {
-            return Ok(());
-        }
         let folder = visible.parent().unwrap_or(&self.root).to_owned();
+        if same(&version, &visible) {
+            // Who gave it the name may have died before the disk had it.
+            sync(&folder)?;
+            return sync(&self.root);
+        }
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "create", &e))?;
         let draft = folder.join(format!("_{run_id}"));
         let _ = std::fs::remove_file(&draft);
@@ -79,13 +82,6 @@ impl Folder {
         sync(&self.root)
     }
 
-    /// Notes that a version was replaced now.
-    pub fn replaced(&self, run_id: &str) {
-        let touched = File::open(self.version(run_id)).and_then(|file| file.set_modified(SystemTime::now()));
-        // Without it the file goes earlier.
-        drop(touched);
-    }
-
     /// Removes versions that nothing speaks of any more.
     pub fn sweep(&self, current: impl Fn(&str) -> bool) -> Result<()> {
         let folder = self.versions();
@@ -93,7 +89,7 @@ impl Folder {
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let age = entry.metadata().and_then(|of| of.modified()).map(|at| at.elapsed().unwrap_or_default());
-            let limit = if name.ends_with(".draft") { ABANDONED } else { KEPT };
+            let limit = if name.ends_with(".draft") { ABANDONED } else { UNNAMED };
             if age.is_ok_and(|age| age > limit) && !current(&name) {
                 std::fs::remove_file(entry.path()).map_err(|e| Error::io(&entry.path(), "remove", &e))?;
             }

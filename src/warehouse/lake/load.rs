@@ -113,8 +113,7 @@ impl LakeLoad {
         next.intervals.insert(at, entry);
         next.columns = step.table.with_lineage().map(|(name, kind)| (name, kind.name().to_owned())).collect();
         // The event of this publication is the next of the chain.
-        let head = db.fetch("SELECT CAST(n + 1 AS TEXT) FROM {chain}", &[]).await?;
-        next.version = head.first().and_then(|row| row[0].as_ref()?.parse().ok()).unwrap_or(1);
+        next.version = manifest::head(db).await? + 1;
         self.next = Some(next);
         Ok(())
     }
@@ -151,7 +150,7 @@ impl Warehouse for LakeLoad {
     fn repeated<'a>(&'a mut self, _db: &'a mut Db, step: &'a Step) -> Task<'a, Vec<String>> {
         Box::pin(async move {
             self.finish(step)?;
-            tables::repeated(&self.folder(step).version(&step.id.run_id), &step.table)
+            tables::repeated(&self.folder(step).version(&step.id.run_id), &step.table, self.taken)
         })
     }
 
@@ -159,12 +158,11 @@ impl Warehouse for LakeLoad {
         Box::pin(self.replace(db, step, expected))
     }
 
-    fn committed<'a>(&'a mut self, _db: &'a mut Db, step: &'a Step, _rows: u64) -> Task<'a, ()> {
+    fn committed<'a>(&'a mut self, db: &'a mut Db, step: &'a Step, _rows: u64) -> Task<'a, ()> {
         Box::pin(async move {
-            match self.next.take() {
-                Some(next) => manifest::show(&self.folder(step), &next),
-                None => Ok(()),
-            }
+            let Some(next) = self.next.take() else { return Ok(()) };
+            let head = manifest::head(db).await?;
+            manifest::show(&self.folder(step), &next, head)
         })
     }
 

@@ -1,10 +1,12 @@
 //! `_current.json`: the files of a table, as one version of it. Readers that go by it see all intervals as they were at one
 //! moment; the files that it names are not changed, and stay for an hour after they were replaced.
 
-use std::fs::File;
+use std::collections::HashSet;
+use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, Folder};
@@ -15,6 +17,11 @@ use crate::interval::instant;
 use crate::ledger::Db;
 use crate::plain_file;
 use crate::warehouse::table::LINEAGE;
+
+/// Versions that are not read any more stay so long, for readers that began before.
+const KEPT: TimeDelta = TimeDelta::hours(1);
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A manifest of a newer Daymill may say what this one does not understand.
 const FORMAT: u32 = 1;
@@ -29,6 +36,16 @@ pub struct Manifest {
     /// Names and types, in order.
     pub columns: Vec<(String, String)>,
     pub intervals: Vec<Entry>,
+    /// Files that were replaced, and when; they stay for an hour.
+    #[serde(default)]
+    pub replaced: Vec<Replaced>,
+}
+
+/// A file that a later run has replaced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replaced {
+    pub run_id: String,
+    pub at: DateTime<Utc>,
 }
 
 /// An interval, and the file of its rows.
@@ -132,11 +149,13 @@ pub async fn of_ledger(db: &mut Db, lake: &Path, table: &Identifier) -> Result<(
     Ok((manifest, lost))
 }
 
-/// Shows what a manifest says, unless a newer one stands: first the files by their intervals, then the manifest.
-pub fn show(folder: &Folder, manifest: &Manifest) -> Result<()> {
+/// Shows what a manifest says, unless a newer one stands: first the files by their intervals, then the manifest. `head` is the
+/// end of the ledger's chain: what stands with a higher number was written by a ledger that is not there any more. Intervals that
+/// the ledger does not speak of stay as they are.
+pub fn show(folder: &Folder, manifest: &Manifest, head: i64) -> Result<()> {
     let lock = hold(folder)?;
     let current = known(folder)?;
-    if current.version >= manifest.version {
+    if (manifest.version..=head).contains(&current.version) {
         return Ok(());
     }
     let before = |entry: &Entry| current.intervals.iter().find(|old| old.start == entry.start);
@@ -147,35 +166,61 @@ pub fn show(folder: &Folder, manifest: &Manifest) -> Result<()> {
         }
     }
     failpoints::at("lake-shown");
+    let next = following(&current, manifest.clone());
     let draft = folder.root().join("_next.json");
-    let text = serde_json::to_vec_pretty(manifest).map_err(|e| Error::defect("a manifest").cause(e))?;
+    let text = serde_json::to_vec_pretty(&next).map_err(|e| Error::defect("a manifest").cause(e))?;
     files::write(&draft, &text)?;
     std::fs::rename(&draft, folder.manifest()).map_err(|e| Error::io(&folder.manifest(), "write", &e))?;
     files::sync(folder.root())?;
     failpoints::at("lake-renamed");
-    for old in &current.intervals {
-        let gone = |entry: &Entry| entry.run_id == old.run_id;
-        if !manifest.intervals.iter().any(gone) {
-            folder.replaced(&old.run_id);
-        }
-    }
     drop(lock);
-    folder.sweep(|name| manifest.intervals.iter().any(|entry| entry.run_id == name))
+    folder.sweep(|name| {
+        next.intervals.iter().any(|entry| entry.run_id == name) || next.replaced.iter().any(|old| old.run_id == name)
+    })
 }
 
-/// Held until it is dropped.
+/// The manifest that follows another: with the intervals that only the other has, and with what it replaces.
+fn following(current: &Manifest, mut next: Manifest) -> Manifest {
+    let own: HashSet<DateTime<Utc>> = next.intervals.iter().map(|entry| entry.start).collect();
+    next.intervals.extend(current.intervals.iter().filter(|old| !own.contains(&old.start)).cloned());
+    next.intervals.sort_by_key(|entry| entry.start);
+    let runs: HashSet<&str> = next.intervals.iter().map(|entry| entry.run_id.as_str()).collect();
+    let now = Utc::now();
+    let gone = current.intervals.iter().filter(|old| !runs.contains(old.run_id.as_str()));
+    let gone: Vec<Replaced> = gone.map(|old| Replaced { run_id: old.run_id.clone(), at: now }).collect();
+    let recent = current.replaced.iter().filter(|old| now - old.at < KEPT && !runs.contains(old.run_id.as_str()));
+    next.replaced = recent.cloned().chain(gone).collect();
+    next
+}
+
+/// Held until it is dropped. Who has it needs a moment; one that was stopped in it must not stop the others.
 fn hold(folder: &Folder) -> Result<File> {
     let path = folder.lock();
     let file = File::options().create(true).write(true).truncate(false).open(&path);
     let file = file.map_err(|e| Error::io(&path, "open the lock", &e))?;
-    file.lock().map_err(|e| Error::io(&path, "lock", &e))?;
-    Ok(file)
+    let asked = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if asked.elapsed() < PATIENCE => std::thread::sleep(LOOK_AGAIN),
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("another process has held {} for {} s", path.display(), PATIENCE.as_secs());
+                return Err(Error::new(Class::Unavailable, text).hint("was it stopped? It publishes to the same table"));
+            }
+            Err(TryLockError::Error(e)) => return Err(Error::io(&path, "lock", &e)),
+        }
+    }
 }
 
 /// Whether readers see what the ledger says.
 pub fn agrees(current: &Manifest, ledger: &Manifest) -> bool {
-    let runs = |manifest: &Manifest| -> Vec<(DateTime<Utc>, String)> {
-        manifest.intervals.iter().map(|entry| (entry.start, entry.run_id.clone())).collect()
-    };
-    runs(current) == runs(ledger)
+    let runs: HashSet<(DateTime<Utc>, &str)> =
+        current.intervals.iter().map(|entry| (entry.start, entry.run_id.as_str())).collect();
+    ledger.intervals.iter().all(|entry| runs.contains(&(entry.start, entry.run_id.as_str())))
+}
+
+/// The number of the ledger's last event.
+pub async fn head(db: &mut Db) -> Result<i64> {
+    let rows = db.fetch("SELECT CAST(n AS TEXT) FROM {chain}", &[]).await?;
+    Ok(rows.first().and_then(|row| row[0].as_ref()?.parse().ok()).unwrap_or(0))
 }

@@ -100,11 +100,9 @@ impl Tables for Lake {
             let sql = "SELECT DISTINCT table_name FROM {intervals} WHERE run_id IS NOT NULL AND table_name IS NOT NULL";
             for row in db.fetch(sql, &[]).await? {
                 let Some(name) = row.into_iter().next().flatten().filter(|name| !name.is_empty()) else { continue };
-                let table = Identifier::new(&name)?;
-                let folder = Folder::of(&self.path, &table);
-                let (ledger, _) = manifest::of_ledger(db, &self.path, &table).await?;
-                if folder.root().is_dir() && !manifest::agrees(&manifest::known(&folder)?, &ledger) {
-                    manifest::show(&folder, &ledger)?;
+                // One table that cannot be brought up is no reason to publish to none.
+                if let Err(error) = self.bring_up(db, &name).await {
+                    tracing::warn!("the table {name} is not brought up to the ledger: {error}");
                 }
             }
             Ok(())
@@ -113,6 +111,20 @@ impl Tables for Lake {
 
     fn load(&self, _: Option<LoadPath>) -> Box<dyn Warehouse> {
         Box::new(LakeLoad::new(self.path.clone()))
+    }
+}
+
+impl Lake {
+    /// Shows what the ledger has of a table, where readers do not see it yet.
+    async fn bring_up(&self, db: &mut Db, name: &str) -> Result<()> {
+        let table = Identifier::new(name)?;
+        let folder = Folder::of(&self.path, &table);
+        let (ledger, _) = manifest::of_ledger(db, &self.path, &table).await?;
+        if !folder.root().is_dir() || manifest::agrees(&manifest::known(&folder)?, &ledger) {
+            return Ok(());
+        }
+        let head = manifest::head(db).await?;
+        manifest::show(&folder, &ledger, head)
     }
 }
 
@@ -191,37 +203,45 @@ pub fn differ(one: &Path, other: &Path) -> bool {
     !matches!((digest::file_hex(one), digest::file_hex(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// A few keys that stand on more than one row of a file, for a message.
-pub fn repeated(path: &Path, table: &TableSchema) -> Result<Vec<String>> {
+/// Keys that are counted at a time.
+const AT_ONCE: u64 = 4 << 20;
+
+/// A few keys that stand on more than one of the `rows` of a file, for a message. Memory holds a part of them at a time.
+pub fn repeated(path: &Path, table: &TableSchema, rows: u64) -> Result<Vec<String>> {
     let keys = &table.columns[..table.key_columns];
-    let mut seen: HashMap<u128, u64> = HashMap::new();
-    each(
-        path,
-        |_| true,
-        |batch| {
-            let keys = encode(&canonical(path, batch, keys)?, keys.len(), &Tail::default())?.keys;
-            keys.into_iter().for_each(|key| *seen.entry(key).or_default() += 1);
+    let wanted = |name: &str| keys.iter().any(|(key, _)| key.name() == name);
+    let parts = u128::from(rows / AT_ONCE + 1);
+    for part in 0..parts {
+        let mut seen: HashMap<u128, u64> = HashMap::new();
+        each(path, wanted, |batch| {
+            let hashes = encode(&canonical(path, batch, keys)?, keys.len(), &Tail::default())?.keys;
+            hashes.into_iter().filter(|key| key % parts == part).for_each(|key| *seen.entry(key).or_default() += 1);
             Ok(())
-        },
-    )?;
-    seen.retain(|_, rows| *rows > 1);
+        })?;
+        seen.retain(|_, rows| *rows > 1);
+        if !seen.is_empty() {
+            return named(path, keys, &seen);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The first of these keys, in words.
+fn named(path: &Path, keys: &[Column], seen: &HashMap<u128, u64>) -> Result<Vec<String>> {
+    let wanted = |name: &str| keys.iter().any(|(key, _)| key.name() == name);
     let mut named: BTreeMap<Vec<String>, u64> = BTreeMap::new();
-    each(
-        path,
-        |_| true,
-        |batch| {
-            let part = canonical(path, batch, keys)?;
-            for (row, key) in encode(&part, keys.len(), &Tail::default())?.keys.iter().enumerate() {
-                if let Some(rows) = seen.get(key) {
-                    named.insert(shown(&part, keys, row), *rows);
-                    if named.len() > 3 {
-                        named.pop_last();
-                    }
+    each(path, wanted, |batch| {
+        let part = canonical(path, batch, keys)?;
+        for (row, key) in encode(&part, keys.len(), &Tail::default())?.keys.iter().enumerate() {
+            if let Some(rows) = seen.get(key) {
+                named.insert(shown(&part, keys, row), *rows);
+                if named.len() > 3 {
+                    named.pop_last();
                 }
             }
-            Ok(())
-        },
-    )?;
+        }
+        Ok(())
+    })?;
     Ok(named.into_iter().map(|(key, rows)| format!("{} on {rows} rows", key.join(" "))).collect())
 }
 

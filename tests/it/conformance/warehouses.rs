@@ -278,9 +278,10 @@ fn a_slow_publication_takes_nothing_back() {
     for house in houses() {
         house.day("2024-01-02", &many(2));
         // Between its COMMIT and what follows, another day is published.
-        let slow = house.project.start("after-commit=sleep(1500)", &DAY);
-        std::thread::sleep(Duration::from_millis(700));
+        let mut slow = house.project.start("after-commit=sleep(4000)", &DAY);
+        until("the commit", || house.project.daymill(&["runs"]).stdout.contains("succeeded"));
         house.project.daymill(&["run", "j", "--date", "2024-01-02"]).expect(0);
+        assert!(slow.try_wait().unwrap().is_none(), "it was not slow enough for this test");
         finish(slow).expect(0);
         house.verified();
         let range = ["status", "j", "--from", "2024-01-01", "--to", "2024-01-02"];
@@ -298,14 +299,59 @@ fn old_versions_of_a_folder_go_after_an_hour_and_never_earlier() {
         assert_eq!(versions(), n);
     }
     house.project.write("house/out/_versions/dead.draft", "half");
+    house.project.write("house/out/_versions/of-a-dead-run", "whole");
     for path in house.files("_versions/*") {
         assert!(std::process::Command::new("touch").args(["-d", "2 hours ago"]).arg(path).status().unwrap().success());
     }
     house.day("2024-01-01", &many(4));
     house.publish();
-    // What was replaced now stays, and so does what another attempt may still be writing.
+    // Three were replaced a moment ago, however old they are; another attempt may still be writing its draft.
+    assert_eq!(versions(), 5, "{:?}", house.files("_versions/*"));
+    assert!(!house.project.path("house/out/_versions/of-a-dead-run").exists());
+    let manifest = house.project.path("house/out/_current.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let year = &chrono::Utc::now().to_rfc3339()[..5];
+    std::fs::write(&manifest, text.replace(&format!("\"at\": \"{year}"), "\"at\": \"2020-")).unwrap();
+    house.day("2024-01-01", &many(5));
+    house.publish();
     assert_eq!(versions(), 3, "{:?}", house.files("_versions/*"));
     assert!(house.project.path("house/out/_versions/dead.draft").exists());
+}
+
+#[test]
+fn a_folder_outlives_its_ledger() {
+    let house = House::new("parquet");
+    for day in ["2024-01-01", "2024-01-02", "2024-01-03"] {
+        house.day(day, &many(3));
+        house.project.daymill(&["run", "j", "--date", day]).expect(0);
+    }
+    let ledger = house.project.path("house/_daymill.sqlite");
+    let old = std::fs::read(&ledger).unwrap();
+    for _ in 0..3 {
+        house.publish();
+    }
+    let visible = || {
+        let manifest = std::fs::read_to_string(house.project.path("house/out/_current.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        let entries = manifest["intervals"].as_array().unwrap().clone();
+        entries
+            .iter()
+            .map(|entry| (entry["interval"].as_str().unwrap().to_owned(), entry["rows"].as_u64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let all = |first| vec![("2024-01-01".into(), first), ("2024-01-02".into(), 3), ("2024-01-03".into(), 3)];
+    // A backup is put back: what is published then is seen, although the manifest has a higher number.
+    std::fs::write(&ledger, old).unwrap();
+    house.day("2024-01-01", &many(7));
+    house.publish();
+    assert_eq!(visible(), all(7));
+    // Without a ledger nothing is known of the other days, and nothing is taken from readers.
+    std::fs::remove_file(&ledger).unwrap();
+    house.day("2024-01-01", &many(8));
+    house.project.daymill(&DAY).expect(0);
+    house.project.daymill(&["ledger", "verify", "--rows", "j"]).expect(65).says("were published by no run");
+    assert_eq!(visible(), all(8));
+    assert_eq!(house.files("dt=*/part-0.parquet").len(), 3);
 }
 
 #[test]

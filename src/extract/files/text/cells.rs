@@ -11,7 +11,7 @@ use chrono::{NaiveDate, NaiveDateTime};
 
 use super::records::{Cell, Records};
 use crate::extract::files::format::Column;
-use crate::project::job::{ColumnType, CsvOptions};
+use crate::project::job::{ColumnType, CsvOptions, of_dates};
 use crate::sql::kernels::{parse_time, zone};
 
 /// How the cells of a file are written.
@@ -72,7 +72,7 @@ pub fn array(
         };
         match null {
             true => values.null(),
-            false if column.kind == ColumnType::Float && style.decimal == b',' => {
+            false if style.decimal == b',' && matches!(column.kind, ColumnType::Float | ColumnType::Int) => {
                 let point =
                     if text.contains('.') { Err(wrong(&text, "is no number with a decimal comma")) } else { Ok(()) };
                 point.and_then(|()| values.text(&text.replace(',', "."), column)).map_err(|what| (row, what))?;
@@ -220,7 +220,8 @@ fn timestamp(text: &str, column: &Column) -> Result<i64, String> {
         }
         let local = match NaiveDateTime::parse_from_str(trimmed, format) {
             Ok(local) => local,
-            // A format of a date alone is midnight.
+            // A format of a date alone is midnight; of any other, nothing is dropped.
+            Err(_) if !of_dates(format) => return Err(wrong(text, &format!("is not a time as {format}"))),
             Err(_) => NaiveDate::parse_from_str(trimmed, format).map_err(fails)?.and_time(chrono::NaiveTime::MIN),
         };
         let clock = column.zone.ok_or_else(unzoned)?;

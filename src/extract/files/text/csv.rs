@@ -28,15 +28,24 @@ pub struct Csv {
 impl Csv {
     /// Takes the header off a file.
     pub fn begin(path: &Path, options: &CsvOptions, chunks: &mut Chunks, declared: &[Column]) -> Result<Csv> {
-        for _ in 0..options.skip {
-            chunks.line(path)?;
+        for line in 0..options.skip {
+            chunks.line(path)?.ok_or_else(|| {
+                Error::data(format!("{} has {line} lines, and skip = {} leaves none", path.display(), options.skip))
+            })?;
         }
         let mut splitter = Splitter::of(options);
         let names: Vec<String> = match options.header {
             false => declared.iter().map(|column| column.name.clone()).collect(),
             true => {
-                let header = chunks.next(path, &Splitter { one: true, ..splitter.clone() })?;
-                let header = header.filter(|header| header.len() == 1).ok_or_else(|| {
+                let first = Splitter { one: true, ..splitter.clone() };
+                let header = loop {
+                    match chunks.next(path, &first)? {
+                        // Comments and blank lines so far.
+                        Some(records) if records.len() == 0 => {}
+                        found => break found,
+                    }
+                };
+                let header = header.ok_or_else(|| {
                     Error::data(format!("{} has no header", path.display()))
                         .hint("an empty day is a file with a header alone; for files without one write header = false")
                 })?;

@@ -10,6 +10,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::cells::{Values, wrong};
 use super::records::{Cell, Records, Split};
@@ -20,8 +21,6 @@ use crate::project::job::ColumnType;
 
 /// Names of other keys that are remembered.
 const MOST_OTHERS: usize = 1000;
-/// Whole numbers up to this are floats, each a different one.
-const EXACT: f64 = 9_007_199_254_740_992.0;
 
 pub struct JsonLines {
     columns: Vec<Column>,
@@ -161,10 +160,15 @@ impl<'de> Visitor<'de> for Row<'_> {
                 }
                 continue;
             };
-            let value: Scalar<'de> = map.next_value()?;
-            let put = match std::mem::replace(&mut self.seen[at], true) {
-                true => Err("the key stands twice in one object".to_owned()),
-                false => put(&mut self.values[at], value, &self.layout.columns[at]),
+            let (column, values) = (&self.layout.columns[at], &mut self.values[at]);
+            let twice = std::mem::replace(&mut self.seen[at], true);
+            let put = match column.kind {
+                _ if twice => {
+                    map.next_value::<IgnoredAny>().map(|_| Err("the key stands twice in one object".into()))?
+                }
+                // As it is written: a float would have lost digits.
+                ColumnType::Int => whole(values, map.next_value::<&RawValue>()?.get(), column),
+                _ => put(values, map.next_value()?, column),
             };
             if let Err(what) = put {
                 *self.wrong = Some((key.into_owned(), what));
@@ -233,19 +237,22 @@ impl<'de> serde::Deserialize<'de> for Scalar<'de> {
     }
 }
 
+/// A number into a column of whole numbers.
+fn whole(values: &mut Values, text: &str, column: &Column) -> Result<(), String> {
+    match text.as_bytes() {
+        [b'0'..=b'9' | b'-', ..] => values.text(text, column),
+        _ => serde_json::from_str(text).map_err(|e| e.to_string()).and_then(|value| put(values, value, column)),
+    }
+}
+
 /// A value into its column. Text stands for dates and times, and for nothing else that is not text.
 fn put(values: &mut Values, value: Scalar<'_>, column: &Column) -> Result<(), String> {
     let kind = column.kind.name();
     match (value, &mut *values) {
         (Scalar::Null, _) => values.null(),
         (Scalar::Bool(value), Values::Bool(values)) => values.append_value(value),
-        (Scalar::Int(value), Values::Int(values)) => values.append_value(value),
         (Scalar::Int(value), Values::Float(values)) => values.append_value(value as f64),
         (Scalar::Float(value), Values::Float(values)) => values.append_value(value),
-        (Scalar::Float(value), Values::Int(values)) => match value.fract() == 0.0 && value.abs() <= EXACT {
-            true => values.append_value(value as i64),
-            false => return Err(wrong(&value.to_string(), "is not a whole number of 64 bits")),
-        },
         (Scalar::Text(text), _)
             if matches!(column.kind, ColumnType::Text | ColumnType::Date | ColumnType::Timestamp) =>
         {

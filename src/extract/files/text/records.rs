@@ -116,27 +116,26 @@ impl Chunks {
         Ok(String::from_utf8(bytes).unwrap_or_default())
     }
 
-    /// The next line, without its end; none at the end of the file.
-    pub fn line(&mut self, path: &Path) -> Result<Option<(u64, String)>> {
+    /// Takes the next line away, whichever way it ends; none at the end of the file.
+    pub fn line(&mut self, path: &Path) -> Result<Option<()>> {
         let mut searched = 0;
         let end = loop {
-            match memchr::memchr(b'\n', &self.left[searched..]) {
-                Some(at) => break searched + at + 1,
+            let found = memchr::memchr2(b'\n', b'\r', &self.left[searched..]).map(|at| searched + at);
+            match found {
+                Some(at) if self.left[at] == b'\n' => break at + 1,
+                Some(at) if self.left.get(at + 1) == Some(&b'\n') => break at + 2,
+                // What follows may be the other half of its end.
+                Some(at) if at + 1 < self.left.len() || self.ended => break at + 1,
                 None if self.ended || self.left.len() > LONGEST => break self.left.len(),
-                None => {
-                    searched = self.left.len();
-                    self.more(path, searched + 4096)?;
+                found => {
+                    searched = found.unwrap_or(self.left.len());
+                    self.more(path, self.left.len() + 4096)?;
                 }
             }
         };
-        let rest = self.left.split_off(end);
-        if self.left.is_empty() {
-            return Ok(None);
-        }
-        let text = self.text(path)?;
-        self.left.extend(rest);
-        self.line += 1;
-        Ok(Some((self.line - 1, text.trim_end_matches(['\n', '\r']).to_owned())))
+        self.line += newlines(&self.left[..end]);
+        self.left.drain(..end);
+        Ok((end > 0).then_some(()))
     }
 
     fn more(&mut self, path: &Path, size: usize) -> Result<()> {
