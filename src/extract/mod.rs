@@ -5,6 +5,7 @@ mod cache;
 pub mod chunk;
 mod extraction;
 pub mod files;
+mod input;
 pub mod preflight;
 pub mod queries;
 mod schema;
@@ -13,7 +14,8 @@ pub mod sources;
 pub mod versions;
 
 pub use cache::Cache;
-pub use extraction::{Extraction, Input};
+pub use extraction::Extraction;
+pub use input::Input;
 pub use queries::session::Sessions;
 pub use source::Reader;
 pub use sources::{ExtractContext, extract};

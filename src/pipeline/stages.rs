@@ -24,7 +24,7 @@ use super::{Context, gates};
 use crate::arrow_bridge;
 use crate::error::{Error, Result};
 use crate::extract::files::footer::footer;
-use crate::extract::files::{format, table as source, version};
+use crate::extract::files::{formats, table as source, version};
 use crate::extract::{self, Extraction};
 use crate::fingerprint::{Fingerprint, Source};
 use crate::interval::instant;
@@ -163,7 +163,7 @@ pub async fn score_loose(loose: StandaloneScoring<'_>, report: &mut RunReport) -
     let bundle = Arc::new(Bundle::open(loose.model)?);
     report.model = Some(ModelReport::of(&bundle));
     let cache = extract::Cache::default();
-    let found = format::of(&FileFormat::Parquet).describe(loose.input, &[])?;
+    let found = formats::of(&FileFormat::Parquet).describe(loose.input, &[])?;
     let has = |name: &str| found.iter().any(|found| found.name == name);
     let missing = loose.keep.iter().filter(|name| !has(name));
     let mut faults: Vec<String> = missing.map(|name| format!("the column {name:?} of --keep is missing")).collect();

@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::cron::Schedule;
 pub use super::file_source::{CsvOptions, FileFormat, FileSource};
 use super::reader::{At, Source, Table, meant};
-pub use super::tables::of_dates;
-use super::tables::zone;
-pub use super::tables::{COLUMN_TYPES, ColumnType, MissingLookback, TableSource, TableSpec};
+pub use super::table_spec::{COLUMN_TYPES, ColumnType, MissingLookback, SqlFile, TableSource, TableSpec, of_dates};
+use super::zones::zone;
 use crate::error::{Error, Result};
 use crate::interval::Grain;
 use crate::models::ModelRef;
@@ -41,12 +40,6 @@ pub struct Job {
     pub batch_rows: usize,
     /// SHA-256 of the job file and of the SQL files it names.
     pub config_digest: String,
-}
-
-#[derive(Clone, Debug)]
-pub struct SqlFile {
-    pub path: PathBuf,
-    pub text: String,
 }
 
 #[derive(Clone, Debug)]

@@ -8,7 +8,9 @@ mod file_source;
 pub mod job;
 pub mod reader;
 pub mod secrets;
-pub mod tables;
+mod table_spec;
+mod tables;
+mod zones;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

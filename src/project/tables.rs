@@ -1,95 +1,15 @@
-//! The tables that a job reads: `[extract.NAME]` of the job file, where their rows come from and what they hold.
+//! Reads `[extract.NAME]` of the job file: where the rows of a table come from and what they hold.
 
 use std::collections::BTreeMap;
 
-use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
+use chrono::format::{Fixed, Item, StrftimeItems};
 use chrono_tz::Tz;
 
-use super::file_source::{self, FORMATS, FileFormat, FileSource};
-use super::job::{JobReader, SqlFile};
+use super::file_source::{self, FORMATS, FileFormat};
+use super::job::JobReader;
 use super::reader::{At, Table, meant};
-
-#[derive(Clone, Debug)]
-pub struct TableSpec {
-    pub name: String,
-    pub source: TableSource,
-    /// Whole local days before the interval that the table also holds.
-    pub lookback_days: u64,
-    pub missing_lookback: MissingLookback,
-    /// Declared columns; empty when the job declares none and takes the table as it comes.
-    pub columns: Vec<(String, ColumnType)>,
-    /// The clock of its times without a zone.
-    pub zone: Option<Tz>,
-    /// The clocks of columns that have their own.
-    pub zones: Vec<(String, Tz)>,
-    /// How dates and times of columns are written in text, as `%d.%m.%Y`, where it is not the usual way.
-    pub formats: Vec<(String, String)>,
-    /// It is the same whole table for every interval, and meant to be.
-    pub snapshot: bool,
-}
-
-impl TableSpec {
-    /// A table that declares nothing, and whose times without a zone are handed on.
-    pub fn loose(name: &str) -> TableSpec {
-        let source =
-            FileSource { format: FileFormat::Parquet, template: String::new(), time_column: None, complete: None };
-        TableSpec {
-            name: name.to_owned(),
-            source: TableSource::Files(source),
-            lookback_days: 0,
-            missing_lookback: MissingLookback::Error,
-            columns: Vec::new(),
-            zone: Some(Tz::UTC),
-            zones: Vec::new(),
-            formats: Vec::new(),
-            snapshot: false,
-        }
-    }
-
-    /// The clock of a column's times, if they have no zone themselves.
-    pub fn zone_of(&self, column: &str) -> Option<Tz> {
-        let own = self.zones.iter().find(|(name, _)| name == column).map(|(_, zone)| *zone);
-        own.or(self.zone)
-    }
-}
-
-#[derive(Clone, Debug)]
-pub enum TableSource {
-    Files(FileSource),
-    Query { connection: String, sql: SqlFile },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MissingLookback {
-    Error,
-    Allow,
-}
-
-/// The families of types that a job can declare; each is one column type in every source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnType {
-    Int,
-    Float,
-    Text,
-    Bool,
-    Date,
-    Timestamp,
-}
-
-pub const COLUMN_TYPES: [(&str, ColumnType); 6] = [
-    ("int", ColumnType::Int),
-    ("float", ColumnType::Float),
-    ("text", ColumnType::Text),
-    ("bool", ColumnType::Bool),
-    ("date", ColumnType::Date),
-    ("timestamp", ColumnType::Timestamp),
-];
-
-impl ColumnType {
-    pub fn name(self) -> &'static str {
-        COLUMN_TYPES.iter().find(|(_, t)| *t == self).map_or("?", |(name, _)| name)
-    }
-}
+use super::table_spec::{COLUMN_TYPES, ColumnType, MissingLookback, TableSource, TableSpec, of_dates};
+use super::zones::zone;
 
 impl JobReader<'_> {
     pub(super) fn extract(&mut self, table: &Table<'_>) -> Vec<TableSpec> {
@@ -212,17 +132,6 @@ fn untyped(
     }
 }
 
-/// The value of a key that names a time zone.
-pub fn zone(table: &Table<'_>, key: &str, at: &At<String>) -> Option<Tz> {
-    let zone = at.value.parse().ok();
-    if zone.is_none() {
-        let hint = meant(&at.value, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name()))
-            .unwrap_or_else(|| "as in \"America/New_York\" or \"UTC\"".into());
-        table.fault_hint(at.line, format!("{key} {:?} is not an IANA time zone", at.value), hint);
-    }
-    zone
-}
-
 #[derive(Default)]
 struct Columns {
     columns: Vec<(String, ColumnType)>,
@@ -277,23 +186,6 @@ fn format(table: &Table<'_>, name: &str, at: &At<String>, kind: Option<ColumnTyp
             format!("format = {:?} of the date {name:?} has a time of day, which would be dropped", at.value),
         );
     }
-}
-
-/// Whether a format has nothing but dates in it.
-pub fn of_dates(format: &str) -> bool {
-    use Numeric as N;
-    StrftimeItems::new(format).all(|item| match item {
-        Item::Literal(_) | Item::OwnedLiteral(_) | Item::Space(_) | Item::OwnedSpace(_) => true,
-        Item::Numeric(number, _) => !matches!(
-            number,
-            N::Hour | N::Hour12 | N::Minute | N::Second | N::Nanosecond | N::Timestamp | N::Internal(_)
-        ),
-        Item::Fixed(fixed) => matches!(
-            fixed,
-            Fixed::ShortMonthName | Fixed::LongMonthName | Fixed::ShortWeekdayName | Fixed::LongWeekdayName
-        ),
-        Item::Error => false,
-    })
 }
 
 /// `7d`: whole local days.

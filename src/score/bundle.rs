@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::contract::{Codes, Contract, Encoding, Feature, Kind, Policy, Unknown};
 use super::dense::Dense;
-use super::foreign::{Format, ImportedModel, ModelMetadata};
+use super::foreign::Format;
+use super::imported::{ImportedModel, ModelMetadata};
 use super::{Link, Model};
 use crate::digest;
 use crate::error::{Class, Error, Result};

@@ -6,7 +6,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 
 use super::contract::{Contract, Features, Kind};
-use super::foreign::{Format, ModelMetadata};
+use super::foreign::Format;
+use super::imported::ModelMetadata;
 use super::{Link, Model};
 use crate::error::{Error, Result};
 

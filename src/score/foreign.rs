@@ -1,37 +1,9 @@
-//! Models as other libraries save them: which format a file has, and what can be learned from it besides the model.
+//! Models as other libraries save them: which format a file has, and who reads it.
 
+use super::imported::ImportedModel;
 use super::trees::{catboost, lightgbm, xgboost};
-use super::{Model, onnx, pickled};
+use super::{onnx, pickled};
 use crate::error::{Error, Result};
-
-/// A model read from another library's file.
-#[derive(Debug)]
-pub struct ImportedModel {
-    pub model: Model,
-    pub facts: ModelMetadata,
-}
-
-/// What the file says beside the model. The lists follow the order of the features, and may be empty.
-#[derive(Clone, Debug, Default)]
-pub struct ModelMetadata {
-    pub names: Vec<String>,
-    pub categorical: Vec<bool>,
-    /// The words of a categorical feature, by code.
-    pub vocabularies: Vec<Option<Vec<String>>>,
-    /// The smallest and the largest value seen in training.
-    pub ranges: Vec<Option<(f64, f64)>>,
-    /// Words that are not ASCII may be others than those of training.
-    pub doubtful_words: bool,
-    /// Words outside the vocabularies have a meaning to the model.
-    pub unknown_words: bool,
-    /// What the splits on each feature gained in training.
-    pub gains: Vec<f64>,
-    pub objective: String,
-    /// Boosting rounds, or trees of a forest.
-    pub iterations: usize,
-    /// The round after which training got worse, counted from 0.
-    pub best_iteration: Option<usize>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -99,15 +71,6 @@ impl Format {
             Format::Lightgbm => lightgbm::read(bytes, iterations),
             Format::Catboost => catboost::read(bytes, iterations),
             Format::Onnx => onnx::read(bytes, iterations),
-        }
-    }
-}
-
-impl ModelMetadata {
-    /// Names that a library made up because it was given none.
-    pub fn forget_made_up_names(&mut self, prefix: &str) {
-        if self.names.iter().enumerate().all(|(at, name)| *name == format!("{prefix}{at}")) {
-            self.names.clear();
         }
     }
 }

@@ -9,7 +9,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 
 use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
-use super::foreign::{Format, ImportedModel, ModelMetadata, bytes_of};
+use super::foreign::{Format, bytes_of};
+use super::imported::{ImportedModel, ModelMetadata};
 use super::{Bundle, Link, Model, diagnose};
 use crate::digest;
 use crate::error::{Error, Result};

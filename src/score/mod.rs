@@ -7,6 +7,7 @@ pub mod dense;
 pub mod diagnose;
 pub mod foreign;
 pub mod import;
+pub mod imported;
 pub mod onnx;
 pub mod trees;
 

@@ -8,7 +8,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use daymill::score::Model;
 use daymill::score::contract::Features;
-use daymill::score::foreign::{Format, ImportedModel};
+use daymill::score::foreign::Format;
+use daymill::score::imported::ImportedModel;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::foreign_damage::json;

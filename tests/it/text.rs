@@ -341,7 +341,8 @@ fn folders_lookback_and_late_files_are_as_with_parquet() {
 #[test]
 fn no_bytes_of_a_text_are_a_crash() {
     use daymill::extract::Cache;
-    use daymill::extract::files::format::{self, Column};
+    use daymill::extract::files::format::Column;
+    use daymill::extract::files::formats;
     use daymill::extract::files::reading::Room;
     use daymill::project::job::{COLUMN_TYPES, CsvOptions, FileFormat};
     let folder = tempfile::tempdir().unwrap();
@@ -379,7 +380,7 @@ fn no_bytes_of_a_text_are_a_crash() {
             }
             let path = folder.path().join(format!("{number}-{round}.txt"));
             std::fs::write(&path, &bytes).unwrap();
-            let read = format::of(format).open(&path, &declared, &Room::of(1 << 20), &Cache::default());
+            let read = formats::of(format).open(&path, &declared, &Room::of(1 << 20), &Cache::default());
             refused += usize::from(read.is_err());
             std::fs::remove_file(&path).unwrap();
         }

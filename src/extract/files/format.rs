@@ -1,18 +1,16 @@
-//! How files of one kind are read. A new kind of file is an implementation of [`Format`], named in [`of`].
+//! How files of one kind are read. A new kind of file is an implementation of [`Format`], named in `formats::of`.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
 
-use super::parquet::Parquet;
 use super::reading::{Reading, Room};
-use super::text::Text;
 use super::version::Known;
 use crate::error::Result;
 use crate::extract::cache::Cache;
 use crate::extract::schema::Found;
-use crate::project::job::{ColumnType, FileFormat, TableSpec};
+use crate::project::job::{ColumnType, TableSpec};
 
 /// A column to read, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,13 +49,4 @@ pub trait OpenFile {
 
     /// Where its rows come from, as these columns and in this order. `small` files may be held in memory.
     fn rows(&self, columns: &[Column], small: bool, cache: &Cache) -> Result<Reading>;
-}
-
-/// The reader of a kind of file.
-pub fn of(format: &FileFormat) -> Box<dyn Format + '_> {
-    match format {
-        FileFormat::Parquet => Box::new(Parquet),
-        FileFormat::Csv(options) => Box::new(Text::Csv(options)),
-        FileFormat::JsonLines => Box::new(Text::JsonLines),
-    }
 }

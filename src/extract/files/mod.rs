@@ -6,6 +6,7 @@ mod describe;
 mod engine;
 pub mod footer;
 pub mod format;
+pub mod formats;
 pub mod location;
 pub mod parquet;
 pub mod reading;

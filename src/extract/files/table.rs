@@ -6,7 +6,8 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use polars::prelude::*;
 
-use super::format::{self, Column, Format, OpenFile};
+use super::format::{Column, Format, OpenFile};
+use super::formats;
 use super::location::{self, Listing, Partition};
 use super::reading::{Reading, Rewritten, Room};
 use super::version::Known;
@@ -14,7 +15,7 @@ use super::{decode, engine};
 use crate::error::{Error, Result};
 use crate::extract::cache::Cache;
 use crate::extract::chunk::chunk_rows;
-use crate::extract::extraction::Input;
+use crate::extract::input::Input;
 use crate::extract::schema::{self, Found, Kind, Wanted, canonical};
 use crate::interval::{Grain, Interval};
 use crate::project::job::{ColumnType, FileFormat, FileSource, TableSpec};
@@ -69,7 +70,7 @@ pub fn scan(
 ) -> Result<Scan> {
     let span = interval.extended_back(spec.lookback_days)?;
     let partitions = location::partitions(root, &listing.files, spec);
-    let files = open_all(spec, &*format::of(&source.format), listing, &partitions, cache)?;
+    let files = open_all(spec, &*formats::of(&source.format), listing, &partitions, cache)?;
     let found: Vec<Vec<Found>> = files
         .iter()
         .zip(&partitions)
@@ -205,7 +206,7 @@ fn own_columns(spec: &TableSpec, wanted: &Wanted, found: &[Found], partition: &[
 /// The columns of a file, the folders it lies in included.
 pub fn described(root: &Path, path: &Path, spec: &TableSpec, format: &FileFormat) -> Result<Vec<Found>> {
     let folders = location::partitions(root, &[path.to_owned()], spec).remove(0);
-    let found = format::of(format).describe(path, &declared(spec, &folders))?;
+    let found = formats::of(format).describe(path, &declared(spec, &folders))?;
     Ok(with_partition(found, &folders))
 }
 
@@ -216,7 +217,7 @@ pub fn standalone(
     names: &[(&str, ColumnType)],
     cache: &Cache,
 ) -> Result<(LazyFrame, Option<Arc<Rewritten>>)> {
-    let file = format::of(&FileFormat::Parquet).open(path, &[], &Room::of(0), cache)?;
+    let file = formats::of(&FileFormat::Parquet).open(path, &[], &Room::of(0), cache)?;
     let known = file.known();
     let spec = TableSpec::loose("input");
     let named = |found: &Found| {

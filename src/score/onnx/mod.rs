@@ -17,7 +17,7 @@ use prost::Message;
 
 use super::Model;
 use super::contract::Features;
-use super::foreign::{ImportedModel, ModelMetadata};
+use super::imported::{ImportedModel, ModelMetadata};
 use super::trees::Trees;
 use crate::error::{Error, Result};
 use proto::element;

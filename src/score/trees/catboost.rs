@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Leaves, Node, Parts, Split, Test, Tree, Trees};
 use crate::error::{Error, Result};
-use crate::score::foreign::{ImportedModel, ModelMetadata};
+use crate::score::imported::{ImportedModel, ModelMetadata};
 use crate::score::{Link, Model};
 
 /// CatBoost itself allows 16.

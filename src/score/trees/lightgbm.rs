@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::{Leaves, Node, Parts, Split, Test, Tree, Trees};
 use crate::error::{Error, Result};
-use crate::score::foreign::{ImportedModel, ModelMetadata};
+use crate::score::imported::{ImportedModel, ModelMetadata};
 use crate::score::{Link, Model};
 
 /// Values this near to zero are missing where zeros are.

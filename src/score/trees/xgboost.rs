@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Leaves, Node, Parts, Split, Test, Tree, Trees};
 use crate::error::{Error, Result};
-use crate::score::foreign::{ImportedModel, ModelMetadata};
+use crate::score::imported::{ImportedModel, ModelMetadata};
 use crate::score::{Link, Model, dense::Dense};
 
 /// Category codes from here on are invalid to XGBoost, which sends them left.

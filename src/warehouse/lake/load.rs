@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
@@ -15,7 +15,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::files::{Folder, same, sync};
 use super::manifest::{self, Entry, Manifest};
-use super::tables;
+use super::rows::{self, stored};
 use crate::error::{Class, Error, Result};
 use crate::failpoints;
 use crate::ledger::{Db, claim};
@@ -129,7 +129,7 @@ impl LakeLoad {
         let start = step.id.interval.start;
         let Some(old) = ledger.intervals.iter().find(|entry| entry.start == start) else { return };
         let (version, visible) = (folder.version(&old.run_id), folder.visible(&old.interval));
-        if !same(&version, &visible) && tables::differ(&version, &visible) {
+        if !same(&version, &visible) && rows::differ(&version, &visible) {
             self.warnings.push(format!(
                 "{} was not what was published: somebody else changed it; it was replaced",
                 visible.display()
@@ -150,7 +150,7 @@ impl Warehouse for LakeLoad {
     fn repeated<'a>(&'a mut self, _db: &'a mut Db, step: &'a Step) -> Task<'a, Vec<String>> {
         Box::pin(async move {
             self.finish(step)?;
-            tables::repeated(&self.folder(step).version(&step.id.run_id), &step.table, self.taken)
+            rows::repeated(&self.folder(step).version(&step.id.run_id), &step.table, self.taken)
         })
     }
 
@@ -187,27 +187,13 @@ fn failed(error: &parquet::errors::ParquetError) -> Error {
 }
 
 /// The columns of a file: the job's own, then the lineage.
-pub fn schema(table: &TableSchema) -> SchemaRef {
+fn schema(table: &TableSchema) -> SchemaRef {
     let required: Vec<&str> = table.columns[..table.key_columns].iter().map(|(name, _)| name.name()).collect();
     let field = |(name, kind): (String, SqlType)| {
         let nullable = !required.contains(&name.as_str()) && !matches!(name.as_str(), "interval_start" | "run_id");
         Field::new(name, stored(kind), nullable)
     };
     Arc::new(Schema::new(table.with_lineage().map(field).collect::<Vec<_>>()))
-}
-
-/// The Arrow type that a column is stored as.
-pub fn stored(kind: SqlType) -> DataType {
-    match kind {
-        SqlType::Boolean => DataType::Boolean,
-        SqlType::BigInt => DataType::Int64,
-        SqlType::Real => DataType::Float32,
-        SqlType::Double => DataType::Float64,
-        SqlType::Text | SqlType::Uuid => DataType::Utf8,
-        SqlType::Date => DataType::Date32,
-        SqlType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-        SqlType::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-    }
 }
 
 fn with_lineage(step: &Step, batch: &RecordBatch) -> Result<RecordBatch> {

@@ -10,6 +10,7 @@
 mod files;
 mod load;
 mod manifest;
+mod rows;
 mod tables;
 
 pub use tables::Lake;

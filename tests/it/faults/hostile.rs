@@ -19,12 +19,13 @@ use crate::support::*;
 /// catch is not, nor is a crash of this process.
 fn read(path: &std::path::Path) -> bool {
     use daymill::extract::Cache;
-    use daymill::extract::files::format::{self, Column};
+    use daymill::extract::files::format::Column;
+    use daymill::extract::files::formats;
     use daymill::extract::files::reading::Room;
     use daymill::project::job::ColumnType::{Float, Int, Text};
     use daymill::project::job::FileFormat;
     let cache = Cache::default();
-    let Ok(file) = format::of(&FileFormat::Parquet).open(path, &[], &Room::of(0), &cache) else { return false };
+    let Ok(file) = formats::of(&FileFormat::Parquet).open(path, &[], &Room::of(0), &cache) else { return false };
     let column = |name: &str, kind| Column { name: name.into(), kind, zone: None, uuid: false, format: None };
     let columns = [column("id", Int), column("name", Text), column("v", Float)];
     let decoded = file.rows(&columns, true, &cache);
