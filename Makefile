@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/daymill/target
 DAYMILL := $(CARGO_TARGET_DIR)/release/daymill
 DATE ?= 2013-06-08
 
-.PHONY: help build demo test faults faults-long sql-long avx512 lint bench fixtures clean
+.PHONY: help build demo test snapshots faults faults-long sql-long avx512 lint bench fixtures clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: ## Run all tests, those on Postgres included
 
 faults: ## The whole catalogue of faults (a quarter of an hour)
 	DAYMILL_TEST_TOOLS=1 DAYMILL_FAULTS=full scripts/with-postgres.sh cargo test --locked --features failpoints --test it faults -- --nocapture
+
+snapshots: ## Take what the program prints now for right, and the schema of run.json; read the difference
+	INSTA_UPDATE=always scripts/with-postgres.sh cargo test --locked --features failpoints --test it snapshots::
 
 sql-long: ## Drawn queries against Postgres for an hour
 	scripts/with-postgres.sh env DAYMILL_SQL_QUERIES=400000 cargo test --locked --features failpoints --test it sql::generated::drawn_queries_have -- --nocapture
