@@ -175,7 +175,13 @@ fn rows_that_are_gone_are_missed_and_come_back() {
     for house in houses() {
         house.publish();
         match &house.lake {
-            Some(folder) => std::fs::remove_dir_all(folder).unwrap(),
+            Some(folder) => {
+                // The name alone is what half of the readers go by.
+                std::fs::remove_file(house.files("dt=*/part-0.parquet").remove(0)).unwrap();
+                let range = ["status", "j", "--from", "2024-01-01", "--to", "2024-01-01"];
+                assert!(house.project.daymill(&range).expect(0).stdout.contains("1 missing"));
+                std::fs::remove_dir_all(folder).unwrap();
+            }
             None => house.execute("DROP TABLE out"),
         }
         let range = ["status", "j", "--from", "2024-01-01", "--to", "2024-01-01"];
@@ -274,12 +280,38 @@ fn days_are_published_beside_each_other() {
 }
 
 #[test]
+fn what_a_killed_program_had_committed_is_missed_until_the_next_run_shows_it() {
+    for house in houses() {
+        house.day("2024-01-02", &many(2));
+        let status =
+            || house.project.daymill(&["status", "j", "--from", "2024-01-01", "--to", "2024-01-01"]).expect(0).stdout;
+        for place in ["after-commit", "lake-shown"] {
+            house.day("2024-01-01", &many(place.len()));
+            let ended = house.project.command(&DAY).env("DAYMILL_KILL", place).output().unwrap();
+            // Only a folder has such a place.
+            let killed = place == "after-commit" || house.lake.is_some();
+            assert_eq!(outcome(ended).code, if killed { 137 } else { 0 }, "{place}");
+            assert!(
+                status().contains(if house.lake.is_some() { "1 missing" } else { "1 done" }),
+                "{place}: {}",
+                status()
+            );
+            house.project.daymill(&["run", "j", "--date", "2024-01-02"]).expect(0);
+            assert!(status().contains("1 done"), "{place}: {}", status());
+            house.verified();
+        }
+    }
+}
+
+#[test]
 fn a_slow_publication_takes_nothing_back() {
     for house in houses() {
         house.day("2024-01-02", &many(2));
+        house.project.daymill(&["run", "j", "--date", "2024-01-02"]).expect(0);
+        house.day("2024-01-02", &many(5));
         // Between its COMMIT and what follows, another day is published.
         let mut slow = house.project.start("after-commit=sleep(4000)", &DAY);
-        until("the commit", || house.project.daymill(&["runs"]).stdout.contains("succeeded"));
+        until("the commit", || house.project.daymill(&["runs"]).stdout.matches("succeeded").count() == 2);
         house.project.daymill(&["run", "j", "--date", "2024-01-02"]).expect(0);
         assert!(slow.try_wait().unwrap().is_none(), "it was not slow enough for this test");
         finish(slow).expect(0);
@@ -292,7 +324,10 @@ fn a_slow_publication_takes_nothing_back() {
 #[test]
 fn old_versions_of_a_folder_go_after_an_hour_and_never_earlier() {
     let house = House::new("parquet");
-    let versions = || house.files("_versions/*").len();
+    let versions = || house.files("_versions/*").len() - 1;
+    // The file of another day is old and stays.
+    house.day("2024-01-02", &many(9));
+    house.project.daymill(&["run", "j", "--date", "2024-01-02"]).expect(0);
     for n in 1..=3 {
         house.day("2024-01-01", &many(n));
         house.publish();
