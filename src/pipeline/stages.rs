@@ -309,6 +309,7 @@ fn open(
         from: path.display().to_string(),
         rows: footer.file_metadata().num_rows().max(0) as u64,
         file: Some(version::Stamp::of(path)?),
+        by_engine: true,
         ..extract::Input::default()
     });
     report.rows.extracted += footer.file_metadata().num_rows().max(0) as u64;

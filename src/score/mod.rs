@@ -80,7 +80,7 @@ impl Model {
         }
     }
 
-    /// ... as this input.
+    /// Whether NaN has that meaning as this input.
     pub fn takes_missing_at(&self, index: usize) -> bool {
         match self {
             Model::Graph(graph) => graph.takes_missing_at(index),

@@ -19,9 +19,9 @@ pub enum After {
     Link(Link),
     /// One sum that stands for two classes: `[1 - s, s]`.
     Complement,
-    /// ... after a sigmoid of either sign.
+    /// One sum that stands for two classes: the sigmoids of `-s` and of `s`.
     TwoSigmoids,
-    /// ... with either sign.
+    /// One sum that stands for two classes: `[-s, s]`.
     TwoSigns,
 }
 

@@ -10,7 +10,7 @@ use super::{avx2, avx512};
 pub enum Kernel<V> {
     /// Every feature has at most 254 thresholds and every tree at most 256 leaves.
     Bytes(Program<u8, V>, Registers),
-    /// ... 65,534 and 65,536.
+    /// Every feature has at most 65,534 thresholds and every tree at most 65,536 leaves.
     Words(Program<u16, V>, Registers),
     Walk(Vec<Flat<V>>),
 }

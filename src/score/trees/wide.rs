@@ -33,7 +33,7 @@ macro_rules! evaluation {
                 pick::<L>(bins, self.threshold, left, right)
             }
 
-            /// ... when both are leaves.
+            /// The answers of a split of which both sides are leaves.
             #[inline]
             #[target_feature(enable = $features)]
             fn leaf(&self, i: usize) -> Register {

@@ -2,7 +2,7 @@
 //! ledger says.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -60,7 +60,7 @@ impl LakeLoad {
             // Without the Arrow schema every reader takes the types from Parquet itself.
             let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
             let writer = ArrowWriter::try_new_with_options(file, schema(&step.table), options);
-            self.writer = Some(writer.map_err(|e| failed(&e))?);
+            self.writer = Some(writer.map_err(|e| failed(&draft, &e))?);
         }
         self.writer.as_mut().ok_or_else(|| Error::defect("a file that is being written"))
     }
@@ -68,10 +68,11 @@ impl LakeLoad {
     fn put(&mut self, step: &Step, batch: &RecordBatch) -> Result<()> {
         let rows = batch.num_rows();
         let batch = with_lineage(step, batch)?;
+        let draft = self.folder(step).draft(&step.id.run_id);
         let writer = self.writer(step)?;
-        writer.write(&batch).map_err(|e| failed(&e))?;
+        writer.write(&batch).map_err(|e| failed(&draft, &e))?;
         if writer.in_progress_size() > GROUP_BYTES {
-            writer.flush().map_err(|e| failed(&e))?;
+            writer.flush().map_err(|e| failed(&draft, &e))?;
         }
         self.taken += rows as u64;
         Ok(())
@@ -85,7 +86,7 @@ impl LakeLoad {
         self.writer(step)?;
         let Some(writer) = self.writer.take() else { return Ok(()) };
         let (folder, run_id) = (self.folder(step), &step.id.run_id);
-        let file = writer.into_inner().map_err(|e| failed(&e))?;
+        let file = writer.into_inner().map_err(|e| failed(&folder.draft(run_id), &e))?;
         file.sync_all().map_err(|e| Error::io(&folder.draft(run_id), "write", &e))?;
         failpoints::at("lake-written");
         std::fs::rename(folder.draft(run_id), folder.version(run_id))
@@ -182,8 +183,8 @@ impl Warehouse for LakeLoad {
     }
 }
 
-fn failed(error: &parquet::errors::ParquetError) -> Error {
-    Error::new(Class::Io, "cannot write the Parquet file of the interval").cause(error).hint("is the disk full?")
+fn failed(path: &Path, error: &parquet::errors::ParquetError) -> Error {
+    Error::new(Class::Io, format!("cannot write {}", path.display())).cause(error).hint("is the disk full?")
 }
 
 /// The columns of a file: the job's own, then the lineage.

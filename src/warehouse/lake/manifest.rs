@@ -205,7 +205,8 @@ fn hold(folder: &Folder) -> Result<File> {
             Err(TryLockError::WouldBlock) if asked.elapsed() < PATIENCE => std::thread::sleep(LOOK_AGAIN),
             Err(TryLockError::WouldBlock) => {
                 let text = format!("another process has held {} for {} s", path.display(), PATIENCE.as_secs());
-                return Err(Error::new(Class::Unavailable, text).hint("was it stopped? It publishes to the same table"));
+                return Err(Error::new(Class::Unavailable, text)
+                    .hint("find it and end it, or let it go on; the next run shows what the ledger has"));
             }
             Err(TryLockError::Error(e)) => return Err(Error::io(&path, "lock", &e)),
         }

@@ -98,7 +98,9 @@ impl Tables for Lake {
                 let Some(name) = row.into_iter().next().flatten().filter(|name| !name.is_empty()) else { continue };
                 // One table that cannot be brought up is no reason to publish to none.
                 if let Err(error) = self.bring_up(db, &name).await {
-                    tracing::warn!("the table {name} is not brought up to the ledger: {error}");
+                    tracing::warn!(
+                        "readers of the table {name} see older rows than the ledger has, until the next run shows them: {error}"
+                    );
                 }
             }
             Ok(())
