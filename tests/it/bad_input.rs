@@ -183,6 +183,21 @@ fn every_truncation_of_a_parquet_file_is_told_by_name() {
 }
 
 #[test]
+fn a_damaged_file_of_an_earlier_stage_is_named() {
+    let project = Project::flights();
+    for stage in ["extract", "transform", "score"] {
+        project.daymill(&[stage, "flight_delay", "--date", "2013-06-01"]).expect(0);
+    }
+    let scores = glob::glob(&project.path(".daymill/stages/**/scores.parquet").display().to_string()).unwrap().next();
+    let scores = scores.unwrap().unwrap();
+    let mut bytes = std::fs::read(&scores).unwrap();
+    bytes[4..300].iter_mut().for_each(|byte| *byte ^= 0x5a);
+    std::fs::write(&scores, bytes).unwrap();
+    project.daymill(&["load", "flight_delay", "--date", "2013-06-01"]).expect(66).says("scores.parquet is damaged");
+    assert!(project.scores().is_empty());
+}
+
+#[test]
 fn every_truncation_of_a_model_file_is_refused() {
     for (version, file) in [("1", "model.safetensors"), ("3", "model.ubj")] {
         let folder = repository().join("fixtures/models/flight_delay").join(version);
