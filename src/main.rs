@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         }
     };
     // A stack of its own: what the shell gives the first thread may be a few kilobytes.
-    let run = std::thread::Builder::new().stack_size(STACK).spawn(move || commands::run(&cli));
+    let run = std::thread::Builder::new().stack_size(STACK).spawn(move || commands::dispatch(&cli));
     let ran =
         run.map_err(|e| Error::new(Class::Io, "a thread could not be started").cause(e)).map(|thread| thread.join());
     let result = ran.and_then(|joined| joined.unwrap_or_else(|panic| Err(caught(&*panic))));

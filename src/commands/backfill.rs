@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::Utc;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::backfill::plan::{self, Action, Choice, Item, Look, Plan};
-use crate::backfill::{CACHE_BYTES, Event, Finished, Task};
+use crate::backfill::{CACHE_BYTES, Event, Finished};
 use crate::cli::{Apply, Backfill, Global, Only, Order, Output, PlanArgs, RangeArgs, Retry};
 use crate::error::{Class, Error, Result};
 use crate::extract::Cache;
@@ -21,6 +21,7 @@ use crate::project::{Job, Project};
 use crate::run_state::RunState;
 use crate::schedule::{Only as Takes, spans};
 
+use super::backfill_summary::Summary;
 use super::bars::Bars;
 
 pub fn backfill(global: &Global, args: &Backfill) -> Result<u8> {
@@ -60,8 +61,8 @@ pub fn plan(global: &Global, args: &PlanArgs) -> Result<u8> {
 
 /// What is going to write reads no ledger of an earlier version.
 fn bring_up(global: &Global) -> Result<()> {
-    let (project, target) = super::project(global)?;
-    super::runtime()?.block_on(ledger::bring_up(&project, &target))
+    let (project, target) = super::shared::project(global)?;
+    super::shared::runtime()?.block_on(ledger::bring_up(&project, &target))
 }
 
 pub fn apply(global: &Global, args: &Apply) -> Result<u8> {
@@ -77,9 +78,9 @@ pub fn apply(global: &Global, args: &Apply) -> Result<u8> {
 
 pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
     bring_up(global)?;
-    let (project, target) = super::project(global)?;
-    super::id(&args.run)?;
-    let (batches, runs) = super::runtime()?.block_on(async {
+    let (project, target) = super::shared::project(global)?;
+    super::shared::id(&args.run)?;
+    let (batches, runs) = super::shared::runtime()?.block_on(async {
         let Some(mut db) = ledger::open_to_read(&project, &target).await? else { return Ok((Vec::new(), Vec::new())) };
         let batches = batch::find(&mut db, &args.run).await?;
         let wanted = history::Wanted { prefix: Some(&args.run), limit: 10_000, ..history::Wanted::default() };
@@ -152,7 +153,7 @@ fn alone(global: &Global, run: &history::RunRow, target: &str) -> Result<Plan> {
 
 /// Of a backfill that ran before, only what has not succeeded since it began is left.
 fn leave_done(context: &Context, written: &mut Plan) -> Result<()> {
-    let done = super::runtime()?.block_on(async {
+    let done = super::shared::runtime()?.block_on(async {
         let Some(mut db) = ledger::open_to_read(&context.project, &context.target).await? else {
             return Ok(Vec::new());
         };
@@ -215,15 +216,15 @@ fn runtime_plan(
     look: &Look<'_>,
     only: &[Takes],
 ) -> Result<(Plan, Vec<String>)> {
-    super::runtime()?.block_on(plan::plan(context, intervals, look, only))
+    super::shared::runtime()?.block_on(plan::plan(context, intervals, look, only))
 }
 
 /// A context for many intervals; its own interval is never run.
 pub fn context(global: &Global, job: &str, target: Option<&str>) -> Result<Context> {
-    let project = Project::open(&super::root(global)?)?;
+    let project = Project::open(&super::shared::root(global)?)?;
     let target = project.target_name(global.target.as_deref().or(target))?;
     let job = project.job(job, &target)?;
-    let threads = super::threads(global, &project);
+    let threads = super::shared::threads(global, &project);
     let nowhere = Interval { start: Utc::now(), end: Utc::now(), zone: job.zone, grain: job.grain };
     let context = Context::new(Arc::new(project), Arc::new(job), &target, nowhere, threads);
     let shared = Shared { cache: Cache::with_budget(CACHE_BYTES), ..Shared::default() };
@@ -321,7 +322,7 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
     }
     plan.require_models(context)?;
     let id = uuid::Uuid::now_v7().to_string();
-    let runtime = super::runtime()?;
+    let runtime = super::shared::runtime()?;
     let head = runtime.block_on(async {
         let mut db = ledger::open(&context.project, &context.target, "daymill/backfill").await?;
         let text = serde_json::to_string(plan).unwrap_or_default();
@@ -373,131 +374,4 @@ fn nothing(global: &Global, plan: &Plan) -> Result<u8> {
         Output::Human => output::result("nothing to do")?,
     }
     Ok(0)
-}
-
-/// How a backfill ended.
-struct Summary<'a> {
-    id: &'a str,
-    command: &'a str,
-    plan: &'a Plan,
-    tasks: &'a [Task],
-    finished: &'a [Option<Finished>],
-    seconds: f64,
-}
-
-impl Summary<'_> {
-    fn failed(&self) -> impl Iterator<Item = (&Task, &Error)> {
-        let ended = self.tasks.iter().zip(self.finished);
-        ended.filter_map(|(task, end)| Some((task, end.as_ref()?.result.as_ref().err()?)))
-    }
-
-    fn state(&self) -> RunState {
-        let all = self.finished.iter().all(|end| end.as_ref().is_some_and(|end| end.result.is_ok()));
-        if all { RunState::Succeeded } else { RunState::Failed }
-    }
-
-    fn value(&self) -> Value {
-        let interval = |(task, end): (&Task, &Option<Finished>)| match end {
-            None => json!({"interval": task.interval.label(), "state": "not begun"}),
-            Some(end) => {
-                let mut value = json!({
-                    "interval": task.interval.label(), "state": end.report.state, "run_id": end.report.run_id,
-                    "rows": end.report.rows.published, "seconds": end.report.seconds, "content_hash": end.report.content_hash,
-                    "model": end.report.model.as_ref().map(|m| format!("{}@{}", m.name, m.version)),
-                });
-                if let Err(error) = &end.result {
-                    value["error"] = json!({"class": error.class.name(), "message": error.message, "causes": error.causes, "hint": error.hint});
-                }
-                value
-            }
-        };
-        json!({
-            "schema_version": 1, "command": self.command, "backfill_id": self.id, "job": self.plan.job, "target": self.plan.target,
-            "state": self.state(), "seconds": self.seconds, "ledger_head": self.head(),
-            "intervals": self.tasks.iter().zip(self.finished).map(interval).collect::<Vec<_>>(),
-        })
-    }
-
-    /// The last head that a run of this backfill saw.
-    fn head(&self) -> Option<String> {
-        let heads = self.finished.iter().flatten().filter_map(|end| end.report.ledger_head.clone());
-        heads.max_by_key(|head| head.split(':').next().and_then(|n| n.parse::<i64>().ok()))
-    }
-
-    fn write(&self, folder: &std::path::Path) -> Result<()> {
-        let own = folder.join("runs").join(self.id);
-        std::fs::create_dir_all(&own).map_err(|e| Error::io(&own, "create", &e))?;
-        let mut value = self.value();
-        crate::project::secrets::redact_json(&mut value);
-        let text = serde_json::to_string_pretty(&value).unwrap_or_default();
-        for path in [own.join("run.json"), folder.join("runs").join("latest.json")] {
-            let draft = own.join("run.json.part");
-            let written = std::fs::write(&draft, &text).and_then(|()| std::fs::rename(&draft, &path));
-            written.map_err(|e| Error::io(&path, "write", &e))?;
-        }
-        Ok(())
-    }
-
-    fn show(&self, global: &Global) -> Result<()> {
-        if global.output == Output::Json {
-            return output::json(self.value());
-        }
-        let done = self.finished.iter().flatten().filter(|end| end.result.is_ok()).count();
-        let rows: u64 = self.finished.iter().flatten().map(|end| end.report.rows.published).sum();
-        let mut lines = vec![format!(
-            "{} {}: {done} of {} intervals done, {} rows in {} ({} an interval)",
-            self.command,
-            self.plan.job,
-            self.tasks.len(),
-            output::count(rows),
-            output::seconds(self.seconds),
-            output::seconds(self.seconds / self.tasks.len().max(1) as f64)
-        )];
-        lines.extend(self.failed().map(|(task, error)| {
-            let hint = error.hint.as_ref().map(|h| format!("\n    hint: {}", output::line(h))).unwrap_or_default();
-            let causes: String = error.causes.iter().map(|cause| format!("\n    {}", output::line(cause))).collect();
-            format!("  ✗ {}  {}{causes}{hint}", task.interval.label(), output::line(&error.message))
-        }));
-        let left = self.finished.iter().filter(|end| end.is_none()).count();
-        if left > 0 {
-            lines.push(format!("  {left} intervals were not begun"));
-        }
-        if let Some(head) = self.head() {
-            lines.push(format!("  ledger head {head}"));
-        }
-        output::result(&lines.join("\n"))
-    }
-
-    /// A signal came. What was published stays, and the same plan goes on where it stopped.
-    fn interrupted(&self, signal: &Error) -> Error {
-        let done = self.finished.iter().flatten().filter(|end| end.result.is_ok()).count();
-        let (n, id) = (self.tasks.len(), self.id);
-        Error::new(signal.class, format!("the backfill {id} was stopped: {done} of {n} intervals are done and stay"))
-            .hint(format!("go on with: daymill retry {id}"))
-    }
-
-    fn failure(&self) -> Option<Error> {
-        let failed: Vec<_> = self.failed().collect();
-        let left = self.finished.iter().filter(|end| end.is_none()).count();
-        if failed.is_empty() && left == 0 {
-            return None;
-        }
-        if let Some((_, gone)) = failed.iter().find(|(_, error)| error.class == Class::Unavailable) {
-            return Some((*gone).clone().context(format!(
-                "{} of {} intervals are not done",
-                failed.len() + left,
-                self.tasks.len()
-            )));
-        }
-        let labels: Vec<String> = failed.iter().map(|(task, _)| task.interval.label()).collect();
-        let shown = labels.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
-        let more = if labels.len() > 10 { format!(" and {} more", labels.len() - 10) } else { String::new() };
-        Some(
-            Error::new(
-                Class::Partial,
-                format!("{} of {} intervals failed: {shown}{more}", labels.len(), self.tasks.len()),
-            )
-            .hint(format!("mend the cause, then: daymill retry {}", self.id)),
-        )
-    }
 }

@@ -7,7 +7,7 @@ use crate::output;
 use crate::project::Project;
 
 pub fn test(global: &Global, job: Option<&str>, filter: Option<&str>, bless: bool) -> Result<u8> {
-    let root = super::root(global)?;
+    let root = super::shared::root(global)?;
     let project = Project::open(&root)?;
     let cases: Vec<Case> =
         cases::find(&root, job)?.into_iter().filter(|c| filter.is_none_or(|text| c.name.contains(text))).collect();
@@ -15,7 +15,7 @@ pub fn test(global: &Global, job: Option<&str>, filter: Option<&str>, bless: boo
         return Err(Error::usage("there are no cases to run")
             .hint("a case is a folder fixtures/cases/JOB/CASE with case.toml, input/ and expected.csv"));
     }
-    let runtime = super::runtime()?;
+    let runtime = super::shared::runtime()?;
     let mut results = Vec::new();
     for case in &cases {
         let outcome = runtime.block_on(cases::run(&project, case, bless));

@@ -46,7 +46,7 @@ impl Findings {
 }
 
 pub fn check(global: &Global, only: Option<&str>, offline: bool, lineage: bool) -> Result<u8> {
-    let root = super::root(global)?;
+    let root = super::shared::root(global)?;
     let project = Project::open(&root)?;
     let target = project.target_name(global.target.as_deref())?;
     let mut findings = Findings::default();
@@ -55,7 +55,7 @@ pub fn check(global: &Global, only: Option<&str>, offline: bool, lineage: bool) 
         Some(name) => vec![name.to_owned()],
         None => job::list(&root)?,
     };
-    let runtime = super::runtime()?;
+    let runtime = super::shared::runtime()?;
     for name in &names {
         runtime.block_on(check_job(&project, name, &target, offline, &mut findings));
     }

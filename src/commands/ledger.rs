@@ -18,8 +18,8 @@ use crate::project::Project;
 use crate::warehouse::{self, readback};
 
 pub fn ledger(global: &Global, command: &Ledger) -> Result<u8> {
-    let (project, target) = super::project(global)?;
-    super::runtime()?.block_on(async {
+    let (project, target) = super::shared::project(global)?;
+    super::shared::runtime()?.block_on(async {
         let Some(mut db) = ledger::open_to_read(&project, &target).await? else {
             return Err(Error::usage(format!("{target} has no ledger yet")));
         };

@@ -25,7 +25,7 @@ pub fn models(global: &Global, command: &Models) -> Result<u8> {
         Models::Verify { model, inputs, expected } => verify(global, model, inputs.as_deref(), expected),
         Models::Show { model } => show(global, model),
         Models::Promote { model, alias, at, note } => {
-            let root = super::root(global)?;
+            let root = super::shared::root(global)?;
             let unnumbered =
                 || Error::usage(format!("{model:?} does not name a version")).hint("as in models/flight_delay@3");
             let reference = ModelRef::parse(model).ok_or_else(unnumbered)?;
@@ -53,7 +53,7 @@ pub fn models(global: &Global, command: &Models) -> Result<u8> {
 fn named(global: &Global, model: &str) -> Result<Bundle> {
     match Path::new(model).join("model.toml").exists() {
         true => Bundle::open(Path::new(model)),
-        false => find(&super::root(global)?, &ModelRef::required(model)?),
+        false => find(&super::shared::root(global)?, &ModelRef::required(model)?),
     }
 }
 

@@ -13,10 +13,10 @@ use crate::run_state::RunState;
 use crate::warehouse::LoadPath as LoadsBy;
 
 pub fn run(global: &Global, args: &Run) -> Result<u8> {
-    let root = super::root(global)?;
+    let root = super::shared::root(global)?;
     let progress = Progress::default();
-    let report = super::reported(global, "run", Some(root.join(".daymill")), &progress, async |report| {
-        let mut context = super::context(global, &root, &args.job, &args.interval, &progress, report)?;
+    let report = super::shared::reported(global, "run", Some(root.join(".daymill")), &progress, async |report| {
+        let mut context = super::shared::context(global, &root, &args.job, &args.interval, &progress, report)?;
         context.load_path =
             args.load_path.map(|path| if path == LoadPath::Direct { LoadsBy::Direct } else { LoadsBy::Staged });
         context.wait = args.wait.unwrap_or_default();
@@ -90,10 +90,10 @@ fn stage(
     args: &StageArgs,
     work: impl AsyncFnOnce(&Context, &mut RunReport) -> Result<()>,
 ) -> Result<u8> {
-    let root = super::root(global)?;
+    let root = super::shared::root(global)?;
     let progress = Progress::default();
-    super::reported(global, name, Some(root.join(".daymill")), &progress, async |report| {
-        let context = super::context(global, &root, &args.job, &args.interval, &progress, report)?;
+    super::shared::reported(global, name, Some(root.join(".daymill")), &progress, async |report| {
+        let context = super::shared::context(global, &root, &args.job, &args.interval, &progress, report)?;
         let span = report.span();
         progress.work_on(span.clone());
         work(&context, report).instrument(span).await
@@ -107,7 +107,7 @@ fn score_loose(global: &Global, args: &ScoreArgs) -> Result<u8> {
     };
     let progress = Progress::default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    super::reported(global, "score", None, &progress, async |report| {
+    super::shared::reported(global, "score", None, &progress, async |report| {
         let loose = stages::StandaloneScoring {
             model,
             input,

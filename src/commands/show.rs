@@ -48,8 +48,8 @@ fn list(global: &Global, rows: &[RunRow]) -> Result<()> {
 /// Prints each attempt as it begins and as it ends, until a signal.
 pub fn tail(global: &Global, job: Option<&str>) -> Result<u8> {
     let progress = crate::progress::Progress::default();
-    let (project, target) = super::project(global)?;
-    super::runtime()?.block_on(async {
+    let (project, target) = super::shared::project(global)?;
+    super::shared::runtime()?.block_on(async {
         super::terminal::signals(&progress);
         let mut seen: HashMap<String, RunState> = HashMap::new();
         let (mut first, mut kept) = (true, None);
@@ -111,7 +111,7 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
     let found = read(global, async |db, project, target| match run {
         "latest" => history::runs(db, project, target, Wanted { limit: 1, ..Wanted::default() }).await,
         prefix => {
-            super::id(prefix)?;
+            super::shared::id(prefix)?;
             let wanted = Wanted { prefix: Some(prefix), limit: 3, ..Wanted::default() };
             history::runs(db, project, target, wanted).await
         }
@@ -206,8 +206,8 @@ fn read<T: Default>(
     global: &Global,
     query: impl AsyncFnOnce(&mut ledger::Db, &Project, &str) -> Result<T>,
 ) -> Result<T> {
-    let (project, target) = super::project(global)?;
-    super::runtime()?.block_on(async {
+    let (project, target) = super::shared::project(global)?;
+    super::shared::runtime()?.block_on(async {
         let Some(mut db) = ledger::open_to_read(&project, &target).await? else { return Ok(T::default()) };
         let result = query(&mut db, &project, &target).await;
         db.close().await;

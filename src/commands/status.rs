@@ -19,7 +19,7 @@ use crate::schedule::{IntervalStatus, spans};
 const GAPS_SHOWN: usize = 12;
 
 pub fn status(global: &Global, args: &Status) -> Result<u8> {
-    let root = super::root(global)?;
+    let root = super::shared::root(global)?;
     let names = match &args.job {
         Some(name) => vec![name.clone()],
         None => {
@@ -49,7 +49,7 @@ pub fn status(global: &Global, args: &Status) -> Result<u8> {
 }
 
 fn look(context: &Context, args: &Status) -> Result<(Vec<InventoryItem>, Vec<String>)> {
-    super::runtime()?.block_on(async {
+    super::shared::runtime()?.block_on(async {
         let intervals = match super::backfill::range(&context.job, &args.range) {
             Ok(intervals) => intervals,
             Err(_) if no_range(&args.range) => known(context).await?,

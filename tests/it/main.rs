@@ -23,6 +23,7 @@ mod servers;
 mod snapshots;
 mod sql;
 mod support;
+mod tampering;
 mod targets;
 mod text;
 mod writers;

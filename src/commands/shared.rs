@@ -1,0 +1,123 @@
+//! What subcommands share: finding the project, watching for signals, writing run.json.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::terminal;
+use crate::cli::{Global, IntervalArgs, Output};
+use crate::error::{Class, Error, Result};
+use crate::interval::{Selection, resolve};
+use crate::output;
+use crate::pipeline::Context;
+use crate::pipeline::report::RunReport;
+use crate::progress::Progress;
+use crate::project::Project;
+
+/// The project's folder, before anything in it is read.
+pub fn root(global: &Global) -> Result<PathBuf> {
+    let here = || std::env::current_dir().map_err(|e| Error::new(Class::Io, "there is no current folder").cause(e));
+    let start = global.project.clone().map_or_else(here, Ok)?;
+    Project::find(&start)
+}
+
+/// An id, or enough of its beginning to mean one.
+pub fn id(text: &str) -> Result<&str> {
+    match text.len() {
+        0..4 => Err(Error::usage(format!("{text:?} is too little of an id")).hint("list them with: daymill runs")),
+        _ => Ok(text),
+    }
+}
+
+/// The project and the name of its target.
+pub fn project(global: &Global) -> Result<(Project, String)> {
+    let project = Project::open(&root(global)?)?;
+    let target = project.target_name(global.target.as_deref())?;
+    Ok((project, target))
+}
+
+pub fn threads(global: &Global, project: &Project) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    global.threads.map(usize::from).or(Some(project.threads).filter(|n| *n > 0)).unwrap_or_else(cores)
+}
+
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(Class::Io, "cannot start the runtime").cause(e))
+}
+
+fn selection(args: &IntervalArgs) -> Selection {
+    match (&args.date, &args.start, &args.end, &args.as_of) {
+        (Some(date), ..) => Selection::Date(date.clone()),
+        (_, Some(start), Some(end), _) => Selection::Span { start: start.clone(), end: end.clone() },
+        (.., as_of) => Selection::AsOf(as_of.clone().unwrap_or_default()),
+    }
+}
+
+/// Project, job and interval, resolved; what is known goes into the report as soon as it is known.
+pub fn context(
+    global: &Global,
+    root: &std::path::Path,
+    job: &str,
+    interval: &IntervalArgs,
+    progress: &Progress,
+    report: &mut RunReport,
+) -> Result<Context> {
+    report.job = Some(job.to_owned());
+    let project = Project::open(root)?;
+    let target = project.target_name(global.target.as_deref())?;
+    report.target = Some(target.clone());
+    let job = project.job(job, &target)?;
+    let interval = resolve(&selection(interval), job.grain, job.zone, chrono::Utc::now(), interval.allow_partial)?;
+    report.of_interval(&interval);
+    let threads = threads(global, &project);
+    let context = Context::new(Arc::new(project), Arc::new(job), &target, interval, threads);
+    Ok(Context { progress: progress.clone(), ..context })
+}
+
+/// What every run of a stage does around its own work: a report on every path, the bar, the signals, the result.
+pub fn reported(
+    global: &Global,
+    command: &str,
+    artifacts: Option<PathBuf>,
+    progress: &Progress,
+    work: impl AsyncFnOnce(&mut RunReport) -> Result<()>,
+) -> Result<RunReport> {
+    let mut report = RunReport::new(command);
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        terminal::signals(progress);
+        let watching = terminal::show(global, progress);
+        let result = work(&mut report).await;
+        watching.stop().await;
+        result
+    });
+    // A thread that is still scoring a batch nobody waits for does not hold the exit up.
+    runtime.shutdown_background();
+    report.close(&result);
+    let written = artifacts.map(|folder| report.write(&folder)).transpose();
+    let span = progress.span().unwrap_or_else(|| report.span());
+    let _about = span.enter();
+    terminal::ended(global, &report);
+    for warning in &report.warnings {
+        output::warn(warning);
+    }
+    if global.output == Output::Json {
+        output::json(report.value())?;
+    }
+    if let Err(error) = result {
+        if let Ok(Some(path)) = &written {
+            tracing::info!("run.json: {}", path.display());
+        }
+        let interval = report.interval.as_ref().map_or("", |interval| interval.label.as_str());
+        output::speak_of(&report.run_id, report.job.as_deref().unwrap_or_default(), interval);
+        return Err(error);
+    }
+    written?;
+    if global.output == Output::Human {
+        output::result(&output::summary(&report))?;
+    }
+    Ok(report)
+}
