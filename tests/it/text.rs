@@ -339,6 +339,22 @@ fn folders_lookback_and_late_files_are_as_with_parquet() {
 }
 
 #[test]
+fn one_file_read_in_two_ways_is_two_tables() {
+    let project = project("csv = \"t.csv\"", "id = \"int\"\nv = \"text\"");
+    project.write("t.csv", "id,v\n1,\n2,NA\n");
+    project.write("sql/t.sql", "SELECT t.id, t.v AS kept, u.v AS missing FROM t JOIN u ON u.id = CAST(t.id AS text)");
+    project.edit(
+        "jobs/j.toml",
+        "[transform]",
+        "[extract.u]\nsnapshot = true\ncsv = \"t.csv\"\nnulls = [\"NA\"]\n[extract.u.columns]\nid = \"text\"\nv = \"text\"\n[transform]",
+    );
+    // A backfill keeps what it has read, for the days that follow.
+    project.daymill(&["backfill", "j", "--from", "2024-01-01", "--to", "2024-01-03"]).expect(0);
+    let rows = project.sqlite("SELECT CAST(id AS TEXT), kept, missing FROM t ORDER BY interval_start, id");
+    assert_eq!(rows, ["1|NULL|", "2|NA|NULL"].repeat(3));
+}
+
+#[test]
 fn no_bytes_of_a_text_are_a_crash() {
     use daymill::extract::Cache;
     use daymill::extract::files::format::Column;
