@@ -9,6 +9,7 @@ pub mod cli;
 pub mod commands;
 pub mod output;
 
+pub mod config;
 pub mod fingerprint;
 pub mod interval;
 pub mod models;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::project::job::{CsvOptions, FileFormat, FileSource, TableSource, TableSpec};
+use crate::project::job::{FileFormat, FileSource, TableSource, TableSpec};
 
 /// The case's own file for a table, in place of where the job reads it from.
 pub fn input(folder: &Path, spec: &TableSpec) -> Result<TableSource> {
@@ -11,24 +11,19 @@ pub fn input(folder: &Path, spec: &TableSpec) -> Result<TableSource> {
         TableSource::Files(source) => source.time_column.clone(),
         TableSource::Query { .. } => None,
     };
-    let formats = [
-        ("parquet", FileFormat::Parquet),
-        ("csv", FileFormat::Csv(CsvOptions::default())),
-        ("jsonl", FileFormat::JsonLines),
-    ];
-    let file = |ending: &str| folder.join(format!("{}.{ending}", spec.name));
-    let Some((ending, format)) = formats.into_iter().find(|(ending, _)| file(ending).is_file()) else {
-        let (parquet, csv, jsonl) = (file("parquet"), file("csv"), file("jsonl"));
-        let (parquet, csv, jsonl) = (parquet.display(), csv.display(), jsonl.display());
-        return Err(Error::input(format!("the case has none of {parquet}, {csv} and {jsonl}")));
+    let file = |format: &FileFormat| folder.join(format!("{}.{}", spec.name, format.key()));
+    let Some(format) = FileFormat::all().into_iter().find(|format| file(format).is_file()) else {
+        let files = FileFormat::all().map(|format| file(&format).display().to_string());
+        let (last, first) = (&files[files.len() - 1], files[..files.len() - 1].join(", "));
+        return Err(Error::input(format!("the case has none of {first} and {last}")));
     };
-    if format != FileFormat::Parquet && spec.columns.is_empty() {
+    if format.is_text() && spec.columns.is_empty() {
         return Err(Error::config(format!("table {} has a fixture of text but no declared columns", spec.name))
             .hint("add [extract.TABLE.columns] to the job file"));
     }
     Ok(TableSource::Files(FileSource {
+        template: file(&format).display().to_string(),
         format,
-        template: file(ending).display().to_string(),
         time_column,
         complete: None,
     }))

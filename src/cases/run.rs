@@ -8,13 +8,13 @@ use std::sync::Arc;
 use super::compare::compare;
 use super::input::input;
 use super::rows::{Rows, read_csv, write_csv};
+use crate::config::Source;
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::interval::{Selection, resolve};
 use crate::ledger;
 use crate::pipeline::report::RunReport;
 use crate::pipeline::{self, Context};
-use crate::project::reader::Source;
 use crate::project::{Job, Project, Target, job};
 
 /// A folder of a case.

@@ -14,8 +14,8 @@ use crate::models::ModelRef;
 use crate::models::cache::find;
 use crate::models::promotions::{Promotion, promote};
 use crate::output;
+use crate::score::ModelKind;
 use crate::score::contract::{Feature, Kind, Policy};
-use crate::score::foreign::Format;
 use crate::score::import::{self, Wishes, link_name};
 use crate::score::{Bundle, Model, diagnose};
 
@@ -132,8 +132,8 @@ fn verify(global: &Global, model: &str, inputs: Option<&Path>, expected: &[Strin
         let (kept, features, counts) = bundle.contract.apply(&batch)?;
         let found = bundle.model.score(&features).map_err(|e| Error::defect("Candle failed to score").cause(e))?;
         let wanted = diagnose::expected(&kept, expected, bundle.outputs.len())?;
-        let difference = match (&bundle.facts, Format::of_kind(&bundle.kind)) {
-            (Some(facts), Some(format)) => {
+        let difference = match (&bundle.facts, bundle.kind) {
+            (Some(facts), ModelKind::Foreign(format)) => {
                 let bytes = crate::plain_file::read(&bundle.folder.join(&bundle.file), crate::plain_file::MODEL)?;
                 let (iterations, model, contract) = (bundle.iterations, &bundle.model, &bundle.contract);
                 diagnose::Question { bytes: &bytes, format, iterations, facts, model, contract }
@@ -242,7 +242,7 @@ fn described(bundle: &Bundle) -> Result<Value> {
         })
     };
     Ok(json!({
-        "model": bundle.label(), "kind": bundle.kind, "sha256": bundle.sha256, "outputs": bundle.outputs,
+        "model": bundle.label(), "kind": bundle.kind.name(), "sha256": bundle.sha256, "outputs": bundle.outputs,
         "size": size(bundle), "iterations": bundle.iterations,
         "features": bundle.contract.features.iter().enumerate().map(feature).collect::<Vec<_>>(),
         "oracle": serde_json::to_value(&bundle.oracle).unwrap_or_default(),

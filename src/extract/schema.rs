@@ -123,7 +123,7 @@ fn declared(spec: &TableSpec, source: &str, found: &[Found]) -> Result<()> {
                 }
             }
             None => {
-                let near = crate::project::reader::meant(name, found.iter().map(|found| found.name.as_str()));
+                let near = crate::config::meant(name, found.iter().map(|found| found.name.as_str()));
                 let near = near.map(|near| format!(" ({near})")).unwrap_or_default();
                 error.causes.push(format!("column {name:?} is missing{near}"));
             }

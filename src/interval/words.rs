@@ -4,7 +4,7 @@ use chrono::offset::LocalResult;
 use chrono::{DateTime, Duration, FixedOffset, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use super::{Grain, Interval, between, day, first_instant, hour, hours_at, instant};
+use super::calendar::{Grain, Interval, between, day, first_instant, hour, hours_at, instant};
 use crate::error::{Error, Result};
 
 /// How the command line named the interval.

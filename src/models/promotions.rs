@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use crate::config::{Source, Table, meant};
 use crate::error::{Error, Result};
 use crate::interval::instant;
-use crate::project::reader::{Source, Table, meant};
 
 /// The name of the record of promotions, beside the versions of a model.
 pub const PROMOTIONS: &str = "promotions.toml";

@@ -120,7 +120,7 @@ impl ModelReport {
             name: bundle.name.clone(),
             version: bundle.version,
             folder: bundle.folder.display().to_string(),
-            kind: bundle.kind.clone(),
+            kind: bundle.kind.to_string(),
             sha256: bundle.sha256.clone(),
             oracle: bundle.oracle.clone(),
         }

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::reader::Table;
 use super::secrets::{Secret, expand};
+use crate::config::Table;
 use crate::error::{Error, Result};
 
 /// As written: nothing is resolved until the connection is used.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::reader::{At, Table, meant};
+use crate::config::{At, Table, meant};
 
 #[derive(Clone, Debug)]
 pub struct FileSource {
@@ -62,11 +62,41 @@ impl Default for CsvOptions {
     }
 }
 
-/// The keys that name files, in the order in which messages list them.
-pub const FORMATS: [&str; 3] = ["parquet", "csv", "jsonl"];
+impl FileFormat {
+    /// Every kind of file, as it is read when nothing more is said, in the order in which messages list them.
+    pub fn all() -> [FileFormat; 3] {
+        [FileFormat::Parquet, FileFormat::Csv(CsvOptions::default()), FileFormat::JsonLines]
+    }
 
-/// The files of a table. `key` is one of [`FORMATS`], and `at` its path.
-pub fn read(name: &str, key: &str, at: At<String>, table: &Table<'_>) -> Option<FileSource> {
+    /// The key that names files of this kind, and how their names end.
+    pub fn key(&self) -> &'static str {
+        match self {
+            FileFormat::Parquet => "parquet",
+            FileFormat::Csv(_) => "csv",
+            FileFormat::JsonLines => "jsonl",
+        }
+    }
+
+    /// Text says no types, so the columns of such a table must be declared.
+    pub fn is_text(&self) -> bool {
+        match self {
+            FileFormat::Parquet => false,
+            FileFormat::Csv(_) | FileFormat::JsonLines => true,
+        }
+    }
+
+    /// The options that the job file gives.
+    fn with_options(self, table: &Table<'_>) -> FileFormat {
+        match self {
+            FileFormat::Csv(_) => FileFormat::Csv(csv(table)),
+            FileFormat::Parquet | FileFormat::JsonLines => self,
+        }
+    }
+}
+
+/// The files of a table: `at` is their path.
+pub fn read(name: &str, format: FileFormat, at: At<String>, table: &Table<'_>) -> Option<FileSource> {
+    let key = format.key();
     let (time_column, complete) = (table.string("time_column"), table.string("complete"));
     for at in [Some(&at), complete.as_ref()].into_iter().flatten() {
         if at.value.split('/').any(|part| part == "..") || at.value.contains('\0') {
@@ -81,11 +111,7 @@ pub fn read(name: &str, key: &str, at: At<String>, table: &Table<'_>) -> Option<
             "write it as a path with {date}, or give each interval's files a folder of their own",
         );
     }
-    let format = match key {
-        "csv" => FileFormat::Csv(csv(table)),
-        "jsonl" => FileFormat::JsonLines,
-        _ => FileFormat::Parquet,
-    };
+    let format = format.with_options(table);
     let (time_column, complete) = (time_column.map(|at| at.value), complete.map(|at| at.value));
     Some(FileSource { format, template: at.value, time_column, complete })
 }

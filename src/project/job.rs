@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::cron::Schedule;
 pub use super::file_source::{CsvOptions, FileFormat, FileSource};
-use super::reader::{At, Source, Table, meant};
 pub use super::table_spec::{COLUMN_TYPES, ColumnType, MissingLookback, SqlFile, TableSource, TableSpec, of_dates};
 use super::zones::zone;
+use crate::config::{At, Source, Table, meant};
 use crate::error::{Error, Result};
 use crate::interval::Grain;
 use crate::models::ModelRef;

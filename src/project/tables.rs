@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use chrono::format::{Fixed, Item, StrftimeItems};
 use chrono_tz::Tz;
 
-use super::file_source::{self, FORMATS, FileFormat};
+use super::file_source::{self, FileFormat};
 use super::job::JobReader;
-use super::reader::{At, Table, meant};
 use super::table_spec::{COLUMN_TYPES, ColumnType, MissingLookback, TableSource, TableSpec, of_dates};
 use super::zones::zone;
+use crate::config::{At, Table, meant};
 
 impl JobReader<'_> {
     pub(super) fn extract(&mut self, table: &Table<'_>) -> Vec<TableSpec> {
@@ -83,10 +83,11 @@ impl JobReader<'_> {
     }
 
     fn source(&mut self, name: &str, table: &Table<'_>) -> Option<TableSource> {
-        let mut files: Vec<_> = FORMATS.iter().filter_map(|key| Some((*key, table.string(key)?))).collect();
+        let formats = FileFormat::all().into_iter();
+        let mut files: Vec<_> = formats.filter_map(|format| Some((table.string(format.key())?, format))).collect();
         let (sql, connection) = (table.string("sql"), table.string("connection"));
         match (files.pop().filter(|_| files.is_empty()), sql, connection) {
-            (Some((key, at)), None, None) => file_source::read(name, key, at, table).map(TableSource::Files),
+            (Some((at, format)), None, None) => file_source::read(name, format, at, table).map(TableSource::Files),
             (None, Some(sql), Some(connection)) if files.is_empty() => {
                 if !self.connections.contains(&connection.value.as_str()) {
                     let hint = meant(&connection.value, self.connections.iter().copied())
@@ -97,10 +98,12 @@ impl JobReader<'_> {
                 Some(TableSource::Query { connection: connection.value, sql })
             }
             _ => {
+                let keys = FileFormat::all().map(|format| format.key());
+                let (last, first) = (keys[keys.len() - 1], keys[..keys.len() - 1].join(", "));
                 table.fault_hint(
                     table.line(),
                     format!("extract.{name} must say where its rows come from"),
-                    "one of parquet, csv or jsonl = \"path\", or connection = \"name\" and sql = \"file\"",
+                    format!("one of {first} or {last} = \"path\", or connection = \"name\" and sql = \"file\""),
                 );
                 None
             }
@@ -108,7 +111,7 @@ impl JobReader<'_> {
     }
 }
 
-/// Text says no types: the columns of such a table must be declared. A format is for text alone.
+/// The columns of text must be declared. A format is for text alone.
 fn untyped(
     table: &Table<'_>,
     name: &str,
@@ -116,7 +119,7 @@ fn untyped(
     columns: &[(String, ColumnType)],
     formats: &[(String, String)],
 ) {
-    let text = matches!(source, TableSource::Files(files) if files.format != FileFormat::Parquet);
+    let text = matches!(source, TableSource::Files(files) if files.format.is_text());
     if text && columns.is_empty() {
         table.fault_hint(
             table.line(),

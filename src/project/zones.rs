@@ -2,7 +2,7 @@
 
 use chrono_tz::Tz;
 
-use super::reader::{At, Table, meant};
+use crate::config::{At, Table, meant};
 
 /// The value of a key that names a time zone.
 pub fn zone(table: &Table<'_>, key: &str, at: &At<String>) -> Option<Tz> {

@@ -42,7 +42,7 @@ impl Checks {
             if let Some(name) = &check.column
                 && !columns.contains(&name.as_str())
             {
-                let near = crate::project::reader::meant(name, columns.iter().copied());
+                let near = crate::config::meant(name, columns.iter().copied());
                 let mut error = Error::config(format!(
                     "{}:{}: the check is of column {name:?}, which is not published",
                     file.display(),

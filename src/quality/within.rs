@@ -46,7 +46,7 @@ impl Within {
         let Some(column) = &job.load.time else { return Ok(None) };
         let Ok(field) = published.field_with_name(column) else {
             let names: Vec<&str> = published.fields().iter().map(|f| f.name().as_str()).collect();
-            let near = crate::project::reader::meant(column, names.iter().copied());
+            let near = crate::config::meant(column, names.iter().copied());
             let mut error = Error::config(format!("load.time is {column:?}, which is not published"));
             error.hint = near.or_else(|| Some(format!("publish it (load.keep), or name one of: {}", names.join(", "))));
             return Err(error);

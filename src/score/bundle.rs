@@ -11,21 +11,21 @@ use serde::Serialize;
 
 use super::contract::{Codes, Contract, Encoding, Feature, Kind, Policy, Unknown};
 use super::dense::Dense;
-use super::foreign::Format;
 use super::imported::{ImportedModel, ModelMetadata};
-use super::{Link, Model};
+use super::pickle::pickled;
+use super::{Link, Model, ModelKind};
+use crate::config::{At, Source, Table};
 use crate::digest;
 use crate::error::{Class, Error, Result};
 use crate::models::ModelId;
 use crate::plain_file;
-use crate::project::reader::{At, Source, Table};
 
 #[derive(Debug)]
 pub struct Bundle {
     pub folder: PathBuf,
     pub name: String,
     pub version: i64,
-    pub kind: String,
+    pub kind: ModelKind,
     /// The name of the weights' file.
     pub file: String,
     /// Boosting rounds that are used; all when it is `None`.
@@ -50,14 +50,11 @@ pub struct OracleResult {
     pub tolerance: f64,
 }
 
-/// What `kind` may be.
-const KINDS: [&str; 6] = ["linear", "mlp", "xgboost", "lightgbm", "catboost", "onnx"];
-
 /// model.toml as written.
 struct Signature {
     name: String,
     version: i64,
-    kind: String,
+    kind: ModelKind,
     file: String,
     sha256: String,
     link: Option<Link>,
@@ -142,7 +139,7 @@ impl Bundle {
             folder: folder.to_owned(),
             name: signature.name.clone(),
             version: signature.version,
-            kind: signature.kind.clone(),
+            kind: signature.kind,
             file: signature.file.clone(),
             iterations: signature.iterations,
             facts,
@@ -207,35 +204,16 @@ fn verified(path: &Path, sha256: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Pickles, and the archives that hold them, are refused.
-pub fn pickled(bytes: &[u8], path: &Path) -> Option<Error> {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    let kind = match bytes {
-        [0x80, 2..=5, ..] => "a Python pickle",
-        [b'P', b'K', 3, 4, ..] => "a zip archive, as PyTorch writes pickles",
-        _ if matches!(extension, "pkl" | "pickle" | "joblib" | "pt" | "pth") => "named as a Python pickle",
-        _ => return None,
-    };
-    let what =
-        format!("{} is {kind}, which can run any code when it is opened; Daymill never opens one", path.display());
-    Some(Error::input(what).hint(
-        "export the weights: safetensors for linear models and networks, save_model(\"model.ubj\") for XGBoost, \
-         save_model(\"model.txt\") for LightGBM",
-    ))
-}
-
 fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Result<(Model, Option<ModelMetadata>)> {
     let link = || {
         signature
             .link
             .ok_or_else(|| Error::input("model.toml must say link = \"identity\", \"sigmoid\" or \"softmax\""))
     };
-    match signature.kind.as_str() {
-        "linear" => Ok((Model::Dense(Dense::read(weights, false, link()?)?), None)),
-        "mlp" => Ok((Model::Dense(Dense::read(weights, true, link()?)?), None)),
-        kind => {
-            let format =
-                Format::of_kind(kind).ok_or_else(|| Error::defect(format!("no reader for the kind {kind:?}")))?;
+    match signature.kind {
+        ModelKind::Linear => Ok((Model::Dense(Dense::read(weights, false, link()?)?), None)),
+        ModelKind::Mlp => Ok((Model::Dense(Dense::read(weights, true, link()?)?), None)),
+        ModelKind::Foreign(format) => {
             let ImportedModel { model, facts } = format.read(weights, signature.iterations)?;
             let names = &facts.names;
             let expected: Vec<&str> = contract.features.iter().map(|f| f.name.as_str()).collect();
@@ -260,10 +238,12 @@ fn signature(table: &Table<'_>) -> Option<Signature> {
         table.fault(0, "version is missing");
     }
     table.string("description");
+    let kinds: Vec<_> = ModelKind::all().into_iter().map(|kind| (kind.name(), kind)).collect();
     let kind = match table.has("kind") {
-        true => table.word("kind", &KINDS.map(|kind| (kind, kind))),
+        true => table.word("kind", &kinds),
         false => {
-            table.fault(0, format!("kind is missing: one of {}", KINDS.join(", ")));
+            let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
+            table.fault(0, format!("kind is missing: one of {}", names.join(", ")));
             None
         }
     };

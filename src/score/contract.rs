@@ -156,7 +156,7 @@ impl Contract {
         for feature in &self.features {
             match columns.iter().find(|(name, _)| *name == feature.name) {
                 None => {
-                    let near = crate::project::reader::meant(&feature.name, columns.iter().map(|(n, _)| n.as_str()));
+                    let near = crate::config::meant(&feature.name, columns.iter().map(|(n, _)| n.as_str()));
                     found.push(format!(
                         "the feature {:?} is missing{}",
                         feature.name,

@@ -1,8 +1,9 @@
 //! Models as other libraries save them: which format a file has, and who reads it.
 
 use super::imported::ImportedModel;
+use super::onnx;
+use super::pickle::pickled;
 use super::trees::{catboost, lightgbm, xgboost};
-use super::{onnx, pickled};
 use crate::error::{Error, Result};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +15,11 @@ pub enum Format {
 }
 
 impl Format {
+    pub const ALL: [Format; 4] = [Format::Xgboost, Format::Lightgbm, Format::Catboost, Format::Onnx];
+
     /// By the word that model.toml has for it.
     pub fn of_kind(kind: &str) -> Option<Format> {
-        [Format::Xgboost, Format::Lightgbm, Format::Catboost, Format::Onnx]
-            .into_iter()
-            .find(|format| format.kind() == kind)
+        Format::ALL.into_iter().find(|format| format.kind() == kind)
     }
 
     pub fn kind(self) -> &'static str {

@@ -1,12 +1,11 @@
 //! Scalar expressions once their names and types are known: columns are numbers, every node has its type and its place.
 
-use std::fmt;
-use std::sync::Arc;
-
-use polars::prelude::{AnyValue, Column, PolarsResult, Scalar as Value, TimeUnit, TimeZone};
-
-use super::error::{Fault, Place};
+use super::aggregate::{Agg, AggKind, Win};
+use super::error::Place;
+use super::rel::Sub;
 use super::types::Ty;
+pub use super::value::{Arith, Bound, Cmp, Frame, Func, Literal, Offset, Run, Units, value};
+use super::value::{constant, literal_of};
 
 /// A column of the plan. Numbers are never used twice within a query.
 pub type Id = u32;
@@ -48,112 +47,12 @@ pub enum Kind {
     /// Until windows are resolved.
     Win(Box<WinCall>),
     /// Until it is a join.
-    Sub(Box<super::bind::subquery::Sub>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arith {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    Rem,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cmp {
-    Eq,
-    Ne,
-    Lt,
-    Le,
-    Gt,
-    Ge,
-}
-
-impl Cmp {
-    /// `a < b` is `b > a`.
-    pub fn turned(self) -> Cmp {
-        match self {
-            Cmp::Lt => Cmp::Gt,
-            Cmp::Le => Cmp::Ge,
-            Cmp::Gt => Cmp::Lt,
-            Cmp::Ge => Cmp::Le,
-            same => same,
-        }
-    }
-
-    pub fn negated(self) -> Cmp {
-        match self {
-            Cmp::Eq => Cmp::Ne,
-            Cmp::Ne => Cmp::Eq,
-            Cmp::Lt => Cmp::Ge,
-            Cmp::Le => Cmp::Gt,
-            Cmp::Gt => Cmp::Le,
-            Cmp::Ge => Cmp::Lt,
-        }
-    }
-}
-
-/// A constant. Quoted text and written numbers keep their words until they have met a type.
-#[derive(Clone, Debug)]
-pub enum Literal {
-    Null,
-    Bool(bool),
-    Int(i64),
-    /// With its words, of a number that was written.
-    Float(f64, Option<String>),
-    Text(String),
-    /// Days since 1970.
-    Date(i32),
-    /// Microseconds since 1970, of the clock on the wall or of UTC: the type says which.
-    Micros(i64),
-}
-
-/// The same constant: NaN is itself.
-impl PartialEq for Literal {
-    fn eq(&self, other: &Literal) -> bool {
-        use Literal::*;
-        match (self, other) {
-            (Null, Null) => true,
-            (Bool(a), Bool(b)) => a == b,
-            (Int(a), Int(b)) | (Micros(a), Micros(b)) => a == b,
-            (Float(a, x), Float(b, y)) => a.to_bits() == b.to_bits() && x == y,
-            (Text(a), Text(b)) => a == b,
-            (Date(a), Date(b)) => a == b,
-            _ => false,
-        }
-    }
-}
-
-/// What a function does with whole columns. Columns of one row stand for as many as the others have.
-pub type Run = Arc<dyn Fn(&[Column]) -> PolarsResult<std::result::Result<Column, Fault>> + Send + Sync>;
-
-/// A scalar function: Postgres' meaning, whatever the engine's is.
-#[derive(Clone)]
-pub struct Func {
-    pub name: &'static str,
-    /// What it was made with (a zone, a pattern): two functions of one name and one parameter are the same.
-    pub parameter: String,
-    pub run: Run,
-    /// Whether it can raise. What can raise is never asked of rows that a condition leaves out.
-    pub fallible: bool,
-}
-
-impl fmt::Debug for Func {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}]", self.name, self.parameter)
-    }
-}
-
-impl PartialEq for Func {
-    fn eq(&self, other: &Func) -> bool {
-        self.name == other.name && self.parameter == other.parameter
-    }
+    Sub(Box<Sub>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct AggCall {
-    pub agg: super::functions::aggregates::Agg,
+    pub agg: Agg,
     pub args: Vec<Ex>,
     pub distinct: bool,
     pub order: Vec<SortKey>,
@@ -161,8 +60,8 @@ pub struct AggCall {
 
 impl AggCall {
     /// Over all rows, in no order.
-    pub fn of(kind: super::functions::aggregates::AggKind, ty: Ty, args: Vec<Ex>) -> AggCall {
-        AggCall { agg: super::functions::aggregates::Agg { kind, ty }, args, distinct: false, order: Vec::new() }
+    pub fn of(kind: AggKind, ty: Ty, args: Vec<Ex>) -> AggCall {
+        AggCall { agg: Agg { kind, ty }, args, distinct: false, order: Vec::new() }
     }
 }
 
@@ -175,48 +74,11 @@ pub struct SortKey {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct WinCall {
-    pub win: super::functions::windows::Win,
+    pub win: Win,
     pub args: Vec<Ex>,
     pub partition: Vec<Ex>,
     pub order: Vec<SortKey>,
     pub frame: Frame,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Units {
-    Rows,
-    Range,
-    Groups,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Bound {
-    Unbounded,
-    Current,
-    /// So many rows, groups, or units of the key: numbers, days or microseconds.
-    Preceding(Offset),
-    Following(Offset),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Offset {
-    Whole(i64),
-    Float(f64),
-    /// Months, days and microseconds.
-    Interval(i32, i32, i64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Frame {
-    pub units: Units,
-    pub start: Bound,
-    pub end: Bound,
-}
-
-impl Frame {
-    /// What OVER (ORDER BY ...) means: up to the last peer of the row.
-    pub const DEFAULT: Frame = Frame { units: Units::Range, start: Bound::Unbounded, end: Bound::Current };
-    pub const WHOLE: Frame = Frame { units: Units::Rows, start: Bound::Unbounded, end: Bound::Unbounded };
 }
 
 /// The same expression, wherever it stands in the text.
@@ -268,7 +130,7 @@ impl Ex {
     }
 
     pub fn call(func: Func, args: Vec<Ex>, ty: Ty, place: Place) -> Ex {
-        super::kernels::fold::folded(Ex::new(Kind::Call(func, args), ty, place))
+        folded(Ex::new(Kind::Call(func, args), ty, place))
     }
 
     /// True when all are; one of them alone is itself.
@@ -457,20 +319,26 @@ impl Ex {
     }
 }
 
-/// The literal as the engine's value.
-pub fn value(literal: &Literal, ty: Ty) -> Value {
-    let any = match literal {
-        Literal::Null => return Value::null(ty.held()),
-        Literal::Micros(micros) => {
-            let zone = (ty == Ty::Timestamptz).then_some(TimeZone::UTC);
-            return Value::new_datetime(*micros, TimeUnit::Microseconds, zone);
-        }
-        Literal::Bool(value) => AnyValue::Boolean(*value),
-        Literal::Int(value) if ty.is_whole() => AnyValue::Int64(*value),
-        Literal::Int(value) => AnyValue::Float64(*value as f64),
-        Literal::Float(value, _) => AnyValue::Float64(*value),
-        Literal::Text(text) => AnyValue::StringOwned(text.as_str().into()),
-        Literal::Date(days) => AnyValue::Date(*days),
-    };
-    Value::new(ty.held(), any)
+/// Functions that have a value for NULL.
+const LENIENT: [&str; 5] = ["concat", "concat_ws", "format", "only_row", "grouping"];
+
+/// The literal that a call of literals is, or the call.
+fn folded(ex: Ex) -> Ex {
+    let Kind::Call(func, args) = &ex.kind else { return ex };
+    // A strict function of NULL is NULL, whatever the other arguments would raise.
+    if !LENIENT.contains(&func.name) && ex.has_null() && ex.settled() {
+        return Ex::null(ex.ty, ex.place);
+    }
+    let mut columns = Vec::with_capacity(args.len());
+    for arg in args {
+        let Some(literal) = arg.as_literal() else { return ex };
+        columns.push(constant(literal, arg.ty));
+    }
+    match (func.run)(&columns) {
+        Ok(Ok(column)) if column.len() == 1 => match literal_of(&column, ex.ty) {
+            Some(literal) => Ex::literal(literal, ex.ty, ex.place),
+            None => ex,
+        },
+        _ => ex,
+    }
 }

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::expr::{AggCall, Ex, Id, Literal, SortKey, WinCall};
+use super::error::Place;
+use super::expr::{AggCall, Cmp, Ex, Id, Literal, SortKey, WinCall};
 use super::types::Ty;
 
 #[derive(Clone, Debug)]
@@ -331,5 +332,43 @@ fn trace(rel: &Rel, known: &mut BTreeMap<Id, Origin>, parts: &mut BTreeSet<usize
             }
         }
         _ => {}
+    }
+}
+
+/// How the value of a subquery comes of its rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SubKind {
+    Exists,
+    /// Whether the operand is so to any of the rows.
+    Any(Cmp),
+    /// The value of its one row; NULL when there is none.
+    Scalar,
+}
+
+/// A subquery, until it is a join.
+#[derive(Clone, Debug)]
+pub struct Sub {
+    pub kind: SubKind,
+    pub inner: Rel,
+    /// Its columns, over those of `inner`, or over the results of `calls`.
+    pub values: Vec<Ex>,
+    /// Aggregates over all rows of `inner` that belong to a row around.
+    pub calls: Option<Vec<(Id, AggCall)>>,
+    /// The first in this order is the value.
+    pub first: Option<Vec<SortKey>>,
+    /// What ties a row of `inner` to a row around it.
+    pub ties: Vec<Ex>,
+    pub operand: Vec<Ex>,
+    pub place: Place,
+}
+
+impl Sub {
+    /// The expressions in which columns of the query around may stand.
+    pub fn outer(&self) -> impl Iterator<Item = &Ex> {
+        self.operand.iter().chain(&self.ties).chain(&self.values)
+    }
+
+    pub fn outer_mut(&mut self) -> impl Iterator<Item = &mut Ex> {
+        self.operand.iter_mut().chain(&mut self.ties).chain(&mut self.values)
     }
 }

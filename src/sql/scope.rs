@@ -110,7 +110,7 @@ impl Scope {
 pub fn missing(name: &str, table: Option<&str>, columns: &[&str], place: Place) -> SqlError {
     let full = table.map_or(name.to_owned(), |t| format!("{t}.{name}"));
     let mut error = SqlError::new(NO_COLUMN, place, format!("there is no column {full}"));
-    let near = crate::project::reader::meant(name, columns.iter().copied());
+    let near = crate::config::meant(name, columns.iter().copied());
     let mut listed: Vec<&str> = Vec::new();
     for column in columns {
         if !listed.contains(column) {
@@ -126,7 +126,7 @@ pub fn missing(name: &str, table: Option<&str>, columns: &[&str], place: Place) 
 
 pub fn no_table(name: &str, tables: &[&str], place: Place) -> SqlError {
     let mut error = SqlError::new(NO_TABLE, place, format!("there is no table {name}"));
-    let near = crate::project::reader::meant(name, tables.iter().copied());
+    let near = crate::config::meant(name, tables.iter().copied());
     error.hint = near.or_else(|| Some(format!("the tables are the names under [extract]: {}", tables.join(", "))));
     error
 }

@@ -6,6 +6,7 @@ mod attacks;
 mod bad_input;
 mod belongs;
 mod calendar;
+mod circles;
 mod conformance;
 mod exit_codes;
 mod faults;

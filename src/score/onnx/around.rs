@@ -1,7 +1,9 @@
 //! Where a graph's answers change, as far as its steps tell without being run: inputs are drawn from there when none are
 //! given. Followed are a scaler of all columns and trees over all columns; a graph that does more is asked around zero.
 
-use super::{Graph, Made, Step, attribute};
+use super::graph::{Graph, Step};
+use super::made::Made;
+use super::node::attribute;
 
 /// How far from its middle a scaled column is asked.
 const SPREAD: f64 = 2.0;

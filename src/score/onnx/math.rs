@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{attribute, proto};
+use super::node::{self, MOST_ELEMENTS, attribute};
+use super::proto;
 
 pub const NAMES: [&str; 52] = [
     "Abs",
@@ -209,7 +210,7 @@ pub fn run(arguments: &Arguments<'_>) -> candle_core::Result<Tensor> {
 fn constant(arguments: &Arguments<'_>) -> candle_core::Result<Tensor> {
     let node = arguments.node;
     if let Some(tensor) = attribute(node, "value").and_then(|a| a.t.as_ref()) {
-        return super::constant(tensor, &Default::default()).map_err(|e| candle_core::Error::msg(e.to_string()));
+        return node::constant(tensor, &Default::default()).map_err(|e| candle_core::Error::msg(e.to_string()));
     }
     match node.attribute.first() {
         Some(a) if a.name == "value_float" => Tensor::new(a.f, &Device::Cpu),
@@ -360,7 +361,7 @@ fn filled(arguments: &Arguments<'_>, name: &str, x: &Tensor) -> candle_core::Res
     let dims = if name == "Expand" { arguments.at(1)? } else { x.clone() }.flatten_all()?.to_vec1::<i64>()?;
     let dims: Vec<usize> = dims.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
     let elements = dims.iter().try_fold(1usize, |all, n| all.checked_mul(*n));
-    if elements.is_none_or(|n| n > super::MOST_ELEMENTS) {
+    if elements.is_none_or(|n| n > MOST_ELEMENTS) {
         candle_core::bail!("the shape {dims:?} claims too many elements");
     }
     match name {
@@ -368,7 +369,7 @@ fn filled(arguments: &Arguments<'_>, name: &str, x: &Tensor) -> candle_core::Res
         _ => match attribute(arguments.node, "value").and_then(|a| a.t.as_ref()) {
             Some(tensor) => {
                 let value =
-                    super::constant(tensor, &Default::default()).map_err(|e| candle_core::Error::msg(e.to_string()))?;
+                    node::constant(tensor, &Default::default()).map_err(|e| candle_core::Error::msg(e.to_string()))?;
                 value.reshape(())?.broadcast_as(dims)?.contiguous()
             }
             None => Tensor::zeros(dims, DType::F32, &Device::Cpu),

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 
+use super::made::Made;
 use super::math::{Arguments, select};
-use super::{Made, attribute, proto, text};
+use super::node::{MOST_ELEMENTS, attribute, constant, text};
+use super::proto;
 use crate::error::{Error, Result};
 use crate::score::{Link, apply_link};
 
@@ -140,7 +142,7 @@ pub fn labels(node: &proto::Node, words: &Words) -> Result<Made> {
         let strings = attribute(node, strings).map(|a| &a.strings).filter(|list| !list.is_empty());
         let ints = attribute(node, ints).map(|a| &a.ints).filter(|list| !list.is_empty());
         let floats = attribute(node, floats).map(|a| &a.floats).filter(|list| !list.is_empty());
-        let tensor = attribute(node, tensor).and_then(|a| a.t.as_ref()).and_then(|t| super::constant(t, words).ok());
+        let tensor = attribute(node, tensor).and_then(|a| a.t.as_ref()).and_then(|t| constant(t, words).ok());
         let number = |word: &Vec<u8>| words.get(word).map_or(f64::NAN, |at| *at as f64);
         strings
             .map(|list| list.iter().map(number).collect())
@@ -160,8 +162,7 @@ pub fn labels(node: &proto::Node, words: &Words) -> Result<Made> {
     let of_tensor = attribute(node, "values_tensor").and_then(|a| a.t.as_ref()).map(|tensor| tensor.data_type);
     let whole = attribute(node, "values_int64s").is_some_and(|a| !a.ints.is_empty())
         || of_tensor.is_some_and(|kind| [proto::element::INT64, proto::element::INT32].contains(&kind));
-    let given =
-        attribute(node, "default_tensor").and_then(|a| a.t.as_ref()).and_then(|t| super::constant(t, words).ok());
+    let given = attribute(node, "default_tensor").and_then(|a| a.t.as_ref()).and_then(|t| constant(t, words).ok());
     let given =
         given.and_then(|t| t.flatten_all().ok()?.to_dtype(DType::F64).ok()?.to_vec1::<f64>().ok()?.first().copied());
     let default = match (given, whole) {
@@ -194,7 +195,7 @@ pub fn categories(node: &proto::Node, words: &Words) -> Result<Made> {
 /// `[rows, columns]` to `[rows, columns, categories]`; what is no category is zeros.
 pub fn one_hot(x: &Tensor, categories: &[f64]) -> candle_core::Result<Tensor> {
     let values = x.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-    if values.len().saturating_mul(categories.len()) > super::MOST_ELEMENTS {
+    if values.len().saturating_mul(categories.len()) > MOST_ELEMENTS {
         candle_core::bail!("{} categories make too many columns", categories.len());
     }
     let places: HashMap<u64, usize> = categories.iter().map(|value| key(*value)).zip(0..).collect();

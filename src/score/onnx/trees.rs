@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Tensor};
 
+use super::node::{MOST_FEATURES, attribute, constant, text};
 use super::proto::{Node as ProtoNode, Tensor as ProtoTensor};
-use super::{attribute, text};
 use crate::error::{Error, Result};
 use crate::score::trees::{Leaves, Node, Parts, Split, Test, Tree, Trees};
 use crate::score::{Link, apply_link};
@@ -279,7 +279,7 @@ fn width(features: &[i64]) -> Result<usize> {
     let last = features.iter().copied().max().unwrap_or(0);
     usize::try_from(last)
         .ok()
-        .filter(|last| *last < super::MOST_FEATURES)
+        .filter(|last| *last < MOST_FEATURES)
         .map(|last| last + 1)
         .ok_or_else(|| Error::input(format!("a node splits on feature {last}")))
 }
@@ -300,7 +300,7 @@ fn floats(node: &ProtoNode, name: &str) -> Result<Vec<f64>> {
 }
 
 fn numbers(tensor: &ProtoTensor) -> Result<Vec<f64>> {
-    let constant = super::constant(tensor, &Default::default())?;
+    let constant = constant(tensor, &Default::default())?;
     let flat = constant.flatten_all().and_then(|t| t.to_dtype(DType::F64)).and_then(|t| t.to_vec1::<f64>());
     flat.map_err(|e| Error::input("a list of the trees cannot be read").cause(e))
 }

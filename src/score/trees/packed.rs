@@ -1,7 +1,7 @@
 //! Large trees, walked on bins. From some size on it is cheaper to go down a tree than to evaluate all of it: a node is
 //! eight bytes, both children stand side by side, and a step is two loads, a compare and an addition, many rows at a time.
 
-use super::binned::{BLOCK, Column, Lane, Splits};
+use super::lanes::{BLOCK, Column, Lane, Splits};
 use super::{Node, Tree};
 
 /// Rows that go down together, so that one's loads hide behind the others'.

@@ -6,6 +6,7 @@ use sqlparser::ast::{
 };
 
 use super::{Binder, Cx, intervals};
+use crate::sql::arithmetic::whole;
 use crate::sql::error::{GROUPING, Place, Result, SqlError};
 use crate::sql::expr::{AggCall, Cmp, Ex, Kind, SortKey};
 use crate::sql::functions::{aggregates, cast, scalar, windows};
@@ -290,8 +291,8 @@ impl Binder<'_> {
                 let micros = one(self, name, intervals::key(&parts))?;
                 let day = || Ex::int(crate::sql::kernels::zone::DAY, at);
                 use crate::sql::expr::Arith::{Div, Rem};
-                let days = super::operators::whole(micros.clone(), Div, day());
-                Ok(Meaning::Interval([Ex::int(0, at), days, super::operators::whole(micros, Rem, day())]))
+                let days = whole(micros.clone(), Div, day());
+                Ok(Meaning::Interval([Ex::int(0, at), days, whole(micros, Rem, day())]))
             }
             _ => Err(SqlError::unsupported(at, format!("{} of intervals", name.to_uppercase()))
                 .hint("AVG(EXTRACT(EPOCH FROM x)) gives seconds")),

@@ -147,7 +147,7 @@ impl Binder<'_> {
             level = outer.outer;
         }
         let mut error = SqlError::new("42P01", at, format!("there is no table {table} in FROM"));
-        error.hint = crate::project::reader::meant(&table, cx.scope.tables.iter().map(String::as_str));
+        error.hint = crate::config::meant(&table, cx.scope.tables.iter().map(String::as_str));
         Err(error)
     }
 

@@ -308,7 +308,7 @@ pub fn factor_place(factor: &TableFactor) -> Place {
         TableFactor::Table { name, .. } => {
             name.0.first().and_then(|part| part.as_ident()).map(|i| i.span.into()).unwrap_or_default()
         }
-        TableFactor::Derived { subquery, .. } => super::subquery::query_place(subquery),
+        TableFactor::Derived { subquery, .. } => super::query_place(subquery),
         TableFactor::NestedJoin { table_with_joins, .. } => factor_place(&table_with_joins.relation),
         other => sqlparser::ast::Spanned::span(other).into(),
     }

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use sqlparser::ast::BinaryOperator as Op;
 
 use super::Binder;
-use super::operators::{comparison, date_arithmetic, no_times, whole};
+use crate::sql::arithmetic::{comparison, date_arithmetic, no_times, whole};
 use crate::sql::error::{NO_FUNCTION, Place, Result, SqlError};
 use crate::sql::expr::{Arith, Ex, Kind, Literal};
 use crate::sql::functions::cast::{coerce, explicit};

@@ -4,9 +4,10 @@ use sqlparser::ast::{BinaryOperator as Op, Expr, Query};
 
 use super::exprs::unnested;
 use super::literals::escape;
-use super::operators::{compare, comparison, meet};
+use super::operators::{compare, meet};
 use super::subquery::SubKind;
 use super::{Binder, Cx, place};
+use crate::sql::arithmetic::comparison;
 use crate::sql::error::{Place, Result, SqlError};
 use crate::sql::expr::{Cmp, Ex, Kind, Literal};
 use crate::sql::functions::cast::coerce;

@@ -151,7 +151,7 @@ impl Binder<'_> {
             match item {
                 SelectItem::UnnamedExpr(expr) => {
                     let meaning = self.shown(expr, cx)?;
-                    outputs.push(Output { name: super::query::output_name(expr), meaning, place: place(expr) });
+                    outputs.push(Output { name: super::output_names::output_name(expr), meaning, place: place(expr) });
                 }
                 SelectItem::ExprWithAlias { alias, .. } if alias.quote_style == Some('\'') => {
                     return Err(SqlError::new("42601", alias.span, "a name is not written in single quotes")

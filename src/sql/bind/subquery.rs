@@ -7,50 +7,14 @@ use std::sync::Arc;
 use sqlparser::ast::Query;
 
 use super::operators::compare;
-use super::{Binder, Cx, Level};
+use super::{Binder, Cx, Level, query_place};
 use crate::sql::error::{Fault, Place, Result, SqlError};
-use crate::sql::expr::{AggCall, Cmp, Ex, Func, Id, Kind, Literal, SortKey};
+use crate::sql::expr::{AggCall, Cmp, Ex, Func, Id, Kind, Literal};
 use crate::sql::functions::aggregates::AggKind;
 use crate::sql::kernels::group::Group;
 use crate::sql::rel::{How, Key, Rel};
+pub use crate::sql::rel::{Sub, SubKind};
 use crate::sql::types::Ty;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum SubKind {
-    Exists,
-    /// Whether the operand is so to any of the rows.
-    Any(Cmp),
-    /// The value of its one row; NULL when there is none.
-    Scalar,
-}
-
-/// A subquery, until it is a join.
-#[derive(Clone, Debug)]
-pub struct Sub {
-    pub kind: SubKind,
-    pub inner: Rel,
-    /// Its columns, over those of `inner`, or over the results of `calls`.
-    pub values: Vec<Ex>,
-    /// Aggregates over all rows of `inner` that belong to a row around.
-    pub calls: Option<Vec<(Id, AggCall)>>,
-    /// The first in this order is the value.
-    pub first: Option<Vec<SortKey>>,
-    /// What ties a row of `inner` to a row around it.
-    pub ties: Vec<Ex>,
-    pub operand: Vec<Ex>,
-    pub place: Place,
-}
-
-impl Sub {
-    /// The expressions in which columns of the query around may stand.
-    pub fn outer(&self) -> impl Iterator<Item = &Ex> {
-        self.operand.iter().chain(&self.ties).chain(&self.values)
-    }
-
-    pub fn outer_mut(&mut self) -> impl Iterator<Item = &mut Ex> {
-        self.operand.iter_mut().chain(&mut self.ties).chain(&mut self.values)
-    }
-}
 
 /// The value of a subquery from its first row and its number of rows.
 fn only_row(ty: Ty) -> Func {
@@ -439,13 +403,5 @@ impl Tied {
             }
         }
         Ok(Tied { keys, residual, around })
-    }
-}
-
-pub fn query_place(query: &Query) -> Place {
-    match &*query.body {
-        sqlparser::ast::SetExpr::Select(select) => select.select_token.0.span.into(),
-        sqlparser::ast::SetExpr::Query(inner) => query_place(inner),
-        _ => Place::default(),
     }
 }

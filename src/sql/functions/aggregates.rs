@@ -1,59 +1,11 @@
 //! Aggregate functions: their names, what they take and what they give.
 
 use super::{Call, cast};
+pub use crate::sql::aggregate::{Agg, AggKind};
 use crate::sql::error::{MISMATCH, Place, Result, SqlError};
 use crate::sql::expr::{Ex, SortKey};
 use crate::sql::kernels::group::Group;
-use crate::sql::kernels::window::Over;
 use crate::sql::types::Ty;
-
-/// An aggregate and the type of its result.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Agg {
-    pub kind: AggKind,
-    pub ty: Ty,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AggKind {
-    CountRows,
-    Count,
-    Sum,
-    Avg,
-    Min,
-    Max,
-    Spread {
-        root: bool,
-        sample: bool,
-    },
-    /// One of ours, over the rows of a group.
-    Group(Group),
-}
-
-impl Agg {
-    /// What it is as a window function.
-    pub fn over(self, distinct: bool) -> Over {
-        match self.kind {
-            AggKind::CountRows => Over::CountRows,
-            AggKind::Count if distinct => Over::CountDistinct,
-            AggKind::Count => Over::Count,
-            AggKind::Sum => Over::Sum,
-            AggKind::Avg => Over::Avg,
-            AggKind::Min => Over::Min,
-            AggKind::Max => Over::Max,
-            AggKind::Spread { root, sample } => Over::Spread { root, sample },
-            AggKind::Group(group) => Over::Group(group),
-        }
-    }
-
-    /// Of no rows at all.
-    pub fn of_none_is_zero(self) -> bool {
-        matches!(
-            self.kind,
-            AggKind::CountRows | AggKind::Count | AggKind::Group(Group::RegrCount | Group::DistinctRows { .. })
-        )
-    }
-}
 
 pub fn is_aggregate(name: &str) -> bool {
     NAMES.split(' ').any(|known| known == name)

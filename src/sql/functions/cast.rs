@@ -5,9 +5,9 @@ use chrono_tz::Tz;
 use crate::sql::error::{MISMATCH, Result, SqlError};
 use crate::sql::expr::{Ex, Kind, Literal};
 use crate::sql::kernels::cast::{Cast, cast, to_places};
-use crate::sql::kernels::fold::constant;
 use crate::sql::kernels::math;
 use crate::sql::types::{Ty, implicit};
+use crate::sql::value::constant;
 
 /// The expression as another type, where that needs no CAST; an unknown literal is read as that type.
 pub fn coerce(ex: Ex, to: Ty, zone: Tz) -> Result<Ex> {

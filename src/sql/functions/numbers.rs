@@ -42,7 +42,7 @@ pub fn call(call: &Call<'_>) -> Result<Option<Ex>> {
         "div" if call.args.len() == 2 => {
             let types = call.types();
             match types.iter().all(|t| t.is_whole() || *t == Unknown) {
-                true => Some(super::super::bind::operators::chain(
+                true => Some(crate::sql::arithmetic::chain(
                     super::cast::coerce(call.args[0].clone(), Int8.max(types[0]), call.zone)?,
                     crate::sql::expr::Arith::Div,
                     super::cast::coerce(call.args[1].clone(), Int8.max(types[1]), call.zone)?,
@@ -56,7 +56,7 @@ pub fn call(call: &Call<'_>) -> Result<Option<Ex>> {
             let types = call.types();
             let ty = crate::sql::types::common(types[0], types[1]).filter(|t| t.is_whole() || *t == Numeric);
             let ty = ty.ok_or_else(|| call.unknown())?;
-            Some(super::super::bind::operators::chain(
+            Some(crate::sql::arithmetic::chain(
                 call.args[0].clone(),
                 crate::sql::expr::Arith::Rem,
                 call.args[1].clone(),

@@ -1,17 +1,11 @@
 //! Functions that only have a meaning with OVER.
 
 use super::{Call, cast};
+pub use crate::sql::aggregate::Win;
 use crate::sql::error::{Result, SqlError};
 use crate::sql::expr::{Ex, Literal};
 use crate::sql::kernels::window::Over;
 use crate::sql::types::Ty;
-
-/// A window function and the type of its result.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Win {
-    pub over: Over,
-    pub ty: Ty,
-}
 
 pub fn is_window(name: &str) -> bool {
     matches!(

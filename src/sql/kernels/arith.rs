@@ -7,8 +7,8 @@ use polars_arrow::bitmap::Bitmap;
 
 use super::columns::Out;
 use crate::sql::error::Fault;
-use crate::sql::expr::{Arith, Func};
 use crate::sql::types::Ty;
+use crate::sql::value::{Arith, Func};
 
 /// The numbers of a column, one after the other, and which of them are valid. What lies under a NULL is arbitrary.
 struct Numbers<T> {

@@ -6,9 +6,9 @@ use super::columns::{Bools, Clock, Dates, Day, Floats, Instant, Ints, Micros, Te
 use super::math::round_half_away;
 use super::{number_text, parse_time, time, zone};
 use crate::sql::error::Fault;
-use crate::sql::expr::Func;
 use crate::sql::types::Ty;
 use crate::sql::types::Ty::*;
+use crate::sql::value::Func;
 
 /// The function that casts; nothing when the value is held alike and needs none.
 pub enum Cast {

@@ -8,7 +8,7 @@ type HashSet<T> = std::collections::HashSet<T, foldhash::fast::RandomState>;
 use polars::prelude::*;
 
 use crate::sql::error::Fault;
-use crate::sql::expr::{Func, Run};
+use crate::sql::value::{Func, Run};
 
 pub type Out = PolarsResult<std::result::Result<Column, Fault>>;
 

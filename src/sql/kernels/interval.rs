@@ -6,7 +6,7 @@ use super::columns::{Clock, Get, Instant, Ints, Micros, collect, map2, rows};
 use super::time::{civil, days_in_month, days_of};
 use super::zone::{DAY, SECOND, beyond, instant, offset_at};
 use crate::sql::error::Fault;
-use crate::sql::expr::Func;
+use crate::sql::value::Func;
 
 type Of<T> = std::result::Result<T, Fault>;
 

@@ -4,8 +4,8 @@ use std::f64::consts::PI;
 
 use super::columns::{Floats, Get, Ints, collect, map1, map2, map4};
 use crate::sql::error::Fault;
-use crate::sql::expr::Func;
 use crate::sql::types::Ty;
+use crate::sql::value::Func;
 
 type Of<T> = std::result::Result<T, Fault>;
 

@@ -4,7 +4,6 @@
 pub mod arith;
 pub mod cast;
 pub mod columns;
-pub mod fold;
 pub mod group;
 pub mod interval;
 pub mod math;

@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::columns::{Get, Texts, collect, map1, map2, rows};
 use crate::sql::error::Fault;
-use crate::sql::expr::Func;
+use crate::sql::value::Func;
 
 type Of<T> = std::result::Result<T, Fault>;
 

@@ -6,7 +6,7 @@ use polars::prelude::{Column, PolarsResult};
 
 use super::columns::{Get, Ints, Texts, collect, map1, map2, map3, map4, rows};
 use crate::sql::error::Fault;
-use crate::sql::expr::Func;
+use crate::sql::value::Func;
 
 /// A text made longer than this is refused, as a cell of a gigabyte is.
 const LONGEST: usize = 1 << 30;

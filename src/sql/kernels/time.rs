@@ -8,8 +8,8 @@ use polars::prelude::Column;
 use super::columns::{Clock, Dates, Day, Get, Instant, Ints, Micros, Put, collect, map1, map2, map3};
 use super::zone::{Clocks, DAY, SECOND, beyond, instant, local1, offset_at};
 use crate::sql::error::Fault;
-use crate::sql::expr::Func;
 use crate::sql::types::Ty;
+use crate::sql::value::Func;
 
 type Of<T> = std::result::Result<T, Fault>;
 

@@ -7,7 +7,7 @@ use super::columns::{Dates, Day, Get, Instant, Micros, Texts, collect, map1};
 use super::time::{checked_date, civil, days_of, iso_week, weekday};
 use super::zone::{Clocks, DAY, SECOND, instant};
 use crate::sql::error::Fault;
-use crate::sql::expr::Func;
+use crate::sql::value::Func;
 
 type Of<T> = std::result::Result<T, Fault>;
 

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use super::columns::{Clock, Get, Instant, Micros, Put, Texts, collect, map1, map2, rows};
 use crate::sql::error::Fault;
-use crate::sql::expr::Func;
+use crate::sql::value::Func;
 
 type Of<T> = std::result::Result<T, Fault>;
 

@@ -6,12 +6,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use polars::prelude::*;
 
-use super::expr::{column, name};
+use super::columns::{column, kernel, name};
 use crate::sql::error::engine_error;
 use crate::sql::expr::{Cmp, Ex, Id, Kind};
 use crate::sql::kernels::arith;
-use crate::sql::kernels::fold::constant;
 use crate::sql::types::Ty;
+use crate::sql::value::constant;
 
 /// Nodes in the engine's words, at most.
 const LARGEST: usize = 2_000;
@@ -31,7 +31,7 @@ pub fn evaluated(ex: &Ex) -> Option<Expr> {
         let columns = own.iter().copied().zip(c.iter().cloned()).collect();
         full(eval(&tree, &Rows { columns, height })?, height)
     };
-    Some(super::expr::kernel(run, ids.iter().map(|id| column(*id)).collect(), ex.ty.held()))
+    Some(kernel(run, ids.iter().map(|id| column(*id)).collect(), ex.ty.held()))
 }
 
 /// How many nodes an expression is in the engine's words, within a guard of so many.

@@ -1,21 +1,12 @@
 //! Expressions in the engine's words. What can raise is asked only of the rows that a condition around it lets through.
 
 use polars::prelude::*;
-use polars_plan::dsl::map_multiple;
 
+pub use super::columns::{column, kernel, name};
 use crate::sql::error::{Place, engine_error};
-use crate::sql::expr::{Arith, Cmp, Ex, Func, Id, Kind, value};
+use crate::sql::expr::{Arith, Cmp, Ex, Func, Kind, value};
 use crate::sql::kernels::arith;
 use crate::sql::types::Ty;
-
-/// The made-up name of a column.
-pub fn name(id: Id) -> PlSmallStr {
-    format!("c{id}").into()
-}
-
-pub fn column(id: Id) -> Expr {
-    col(name(id))
-}
 
 pub fn lowered(ex: &Ex) -> Expr {
     super::eval::evaluated(ex).unwrap_or_else(|| with(ex, None))
@@ -25,14 +16,6 @@ pub fn lowered(ex: &Ex) -> Expr {
 pub fn fenced(predicate: Expr) -> Expr {
     let as_number = |c: &mut [Column]| c[0].cast(&DataType::Int8);
     kernel(as_number, vec![predicate], DataType::Int8).strict_cast(DataType::Boolean)
-}
-
-pub fn kernel(
-    run: impl Fn(&mut [Column]) -> PolarsResult<Column> + Send + Sync + 'static,
-    args: Vec<Expr>,
-    dtype: DataType,
-) -> Expr {
-    map_multiple(run, args, move |_: &Schema, fields: &[Field]| Ok(Field::new(fields[0].name().clone(), dtype.clone())))
 }
 
 /// `guard` is true for the rows for which the value is wanted.

@@ -6,9 +6,9 @@ use super::Lowerer;
 use super::expr::{column, lowered, name, null};
 use crate::sql::expr::Literal;
 use crate::sql::expr::{Cmp, Ex, Id, Kind};
-use crate::sql::kernels::fold::constant;
 use crate::sql::rel::{How, Join, Key, Rel};
 use crate::sql::types::Ty;
+use crate::sql::value::constant;
 
 impl Lowerer<'_> {
     pub fn join(&mut self, join: &Join) -> PolarsResult<LazyFrame> {

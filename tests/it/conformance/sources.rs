@@ -8,6 +8,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use chrono::{DateTime, NaiveDate};
+use daymill::project::job::FileFormat;
 use parquet::arrow::ArrowWriter;
 
 use crate::support::*;
@@ -116,7 +117,7 @@ impl Place {
                 self.project.write(&file, out.finish().unwrap());
             }
             "jsonl" => self.project.write(&file, jsonl(rows)),
-            _ => {
+            "postgres" => {
                 let values = rows.iter().map(|(id, f, t, b, d, at)| {
                     let t = t.as_ref().map_or("NULL".into(), |t| format!("'{}'", t.replace('\'', "''")));
                     let quoted = |text: &Option<&str>| text.map_or("NULL".into(), |text| format!("'{text}'"));
@@ -136,6 +137,7 @@ impl Place {
                      at timestamptz, more int); {insert}"
                 ));
             }
+            other => panic!("say how the rows of {other} are written"),
         }
     }
 
@@ -294,5 +296,12 @@ fn a_source_that_is_not_there_is_an_error_and_no_empty_day() {
         };
         place.run().expect(gone);
         assert_eq!(place.project.sqlite("SELECT count(*) || '' FROM out"), ["5"]);
+    }
+}
+
+#[test]
+fn every_kind_of_file_is_asked() {
+    for format in FileFormat::all() {
+        assert!(KINDS.contains(&format.key()), "no kind {:?} is in KINDS", format.key());
     }
 }

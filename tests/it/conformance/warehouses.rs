@@ -32,7 +32,8 @@ impl House {
                 "[connection.c]\nurl = \"${env:HOUSE_URL}\"\n[target.t]\nkind = \"postgres\"\nconnection = \"c\"\nschema = \"public\"\n"
             }
             "parquet" => "[target.t]\nkind = \"parquet\"\npath = \"house\"\n",
-            _ => "[target.t]\nkind = \"sqlite\"\npath = \"house/w.sqlite\"\n",
+            "sqlite" => "[target.t]\nkind = \"sqlite\"\npath = \"house/w.sqlite\"\n",
+            other => panic!("say how the target of a {other} is written"),
         };
         project.write("daymill.toml", target);
         let project = match &database {

@@ -18,6 +18,22 @@ const PLACES: [&str; 9] = [
     "before-exit",
 ];
 
+/// Those of a folder of Parquet files.
+const LAKE_PLACES: [&str; 3] = ["lake-written", "lake-shown", "lake-renamed"];
+
+#[test]
+fn every_named_place_of_the_source_is_killed_at() {
+    let sources = glob::glob(&repository().join("src/**/*.rs").display().to_string()).unwrap().flatten();
+    let mut named = std::collections::BTreeSet::new();
+    for path in sources {
+        let text = std::fs::read_to_string(path).unwrap();
+        let places = text.split("failpoints::at(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        named.extend(places.map(str::to_owned));
+    }
+    let killed = PLACES.into_iter().chain(LAKE_PLACES).map(str::to_owned).collect();
+    assert_eq!(named, killed);
+}
+
 /// Kills a run at a place and says what must be true afterwards.
 pub fn killed_at(scene: &Scene, place: &str) -> Verdict {
     let ended = outcome(scene.project.command(&RUN).env("DAYMILL_KILL", place).output().unwrap());
@@ -42,7 +58,7 @@ fn f01_a_kill_at_any_named_place_leaves_old_rows_or_new_ones() {
             killed_at(&scene, place).unwrap();
         }
     }
-    for place in ["lake-written", "lake-shown", "lake-renamed"] {
+    for place in LAKE_PLACES {
         killed_at(&Scene::lake(), place).unwrap();
     }
 }

@@ -9,8 +9,9 @@ use arrow::datatypes::SchemaRef;
 use memchr::{memchr, memchr2, memchr3};
 
 use super::cells::{Style, array};
+use super::fault::Fault;
+use super::layout::Layout;
 use super::records::{Cell, Chunks, Records, Split};
-use super::{Fault, Layout};
 use crate::error::{Error, Result};
 use crate::extract::files::decode;
 use crate::extract::files::format::Column;

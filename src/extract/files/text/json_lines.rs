@@ -13,8 +13,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 
 use super::cells::{Values, wrong};
+use super::fault::Fault;
+use super::layout::Layout;
 use super::records::{Cell, Records, Split};
-use super::{Fault, Layout};
 use crate::extract::files::decode;
 use crate::extract::files::format::Column;
 use crate::project::job::ColumnType;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::Fault;
 use super::bytes::Input;
+use super::fault::Fault;
 use crate::error::Result;
 use crate::failpoints;
 

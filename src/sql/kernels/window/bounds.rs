@@ -4,11 +4,11 @@ use chrono_tz::Tz;
 use polars::prelude::*;
 
 use crate::sql::error::Fault;
-use crate::sql::expr::{Bound, Frame, Offset, Units};
 use crate::sql::kernels::columns::{Get, Ints};
 use crate::sql::kernels::interval;
 use crate::sql::kernels::zone::DAY;
 use crate::sql::types::Ty;
+use crate::sql::value::{Bound, Frame, Offset, Units};
 
 /// Rows in the order of partition and keys: where partitions begin, and where rows begin that are no peers of the row
 /// before.

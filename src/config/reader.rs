@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::meant;
 use crate::error::{Error, Fault, Result};
 use crate::plain_file;
 
@@ -250,12 +251,6 @@ impl<'a> Table<'a> {
             );
         }
     }
-}
-
-/// The closest of some names, as a hint, when one is close.
-pub fn meant<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
-    let close = candidates.map(|c| (strsim::damerau_levenshtein(name, c), c)).min()?;
-    (close.0 <= 1 + name.len() / 3).then(|| format!("did you mean {}?", close.1))
 }
 
 fn string(value: &DeValue<'_>) -> Option<String> {

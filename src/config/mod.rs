@@ -1,0 +1,7 @@
+//! Reads TOML files: every fault of a file at once, each with its line, and what may have been meant.
+
+mod reader;
+mod similar;
+
+pub use reader::{At, Source, Table};
+pub use similar::meant;
