@@ -4,8 +4,9 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/daymill/target
 DAYMILL := $(CARGO_TARGET_DIR)/release/daymill
 DATE ?= 2013-06-08
+FUZZ_SECONDS ?= 12
 
-.PHONY: help build demo test snapshots faults faults-long sql-long avx512 lint bench fixtures clean
+.PHONY: help build demo test snapshots faults faults-long sql-long fuzz avx512 lint bench fixtures clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,10 +39,15 @@ faults-long: ## 10,000 random kills (half an hour)
 avx512: ## The tests of the tree kernels on an emulated processor (ten minutes at most; Debian 12)
 	scripts/emulate-avx512.sh
 
-lint: ## rustfmt and clippy, warnings as errors
+lint: ## rustfmt, clippy, rustdoc and spelling, warnings as errors
 	cargo fmt --check
 	cargo clippy --locked -- -D warnings
 	cargo clippy --locked --all-targets --features failpoints -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --document-private-items
+	scripts/typos.sh
+
+fuzz: ## Fuzz the parsers of hostile bytes, FUZZ_SECONDS each (ten parsers)
+	scripts/fuzz.sh $(FUZZ_SECONDS)
 
 bench: build ## Measure the flights pipeline beside a careful Python one (minutes; needs python3)
 	PG_SHARED_BUFFERS=1GB scripts/with-postgres.sh benches/run.sh

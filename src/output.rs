@@ -97,7 +97,7 @@ fn told(level: &str, message: &str) -> serde_json::Value {
     serde_json::json!({ "time": now(), "level": level, "message": message })
 }
 
-/// A text for the person or the log; its lines are ours, and what comes from data went through [`line`].
+/// A text for the person or the log; its lines are ours, and what comes from data went through [`line()`].
 pub fn note(text: &str) {
     match LOG_IS_JSON.load(Ordering::Relaxed) {
         true => event(told("info", text)),

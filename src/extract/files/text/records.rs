@@ -7,6 +7,8 @@ use super::fault::Fault;
 use crate::error::Result;
 use crate::failpoints;
 
+const FIRST_CHUNK: usize = 32 << 10;
+
 /// Bytes that are handed on at a time, about.
 fn chunk_bytes() -> usize {
     failpoints::limit("TEXT_CHUNK", 1 << 20)
@@ -60,16 +62,19 @@ pub struct Chunks {
     left: Vec<u8>,
     line: u64,
     ended: bool,
+    /// Bytes of the next chunk: few at first, since most files of a folder of many are small.
+    size: usize,
 }
 
 impl Chunks {
     pub fn new(input: Input) -> Chunks {
-        Chunks { input, left: Vec::new(), line: 1, ended: false }
+        Chunks { input, left: Vec::new(), line: 1, ended: false, size: chunk_bytes().min(FIRST_CHUNK) }
     }
 
     /// The next records; none at the end.
     pub fn next(&mut self, path: &Path, split: &dyn Split) -> Result<Option<Records>> {
-        let mut size = chunk_bytes();
+        let mut size = self.size;
+        self.size = (2 * size).min(chunk_bytes());
         loop {
             while !self.ended && self.left.len() < size {
                 self.more(path, size)?;
