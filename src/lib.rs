@@ -29,6 +29,8 @@ pub mod score;
 pub mod sql;
 pub mod transform;
 
+pub mod rows;
+
 pub mod ledger;
 pub mod postgres;
 pub mod warehouse;

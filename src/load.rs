@@ -11,10 +11,10 @@ use crate::error::{Class, Error, Result};
 use crate::failpoints;
 use crate::ledger::chain::Head;
 use crate::ledger::{self, AttemptId, Db, End, Lock, claim, record};
-use crate::postgres::encode::Tail;
 use crate::project::Project;
+use crate::rows::Lineage;
 use crate::run_state::RunState;
-use crate::warehouse::table::{self, TableSchema};
+use crate::warehouse::table::TableSchema;
 use crate::warehouse::{self, Expected, LoadPath, Rows, Step, Warehouse};
 
 /// How long a session whose COMMIT went unanswered may take to end.
@@ -93,9 +93,9 @@ impl Load {
         self.generation
     }
 
-    /// The constant fields of every row of this run, as the encoder appends them.
-    pub fn tail(&self, model: Option<(&str, i64)>) -> Tail {
-        table::tail(&self.id.interval, &self.id.run_id, model)
+    /// The lineage of the rows of this run.
+    pub fn lineage(&self, model: Option<(String, i64)>) -> Lineage {
+        Lineage { interval_start: self.id.interval.start, model, run_id: self.id.run_id.clone() }
     }
 
     /// Checks an existing table against the schema before any row is made, and the job's claim to it.

@@ -98,3 +98,10 @@ fn room() -> bool {
         pointer != libc::MAP_FAILED && libc::munmap(pointer, ROOM) == 0
     }
 }
+
+/// The largest resident set of this process so far.
+pub fn peak_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).map_or(0, |kb| kb / 1024)
+}

@@ -129,7 +129,7 @@ async fn once(
         .into_iter()
         .map(|(name, _)| name)
         .collect();
-    let own = &names[..names.len().saturating_sub(crate::warehouse::table::LINEAGE.len())];
+    let own = &names[..names.len().saturating_sub(crate::rows::LINEAGE.len())];
     let columns = own
         .iter()
         .map(|n| Ok(format!("CAST({} AS TEXT)", Identifier::new(n)?)))

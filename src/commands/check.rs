@@ -82,7 +82,7 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
         Some(score) => {
             let opened = find(&project.root, &score.model);
             match findings.note(format!("{name}: the model {}", score.model), opened) {
-                Some(bundle) => Some(bundle),
+                Some(bundle) => Some(std::sync::Arc::new(bundle)),
                 None => return,
             }
         }

@@ -91,7 +91,12 @@ impl Cache {
         Ok(digest)
     }
 
-    fn keep_digest(&self, stamp: &Stamp, digest: &str) {
+    /// Whether the SHA-256 of a file is known.
+    pub fn has_digest(&self, stamp: &Stamp) -> bool {
+        open(&self.digests).get(stamp.path()).is_some_and(|(known, _)| known == stamp)
+    }
+
+    pub fn keep_digest(&self, stamp: &Stamp, digest: &str) {
         open(&self.digests).insert(stamp.path().to_owned(), (stamp.clone(), digest.to_owned()));
     }
 

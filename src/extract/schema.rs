@@ -1,9 +1,10 @@
 //! The columns that a source has against those that a job declares: which can be read, as what, and which are refused.
 
-use polars::prelude::{DataFrame, DataType, Field, Schema, TimeUnit, TimeZone};
+use polars::prelude::{DataFrame, Field, Schema};
 
 use crate::error::{Class, Error, Result};
-use crate::project::job::{ColumnType, TableSpec};
+use crate::project::job::TableSpec;
+use crate::rows::ColumnType;
 
 /// What a column of a source holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,20 +183,8 @@ fn unreadable(spec: &TableSpec, source: &str, found: &Found) -> Error {
     .hint(found.cure())
 }
 
-/// The canonical Polars type of a column type.
-pub fn canonical(column_type: ColumnType) -> DataType {
-    match column_type {
-        ColumnType::Int => DataType::Int64,
-        ColumnType::Float => DataType::Float64,
-        ColumnType::Text => DataType::String,
-        ColumnType::Bool => DataType::Boolean,
-        ColumnType::Date => DataType::Date,
-        ColumnType::Timestamp => DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)),
-    }
-}
-
 /// An empty frame of these columns.
 pub fn empty(columns: &Wanted) -> DataFrame {
-    let field = |(name, kind): &(String, ColumnType)| Field::new(name.as_str().into(), canonical(*kind));
+    let field = |(name, kind): &(String, ColumnType)| Field::new(name.as_str().into(), kind.polars());
     DataFrame::empty_with_schema(&columns.iter().map(field).collect::<Schema>())
 }

@@ -3,6 +3,8 @@
 pub mod cache;
 pub mod promotions;
 pub mod reference;
+mod score_plan;
 
 pub use cache::ModelCache;
 pub use reference::{ModelId, ModelRef, Version};
+pub use score_plan::{ScorePlan, Scored, Step};

@@ -115,7 +115,7 @@ pub fn of(
         for (_, frame) in tables.iter_mut().filter(|(name, _)| driving.as_ref() == Some(name)) {
             *frame = part.clone();
         }
-        Ok(Some(joined(plan(&job, bundle.as_deref(), &tables, &interval)?.frame, others)))
+        Ok(Some(joined(plan(&job, bundle.as_ref(), &tables, &interval)?.frame, others)))
     };
     (planned, BatchSource::Partitions(Box::new(pieces)))
 }

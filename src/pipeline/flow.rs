@@ -6,18 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, Schema};
 use polars::prelude::{DataFrame, LazyFrame, PolarsError};
 
 use super::evidence::{Looks, Partial};
 use crate::arrow_bridge;
 use crate::error::{Error, Result};
 use crate::failpoints;
-use crate::postgres::encode::{Tail, encode};
+use crate::models::{ScorePlan, Scored};
 use crate::progress::Progress;
-use crate::score::Bundle;
-use crate::score::contract::Counts;
+use crate::rows::{Tail, encode, one_zero};
 use crate::transform;
 
 const LOOK_UP_EVERY: std::time::Duration = std::time::Duration::from_millis(250);
@@ -30,8 +29,6 @@ pub struct Layout {
     pub key: usize,
     /// Names of the scores.
     pub outputs: Vec<String>,
-    /// Which of the model's outputs each of them is.
-    pub picked: Vec<usize>,
 }
 
 impl Layout {
@@ -52,48 +49,18 @@ impl Layout {
         Ok(Schema::new(fields))
     }
 
-    fn publish(&self, batch: &RecordBatch, mut outputs: Vec<Vec<f32>>) -> Result<RecordBatch> {
-        let schema = self.schema(batch.schema_ref())?;
-        let own = self.columns.iter().filter_map(|name| batch.column_by_name(name).cloned());
-        // An output may be published twice, so it is taken only by its last name.
-        let last = |at: usize| self.picked[at + 1..].iter().all(|later| *later != self.picked[at]);
-        let take = |at: usize| match last(at) {
-            true => std::mem::take(&mut outputs[self.picked[at]]),
-            false => outputs[self.picked[at]].clone(),
+    /// The published columns of a scored batch.
+    fn publish(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let column = |name: &&str| {
+            let found = batch.schema_ref().index_of(name);
+            let at = found.map_err(|e| Error::defect("a batch lost a column").cause(e))?;
+            Ok((batch.schema_ref().fields()[at].clone(), one_zero(batch.column(at).clone())))
         };
-        let scores: Vec<Vec<f32>> = (0..self.picked.len()).map(take).collect();
-        let scores = scores.into_iter().map(|values| Arc::new(Float32Array::from(values)) as ArrayRef);
-        RecordBatch::try_new(Arc::new(schema), own.chain(scores).map(one_zero).collect())
+        let columns = self.names().iter().map(column).collect::<Result<Vec<_>>>()?;
+        let (fields, arrays): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
             .map_err(|e| Error::defect("a batch lost a column").cause(e))
-    }
-}
-
-/// Floats of which zero has no sign and NaN one form: warehouses, keys and hashes tell the others apart, each in its way.
-fn one_zero(array: ArrayRef) -> ArrayRef {
-    fn one<P: ArrowPrimitiveType>(
-        array: &ArrayRef,
-        odd: impl Fn(P::Native) -> bool,
-        one: impl Fn(P::Native) -> P::Native,
-    ) -> ArrayRef {
-        let values = array.as_primitive::<P>();
-        if values.values().iter().any(|value| odd(*value)) {
-            Arc::new(values.unary::<_, P>(one))
-        } else {
-            array.clone()
-        }
-    }
-    match array.data_type() {
-        DataType::Float32 => one::<Float32Type>(
-            &array,
-            |v| v.is_nan() || v.to_bits() == (-0.0f32).to_bits(),
-            |v| if v.is_nan() { f32::NAN } else { v + 0.0 },
-        ),
-        DataType::Float64 => one::<Float64Type>(
-            &array,
-            |v| v.is_nan() || v.to_bits() == (-0.0f64).to_bits(),
-            |v| if v.is_nan() { f64::NAN } else { v + 0.0 },
-        ),
-        _ => array,
     }
 }
 
@@ -110,9 +77,10 @@ pub type Partitions = Box<dyn FnMut() -> Result<Option<LazyFrame>> + Send>;
 pub struct Work {
     pub batch_rows: usize,
     pub threads: usize,
-    pub bundle: Option<Arc<Bundle>>,
+    pub scoring: Arc<ScorePlan>,
     pub layout: Layout,
-    pub tail: Tail,
+    /// What stands at the end of every encoded row.
+    pub lineage: Tail,
     /// What is looked at in every batch.
     pub looks: Arc<Looks>,
     pub progress: Progress,
@@ -266,17 +234,11 @@ fn one_batch(work: &Work, frame: &DataFrame) -> Result<Finished> {
     failpoints::at("score-batch");
     let batch = arrow_bridge::to_batch(frame)?;
     let transformed = batch.num_rows() as u64;
-    let (batch, outputs, counts) = match &work.bundle {
-        Some(bundle) => {
-            let scores = bundle.score(&batch)?;
-            (scores.batch, scores.outputs, scores.counts)
-        }
-        None => (batch, Vec::new(), Counts::default()),
-    };
-    let batch = work.layout.publish(&batch, outputs)?;
-    let encoded = encode(&batch, work.layout.key, &work.tail)?;
+    let Scored { batch, keys, counts } = work.scoring.score(batch, &work.layout.columns[..work.layout.key])?;
+    let batch = work.layout.publish(&batch)?;
+    let encoded = encode(&batch, &work.lineage)?;
     let seen = work.looks.at(&batch)?;
-    let partial = Partial { transformed, counts, content: encoded.rows, keys: encoded.keys, ..seen };
+    let partial = Partial { transformed, counts, content: encoded.content, keys, ..seen };
     work.progress.scored.add(batch.num_rows() as u64);
     Ok(Finished { batch, tuples: encoded.bytes, partial })
 }

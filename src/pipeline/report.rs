@@ -262,7 +262,7 @@ impl RunReport {
     pub fn close(&mut self, result: &Result<()>) {
         self.finished_at = Some(instant(chrono::Utc::now()));
         self.seconds = self.started.elapsed().as_secs_f64();
-        self.peak_memory_mb = peak_memory_mb();
+        self.peak_memory_mb = crate::memory::peak_mb();
         match result {
             Ok(()) if self.state == RunState::Running => self.state = RunState::Succeeded,
             Ok(()) => {}
@@ -303,13 +303,6 @@ impl RunReport {
         }
         Ok(path)
     }
-}
-
-/// The largest resident set of this process so far.
-fn peak_memory_mb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).map_or(0, |kb| kb / 1024)
 }
 
 #[cfg(test)]

@@ -16,10 +16,10 @@ use crate::failpoints;
 use crate::fingerprint::{Fingerprint, Source};
 use crate::ledger::{AttemptId, Db, End};
 use crate::load::{Attempt, Load};
-use crate::postgres::encode::Tail;
 use crate::progress::Stage;
 use crate::project::Job;
 use crate::project::job::OnEmpty;
+use crate::rows::Lineage;
 use crate::run_state::RunState;
 use crate::score::Bundle;
 use crate::transform;
@@ -46,7 +46,7 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
         let extraction = extract::extract(project, job, interval, means).await?;
         record_inputs(report, &extraction);
         report.warnings.extend(extraction.warnings.iter().cloned());
-        let mut planned = plan(job, bundle.as_deref(), &extraction.tables, interval)?;
+        let mut planned = plan(job, bundle.as_ref(), &extraction.tables, interval)?;
         report.lineage = std::mem::take(&mut planned.columns);
         load.prepare(TableSchema::new(&job.load.table, &planned.schema, &job.key)?).await?;
         Ok((extraction, planned))
@@ -58,9 +58,9 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
     report.stage("extract", at.elapsed().as_secs_f64());
     let at = Instant::now();
     let (planned, source) = batch_source::of(context, bundle.as_ref(), &mut extraction, planned);
-    let tail = load.tail(bundle.as_ref().map(|b| (b.name.as_str(), b.version)));
     let scores = planned.layout.outputs.clone();
-    let streamed = stream(context, report, (planned, source), bundle.as_ref(), &mut load, (tail, &scores)).await;
+    let lineage = load.lineage(bundle.as_ref().map(|b| (b.name.clone(), b.version)));
+    let streamed = stream(context, report, (planned, source), &mut load, (&lineage, &scores)).await;
     let gated = async {
         let mut evidence = streamed.map_err(|stop| diagnose_failure(stop, job, &extraction))?;
         let busy = extraction.arrive(&context.shared.cache, &mut sessions.sources).await?;
@@ -140,14 +140,13 @@ pub fn record_inputs(report: &mut RunReport, extraction: &Extraction) {
     report.inputs = extraction.inputs.clone();
 }
 
-/// Streams a plan into a load; `scores` are the published columns that are profiled.
+/// Streams a plan into a load. Every row gets the lineage; `scores` are the published columns that are profiled.
 pub async fn stream(
     context: &Context,
     report: &mut RunReport,
     (planned, source): (Planned, BatchSource),
-    bundle: Option<&Arc<Bundle>>,
     load: &mut Load,
-    (tail, scores): (Tail, &[String]),
+    (lineage, scores): (&Lineage, &[String]),
 ) -> Result<Evidence, Stop> {
     let Context { job, progress, interval, .. } = context;
     progress.enter(Stage::Score);
@@ -155,9 +154,9 @@ pub async fn stream(
     let work = Work {
         batch_rows: job.batch_rows,
         threads: context.threads,
-        bundle: bundle.cloned(),
+        scoring: planned.scoring,
         layout: planned.layout,
-        tail,
+        lineage: lineage.tail(),
         looks: Arc::new(looks),
         progress: progress.clone(),
     };

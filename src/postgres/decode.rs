@@ -13,7 +13,7 @@ use chrono_tz::Tz;
 
 use crate::digest::RowSum;
 use crate::error::{Error, Result};
-use crate::project::job::ColumnType;
+use crate::rows::{ColumnType, EPOCH_DAYS, EPOCH_MICROS};
 use crate::sql::kernels::zone;
 
 /// Tuples whose fields are found before their columns are decoded: few enough that their bytes stay in the cache.
@@ -22,10 +22,6 @@ const BLOCK_ROWS: usize = 256;
 pub(super) const MOST_EXTENSION: usize = 1 << 16;
 pub(super) const MOST_BYTES: i32 = 1 << 30;
 pub(super) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
-/// Days and microseconds from 1970 to 2000, where Postgres counts from.
-pub const EPOCH_DAYS: i32 = 10_957;
-pub const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
-
 /// How a type looks on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
@@ -80,15 +76,8 @@ impl Wire {
     }
 
     fn arrow(self) -> DataType {
-        match self {
-            Wire::Bool => DataType::Boolean,
-            Wire::Int2 | Wire::Int4 | Wire::Int8 => DataType::Int64,
-            Wire::Float4 | Wire::Float8 | Wire::Numeric => DataType::Float64,
-            Wire::Text | Wire::Uuid => DataType::Utf8View,
-            Wire::Date => DataType::Date32,
-            Wire::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Wire::TimestampTz | Wire::Local(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        }
+        let naive = DataType::Timestamp(TimeUnit::Microsecond, None);
+        self.column_type().map_or(naive, ColumnType::arrow)
     }
 }
 

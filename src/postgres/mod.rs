@@ -3,7 +3,6 @@
 pub mod classify;
 mod connect;
 pub mod decode;
-pub mod encode;
 pub mod liveness;
 mod nodelay;
 pub mod tuples;

@@ -3,8 +3,12 @@
 use super::decode::{MOST_BYTES, MOST_EXTENSION, SIGNATURE, broken};
 use crate::error::Result;
 
-/// Bytes before the extension of the header: the signature, the flags, the extension's length.
-const HEADER: usize = 19;
+/// What precedes the first tuple and what follows the last.
+pub const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub const TRAILER: [u8; 2] = [0xff, 0xff];
+
+/// Bytes before the extension of a header: the signature, the flags, the extension's length.
+const HEADER_BYTES: usize = HEADER.len();
 
 /// What of a stream has not been handed on yet.
 #[derive(Debug, Default)]
@@ -42,7 +46,7 @@ impl Tuples {
     fn consume(&mut self, bytes: &[u8], each: &mut impl FnMut(&[u8])) -> Result<usize> {
         let mut at = 0;
         if !self.begun {
-            let Some(header) = bytes.get(..HEADER) else { return Ok(0) };
+            let Some(header) = bytes.get(..HEADER_BYTES) else { return Ok(0) };
             if !header.starts_with(SIGNATURE) {
                 return Err(broken("the header is not PGCOPY"));
             }
@@ -50,7 +54,7 @@ impl Tuples {
             if extension > MOST_EXTENSION {
                 return Err(broken(&format!("its header claims an extension of {extension} bytes")));
             }
-            at = HEADER + extension;
+            at = HEADER_BYTES + extension;
             if bytes.len() < at {
                 return Ok(0);
             }

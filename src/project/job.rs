@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cron::Schedule;
 pub use super::file_source::{CsvOptions, FileFormat, FileSource};
-pub use super::table_spec::{COLUMN_TYPES, ColumnType, MissingLookback, SqlFile, TableSource, TableSpec, of_dates};
+pub use super::table_spec::{MissingLookback, SqlFile, TableSource, TableSpec, of_dates};
 use super::zones::zone;
 use crate::config::{At, Source, Table, meant};
 use crate::error::{Error, Result};

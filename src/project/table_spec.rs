@@ -6,6 +6,7 @@ use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 use chrono_tz::Tz;
 
 use super::file_source::{FileFormat, FileSource};
+use crate::rows::ColumnType;
 
 #[derive(Clone, Debug)]
 pub struct TableSpec {
@@ -61,32 +62,6 @@ pub enum TableSource {
 pub enum MissingLookback {
     Error,
     Allow,
-}
-
-/// The families of types that a job can declare; each is one column type in every source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnType {
-    Int,
-    Float,
-    Text,
-    Bool,
-    Date,
-    Timestamp,
-}
-
-pub const COLUMN_TYPES: [(&str, ColumnType); 6] = [
-    ("int", ColumnType::Int),
-    ("float", ColumnType::Float),
-    ("text", ColumnType::Text),
-    ("bool", ColumnType::Bool),
-    ("date", ColumnType::Date),
-    ("timestamp", ColumnType::Timestamp),
-];
-
-impl ColumnType {
-    pub fn name(self) -> &'static str {
-        COLUMN_TYPES.iter().find(|(_, t)| *t == self).map_or("?", |(name, _)| name)
-    }
 }
 
 /// A file of SQL.

@@ -7,9 +7,10 @@ use chrono_tz::Tz;
 
 use super::file_source::{self, FileFormat};
 use super::job::JobReader;
-use super::table_spec::{COLUMN_TYPES, ColumnType, MissingLookback, TableSource, TableSpec, of_dates};
+use super::table_spec::{MissingLookback, TableSource, TableSpec, of_dates};
 use super::zones::zone;
 use crate::config::{At, Table, meant};
+use crate::rows::{COLUMN_TYPES, ColumnType};
 
 impl JobReader<'_> {
     pub(super) fn extract(&mut self, table: &Table<'_>) -> Vec<TableSpec> {

@@ -15,10 +15,16 @@ pub struct Scores {
 }
 
 impl Bundle {
-    /// Applies the feature contract and scores what it lets through. A score that is not finite is an error.
+    /// Applies the feature contract and scores what it lets through.
     pub fn score(&self, batch: &RecordBatch) -> Result<Scores> {
         let (batch, features, counts) = self.contract.apply(batch)?;
-        let outputs = self.outputs_of(&features)?;
+        Ok(Scores { batch, outputs: self.outputs_of(&features)?, counts })
+    }
+
+    /// The outputs of rows that the contract let through, `[outputs][rows]`. A score that is not finite is an error.
+    pub fn outputs_of(&self, features: &Features) -> Result<Vec<Vec<f32>>> {
+        let outputs =
+            self.model.score(features).map_err(|e| Error::defect("Candle failed to score a batch").cause(e))?;
         for (name, values) in self.outputs.iter().zip(&outputs) {
             if let Some(row) = values.iter().position(|v| !v.is_finite()) {
                 return Err(Error::data(format!(
@@ -29,10 +35,6 @@ impl Bundle {
                 .hint("a score that is not finite is never published; look at the features of the row"));
             }
         }
-        Ok(Scores { batch, outputs, counts })
-    }
-
-    fn outputs_of(&self, features: &Features) -> Result<Vec<Vec<f32>>> {
-        self.model.score(features).map_err(|e| Error::defect("Candle failed to score a batch").cause(e))
+        Ok(outputs)
     }
 }

@@ -88,7 +88,7 @@ pub trait Warehouse: Send {
 }
 
 /// Rows of a table by what stands in their lineage columns.
-pub struct Lineage {
+pub struct RowsByLineage {
     pub start: DateTime<Utc>,
     pub run_id: String,
     /// `name@version`
@@ -122,7 +122,7 @@ pub trait Tables: Send + Sync {
     ) -> Task<'a, ContentHash>;
 
     /// The lineage of every row that a reader sees, counted.
-    fn lineage<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<Lineage>>;
+    fn lineage<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<RowsByLineage>>;
 
     /// Brings what readers see up to what the ledger says, where a program died between the two. Nothing to do where rows and
     /// ledger are committed together.

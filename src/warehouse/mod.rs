@@ -16,5 +16,5 @@ mod sqlite;
 pub mod table;
 mod words;
 
-pub use contract::{Expected, Lineage, LoadPath, Rows, Step, Tables, Task, Warehouse};
+pub use contract::{Expected, LoadPath, Rows, RowsByLineage, Step, Tables, Task, Warehouse};
 pub use place::of;

@@ -12,9 +12,9 @@ use crate::failpoints;
 use crate::identifier::Identifier;
 use crate::ledger::Db;
 use crate::postgres::classify;
-use crate::postgres::encode::{HEADER, TRAILER};
 use crate::postgres::liveness::Backend;
 use crate::postgres::tuples::Tuples;
+use crate::postgres::tuples::{HEADER, TRAILER};
 
 /// Rows of an interval from which on a table's index is made for large intervals.
 const LARGE_INTERVAL: usize = 100_000;

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use super::Tables;
-use super::table::{Column, SqlType};
+use super::table::Column;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::ledger::Db;
+use crate::rows::SqlType;
 
 /// The content hash of what stands in a table for the interval that starts at `start`; `columns` is what
 /// [`super::table::TableSchema::own_columns`] gave when the rows were published.

@@ -1,10 +1,11 @@
 //! The statements that make a published table, and that look for keys that repeat in it.
 
-use super::table::{SqlType, TableSchema};
+use super::table::TableSchema;
 use super::words::Words;
 use crate::error::Result;
 use crate::identifier::Identifier;
 use crate::ledger::{Db, claim};
+use crate::rows::SqlType;
 
 /// Inside the load transaction. Whether the table was made now. Where an index costs less after the first rows,
 /// [`index`] is then still to be called.

@@ -6,7 +6,7 @@ use super::relation::{self, Relation};
 use super::sql::SqlWarehouse;
 use super::table::{Column, TableSchema};
 use super::words::Words;
-use super::{Lineage, LoadPath, Tables, Task, Warehouse};
+use super::{LoadPath, RowsByLineage, Tables, Task, Warehouse};
 use crate::digest::ContentHash;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
@@ -54,7 +54,7 @@ impl SqlTables {
         Ok(gone)
     }
 
-    async fn counted(&self, db: &mut Db, table: &Identifier) -> Result<Vec<Lineage>> {
+    async fn counted(&self, db: &mut Db, table: &Identifier) -> Result<Vec<RowsByLineage>> {
         let start = self.0.start_as_text();
         let sql = format!(
             "SELECT {start}, CAST(run_id AS TEXT), model, CAST(model_version AS TEXT), CAST(count(*) AS TEXT) FROM {} GROUP BY 1, 2, 3, 4",
@@ -69,7 +69,7 @@ impl SqlTables {
                     text(0)
                 ))
             };
-            Ok(Lineage {
+            Ok(RowsByLineage {
                 start: text(0).parse().map_err(|_| wrong())?,
                 run_id: text(1),
                 model: (row[2].is_some() || row[3].is_some()).then(|| format!("{}@{}", text(2), text(3))),
@@ -111,7 +111,7 @@ impl Tables for SqlTables {
         })
     }
 
-    fn lineage<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<Lineage>> {
+    fn lineage<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<RowsByLineage>> {
         Box::pin(self.counted(db, table))
     }
 

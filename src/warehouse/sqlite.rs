@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Row, SqliteConnection};
 
-use super::table::{Column, SqlType, TableSchema};
+use super::table::{Column, TableSchema};
 use super::words::{Query, Words, select};
 use super::{LoadPath, Rows, Step, Task};
 use crate::digest::ContentHash;
@@ -17,7 +17,8 @@ use crate::identifier::Identifier;
 use crate::interval::instant;
 use crate::ledger::db::sqlite_error;
 use crate::ledger::{Db, Value};
-use crate::postgres::decode::{EPOCH_DAYS, EPOCH_MICROS};
+use crate::rows::SqlType;
+use crate::rows::{EPOCH_DAYS, EPOCH_MICROS};
 
 /// SQLite's own limit of parameters in a statement, less a little.
 const MAX_PARAMETERS: usize = 32_000;

@@ -1,70 +1,10 @@
 //! The published table: its columns, made from the output of the job, and whether an existing one agrees.
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::Schema;
 
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
-use crate::interval::Interval;
-use crate::postgres::decode::EPOCH_MICROS;
-use crate::postgres::encode::Tail;
-
-/// What every published row carries after the job's own columns.
-pub const LINEAGE: [(&str, SqlType); 4] = [
-    ("interval_start", SqlType::TimestampTz),
-    ("model", SqlType::Text),
-    ("model_version", SqlType::BigInt),
-    ("run_id", SqlType::Uuid),
-];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SqlType {
-    Boolean,
-    BigInt,
-    Real,
-    Double,
-    Text,
-    Date,
-    Timestamp,
-    TimestampTz,
-    Uuid,
-}
-
-impl SqlType {
-    fn of(kind: &DataType) -> Option<SqlType> {
-        Some(match kind {
-            DataType::Boolean => SqlType::Boolean,
-            DataType::Int64 => SqlType::BigInt,
-            DataType::Float32 => SqlType::Real,
-            DataType::Float64 => SqlType::Double,
-            DataType::Utf8View => SqlType::Text,
-            DataType::Date32 => SqlType::Date,
-            DataType::Timestamp(_, None) => SqlType::Timestamp,
-            DataType::Timestamp(_, Some(_)) => SqlType::TimestampTz,
-            _ => return None,
-        })
-    }
-
-    /// By its name.
-    pub fn named(name: &str) -> Option<SqlType> {
-        use SqlType::*;
-        [Boolean, BigInt, Real, Double, Text, Date, Timestamp, TimestampTz, Uuid].into_iter().find(|t| t.name() == name)
-    }
-
-    /// As `format_type` of Postgres spells it; SQLite takes the same words.
-    pub fn name(self) -> &'static str {
-        match self {
-            SqlType::Boolean => "boolean",
-            SqlType::BigInt => "bigint",
-            SqlType::Real => "real",
-            SqlType::Double => "double precision",
-            SqlType::Text => "text",
-            SqlType::Date => "date",
-            SqlType::Timestamp => "timestamp without time zone",
-            SqlType::TimestampTz => "timestamp with time zone",
-            SqlType::Uuid => "uuid",
-        }
-    }
-}
+use crate::rows::{LINEAGE, SqlType};
 
 /// A column of a published table, and its type.
 pub type Column = (Identifier, SqlType);
@@ -166,22 +106,4 @@ impl TableSchema {
         error.causes = faults;
         Err(error.hint("Daymill never alters your table: change it yourself, or give load.table another name"))
     }
-}
-
-/// The lineage columns of every row of a run, in the order of [`LINEAGE`].
-pub fn tail(interval: &Interval, run_id: &str, model: Option<(&str, i64)>) -> Tail {
-    let mut tail = Tail::default();
-    tail.push(&(interval.start.timestamp_micros() - EPOCH_MICROS).to_be_bytes());
-    match model {
-        Some((name, version)) => {
-            tail.push(name.as_bytes());
-            tail.push(&version.to_be_bytes());
-        }
-        None => {
-            tail.push_null();
-            tail.push_null();
-        }
-    }
-    tail.push(uuid::Uuid::parse_str(run_id).unwrap_or_default().as_bytes());
-    tail
 }

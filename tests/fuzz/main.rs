@@ -13,7 +13,8 @@ use daymill::extract::files::formats;
 use daymill::extract::files::reading::Room;
 use daymill::postgres::decode::{Decoder, Wire};
 use daymill::postgres::tuples::Tuples;
-use daymill::project::job::{ColumnType, CsvOptions, FileFormat};
+use daymill::project::job::{CsvOptions, FileFormat};
+use daymill::rows::ColumnType;
 use daymill::score::Link;
 use daymill::score::contract::Features;
 use daymill::score::dense::Dense;
@@ -101,7 +102,8 @@ fn copy(bytes: &[u8]) {
     ];
     // The first two bytes say which columns there are, and where the stream is cut.
     let (Some(first), Some(cut), Some(rest)) = (bytes.first(), bytes.get(1), bytes.get(2..)) else { return };
-    let columns = (0..1 + *first as usize % 4).map(|i| (format!("c{i}"), wires[(*first as usize / 4 + i) % wires.len()]));
+    let columns =
+        (0..1 + *first as usize % 4).map(|i| (format!("c{i}"), wires[(*first as usize / 4 + i) % wires.len()]));
     let mut decoder = Decoder::new(&columns.collect::<Vec<_>>());
     let mut tuples = Tuples::default();
     let stream = [b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", rest].concat();

@@ -78,7 +78,7 @@ fn begins_function(line: &str) -> bool {
 #[test]
 fn modules_use_only_what_they_may() {
     // A module, the crates it must not name, and the modules of ours that it must not name.
-    let rules: [(&str, &[&str], &[&str]); 20] = [
+    let rules: [(&str, &[&str], &[&str]); 21] = [
         ("main.rs", &["sqlx", "polars", "candle_core"], &[]),
         ("cli.rs", &["sqlx", "polars", "candle_core", "tokio"], &["pipeline", "project", "ledger"]),
         ("commands/", &["sqlx", "polars", "candle_core"], &[]),
@@ -106,6 +106,23 @@ fn modules_use_only_what_they_may() {
             "transform/",
             &["tokio", "sqlx", "clap"],
             &["extract", "load", "score", "pipeline", "ledger", "cli", "commands", "output"],
+        ),
+        (
+            "rows/",
+            &["tokio", "sqlx", "clap", "candle_core"],
+            &[
+                "project",
+                "models",
+                "score",
+                "pipeline",
+                "extract",
+                "load",
+                "ledger",
+                "warehouse",
+                "cli",
+                "commands",
+                "output",
+            ],
         ),
         (
             "config/",
@@ -228,7 +245,7 @@ fn unsafe_stands_only_at_the_border_and_gives_its_reason() {
 
 #[test]
 fn only_output_writes_to_the_terminal() {
-    for (file, text) in sources().into_iter().filter(|(f, _)| f != "output.rs") {
+    for (file, text) in sources().into_iter().filter(|(f, _)| f != "output/writer.rs") {
         for name in ["println!", "eprintln!", "print!(", "io::stdout()", "dbg!"] {
             assert!(!body(&text).contains(name) || name == "print!(" && file == "main.rs", "{file} uses {name}");
         }

@@ -360,7 +360,8 @@ fn no_bytes_of_a_text_are_a_crash() {
     use daymill::extract::files::format::Column;
     use daymill::extract::files::formats;
     use daymill::extract::files::reading::Room;
-    use daymill::project::job::{COLUMN_TYPES, CsvOptions, FileFormat};
+    use daymill::project::job::{CsvOptions, FileFormat};
+    use daymill::rows::COLUMN_TYPES;
     let folder = tempfile::tempdir().unwrap();
     let names = ["id", "amount", "name", "ok", "day", "at"];
     let kinds = COLUMN_TYPES.iter().map(|(_, kind)| *kind);

@@ -14,7 +14,7 @@ use arrow::datatypes::{
 use arrow::util::display::array_value_to_string;
 use chrono_tz::Tz;
 
-use crate::project::job::ColumnType;
+use crate::rows::ColumnType;
 use crate::sql::kernels::zone;
 
 /// The row, counted from 0, and what is wrong with its value.
@@ -25,23 +25,11 @@ type Of<T> = Result<T, Fault>;
 const EXACT: i128 = 1 << 53;
 const DAY_MILLIS: i64 = 86_400_000;
 
-/// The Arrow type of a column of a table.
-pub fn arrow_type(kind: ColumnType) -> DataType {
-    match kind {
-        ColumnType::Int => DataType::Int64,
-        ColumnType::Float => DataType::Float64,
-        ColumnType::Text => DataType::Utf8View,
-        ColumnType::Bool => DataType::Boolean,
-        ColumnType::Date => DataType::Date32,
-        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-    }
-}
-
 /// An array as the wanted type. A time without a zone is read by the clock of `zone`.
 pub fn convert(array: &ArrayRef, wanted: ColumnType, zone: Option<Tz>) -> Of<ArrayRef> {
     use DataType as T;
     match (array.data_type(), wanted) {
-        (T::Null, _) => Ok(new_null_array(&arrow_type(wanted), array.len())),
+        (T::Null, _) => Ok(new_null_array(&wanted.arrow(), array.len())),
         (T::Dictionary(_, value), _) => convert(&cast(array, value)?, wanted, zone),
         (T::RunEndEncoded(_, values), _) => convert(&cast(array, values.data_type())?, wanted, zone),
         (T::Decimal32(..) | T::Decimal64(..) | T::Decimal128(..) | T::Decimal256(..), _) => decimal(array, wanted),
@@ -60,7 +48,7 @@ pub fn convert(array: &ArrayRef, wanted: ColumnType, zone: Option<Tz>) -> Of<Arr
             decimal(&wide, ColumnType::Float)
         }
         (held, ColumnType::Int) if held.is_floating() => whole(&cast(array, &T::Float64)?),
-        _ => cast(array, &arrow_type(wanted)),
+        _ => cast(array, &wanted.arrow()),
     }
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parquet::file::reader::ChunkReader;
 use polars::prelude::DataFrame;
 
-use super::convert::{arrow_type, convert, uuids};
+use super::convert::{convert, uuids};
 use super::format::Column;
 use super::reading::{Draft, Rewritten};
 use super::version::Known;
@@ -33,14 +33,19 @@ pub const TABLE_LIMIT: u64 = 256 << 20;
 /// Rows of a group of a rewritten file.
 const GROUP_ROWS: usize = 1 << 20;
 
-/// The named columns of a file as their canonical types.
-pub fn decode(path: &Path, known: &Known, columns: &[Column]) -> Result<DataFrame> {
+/// The bytes of a file, which must be those that were hashed.
+pub fn bytes(path: &Path, known: &Known) -> Result<Bytes> {
     let bytes = std::fs::read(path).map_err(|e| Error::unreadable(path, &e))?;
-    if digest::hex(&bytes) != known.sha256 {
-        return Err(known.stamp.changed());
+    match digest::hex(&bytes) == known.sha256 {
+        true => Ok(bytes.into()),
+        false => Err(known.stamp.changed()),
     }
+}
+
+/// The named columns of a file as their canonical types, from its bytes.
+pub fn decode(path: &Path, known: &Known, bytes: Bytes, columns: &[Column]) -> Result<DataFrame> {
     let mut frame = arrow_bridge::to_frame(&RecordBatch::new_empty(Arc::new(schema(columns))))?;
-    let rows = each_batch(path, Bytes::from(bytes), columns, |batch| {
+    let rows = each_batch(path, bytes, columns, |batch| {
         let part = arrow_bridge::to_frame(&batch)?;
         frame.vstack_mut_owned(part).map_err(|e| Error::defect("parts of one file differ").cause(e))?;
         Ok(())
@@ -90,7 +95,7 @@ fn each_batch(
 }
 
 pub fn schema(columns: &[Column]) -> Schema {
-    Schema::new(columns.iter().map(|c| Field::new(&c.name, arrow_type(c.kind), true)).collect::<Vec<_>>())
+    Schema::new(columns.iter().map(|c| Field::new(&c.name, c.kind.arrow(), true)).collect::<Vec<_>>())
 }
 
 /// The columns in the declared order, each losslessly as its canonical type. `before` rows of the file came earlier.

@@ -12,7 +12,7 @@ use parquet::schema::types::TypePtr;
 
 use crate::error::{Error, Result};
 use crate::extract::schema::{ENCRYPTED, Found, Kind};
-use crate::project::job::ColumnType;
+use crate::rows::ColumnType;
 
 /// The columns of a file.
 pub fn columns(path: &Path, footer: &ParquetMetaData) -> Result<Vec<Found>> {

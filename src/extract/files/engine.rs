@@ -6,8 +6,7 @@ use polars::prelude::*;
 
 use super::format::Column;
 use crate::error::{Error, Result};
-use crate::extract::schema::canonical;
-use crate::project::job::ColumnType;
+use crate::rows::ColumnType;
 
 /// Whether the engine opens the file and sees in it what our reader sees.
 pub fn reads(path: &Path, own: &[Column]) -> bool {
@@ -17,7 +16,7 @@ pub fn reads(path: &Path, own: &[Column]) -> bool {
         (Some(held), ColumnType::Int) => held.is_integer(),
         (Some(held), ColumnType::Float) => held.is_float(),
         (Some(DataType::Datetime(TimeUnit::Microseconds, zone)), ColumnType::Timestamp) => zone.is_some(),
-        (Some(held), kind) => *held == canonical(kind),
+        (Some(held), kind) => *held == kind.polars(),
         (None, _) => false,
     })
 }

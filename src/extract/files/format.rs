@@ -10,7 +10,8 @@ use super::version::Known;
 use crate::error::Result;
 use crate::extract::cache::Cache;
 use crate::extract::schema::Found;
-use crate::project::job::{ColumnType, TableSpec};
+use crate::project::job::TableSpec;
+use crate::rows::ColumnType;
 
 /// A column to read, and how.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,8 @@ use chrono::{Datelike, NaiveDate};
 use crate::error::{Class, Error, Result};
 use crate::interval::Interval;
 use crate::plain_file::regular;
-use crate::project::job::{ColumnType, FileSource, MissingLookback, TableSpec};
+use crate::project::job::{FileSource, MissingLookback, TableSpec};
+use crate::rows::ColumnType;
 
 /// What Hive and Spark name the folder of rows whose value is NULL.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";

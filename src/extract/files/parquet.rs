@@ -2,14 +2,16 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use polars::prelude::DataFrame;
 
 use super::format::{Column, Format, OpenFile};
 use super::reading::{Reading, Room};
 use super::version::{Known, Stamp};
 use super::{decode, describe, engine, footer};
+use crate::digest;
 use crate::error::{Error, Result};
 use crate::extract::cache::Cache;
 use crate::extract::schema::Found;
@@ -19,6 +21,8 @@ pub struct Parquet;
 struct ParquetFile {
     path: PathBuf,
     known: Arc<Known>,
+    /// The bytes of a small file that was hashed just now, until its rows are asked for.
+    bytes: Mutex<Option<Bytes>>,
 }
 
 impl Format for Parquet {
@@ -26,9 +30,10 @@ impl Format for Parquet {
         describe::columns(path, &footer::footer(path)?)
     }
 
-    fn open(&self, path: &Path, _: &[Column], _: &Room, cache: &Cache) -> Result<Box<dyn OpenFile>> {
-        let known = cache.file(path, || know(path, cache))?;
-        Ok(Box::new(ParquetFile { path: path.to_owned(), known }))
+    fn open(&self, path: &Path, _: &[Column], room: &Room, cache: &Cache) -> Result<Box<dyn OpenFile>> {
+        let mut bytes = None;
+        let known = cache.file(path, || know(path, room, cache, &mut bytes))?;
+        Ok(Box::new(ParquetFile { path: path.to_owned(), known, bytes: Mutex::new(bytes) }))
     }
 }
 
@@ -38,20 +43,31 @@ impl OpenFile for ParquetFile {
     }
 
     fn rows(&self, columns: &[Column], small: bool, cache: &Cache) -> Result<Reading> {
-        read(&self.path, &self.known, columns, small, cache)
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner).take();
+        read(&self.path, &self.known, bytes, columns, small, cache)
     }
 }
 
 /// How the rows of a file are read: small ones now, large ones by the engine, from a file that our reader wrote if the
 /// engine would not give the same values.
-fn read(path: &Path, known: &Known, own: &[Column], small: bool, cache: &Cache) -> Result<Reading> {
+fn read(
+    path: &Path,
+    known: &Known,
+    bytes: Option<Bytes>,
+    own: &[Column],
+    small: bool,
+    cache: &Cache,
+) -> Result<Reading> {
     if own.is_empty() {
         // Its folders say everything, and how many rows there are, its footer.
         let rows = DataFrame::new(known.rows as usize, Vec::new());
         return rows.map(Reading::Decoded).map_err(|e| Error::defect("a frame without columns").cause(e));
     }
     if small {
-        return Ok(Reading::Decoded(cache.frame(&format!("{own:?}"), known, || decode::decode(path, known, own))?));
+        return Ok(Reading::Decoded(cache.frame(&format!("{own:?}"), known, || {
+            let bytes = bytes.map_or_else(|| decode::bytes(path, known), Ok)?;
+            decode::decode(path, known, bytes, own)
+        })?));
     }
     match own.iter().all(|column| known.plain.contains(&column.name)) && engine::reads(path, own) {
         true => {
@@ -67,9 +83,18 @@ fn read(path: &Path, known: &Known, own: &[Column], small: bool, cache: &Cache) 
     }
 }
 
-/// Everything about a file that its stamp vouches for.
-fn know(path: &Path, cache: &Cache) -> Result<Known> {
+/// Everything about a file that its stamp vouches for. A small file is read whole while there is room for it.
+fn know(path: &Path, room: &Room, cache: &Cache, bytes: &mut Option<Bytes>) -> Result<Known> {
     let stamp = Stamp::of(path)?;
+    let sha256 = if stamp.bytes() <= decode::limit() && !cache.has_digest(&stamp) && room.take(stamp.bytes()) {
+        let read = std::fs::read(path).map_err(|e| Error::unreadable(path, &e))?;
+        let digest = digest::hex(&read);
+        cache.keep_digest(&stamp, &digest);
+        *bytes = Some(read.into());
+        digest
+    } else {
+        cache.digest(&stamp)?
+    };
     let footer = footer::footer(path)?;
     if stamp.bytes() > decode::limit() {
         footer::pages(path, &footer)?;
@@ -82,7 +107,7 @@ fn know(path: &Path, cache: &Cache) -> Result<Known> {
         rows: footer.file_metadata().num_rows().max(0) as u64,
         groups: footer.row_groups().iter().map(|group| group.num_rows().max(0) as u64).collect(),
         decoded: footer.row_groups().iter().map(|group| group.total_byte_size().max(0) as u64).sum(),
-        sha256: cache.digest(&stamp)?,
+        sha256,
         stamp,
     })
 }
@@ -102,5 +127,40 @@ pub fn verify(path: &Path) -> Result<()> {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(damaged(error)),
         Err(_) => Err(damaged("a page makes no sense".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::ColumnType;
+
+    #[test]
+    fn a_small_file_is_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("planes.parquet");
+        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/planes.parquet"), &path).unwrap();
+        let columns = ["tailnum"].map(|name| Column {
+            name: name.into(),
+            kind: ColumnType::Text,
+            zone: None,
+            uuid: false,
+            format: None,
+        });
+        let rows = |room: u64| {
+            let cache = Cache::default();
+            let file = Parquet.open(&path, &[], &Room::of(room), &cache).unwrap();
+            let held = path.with_extension("gone");
+            std::fs::rename(&path, &held).unwrap();
+            let reading = file.rows(&columns, true, &cache);
+            std::fs::rename(&held, &path).unwrap();
+            reading.map(|reading| match reading {
+                Reading::Decoded(frame) => frame.height(),
+                _ => 0,
+            })
+        };
+        assert!(rows(1 << 20).unwrap() > 100);
+        // Without room it is read again when its rows are wanted.
+        assert!(rows(0).is_err());
     }
 }

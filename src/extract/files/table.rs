@@ -16,9 +16,10 @@ use crate::error::{Error, Result};
 use crate::extract::cache::Cache;
 use crate::extract::chunk::chunk_rows;
 use crate::extract::input::Input;
-use crate::extract::schema::{self, Found, Kind, Wanted, canonical};
+use crate::extract::schema::{self, Found, Kind, Wanted};
 use crate::interval::{Grain, Interval};
-use crate::project::job::{ColumnType, FileFormat, FileSource, TableSpec};
+use crate::project::job::{FileFormat, FileSource, TableSpec};
+use crate::rows::ColumnType;
 
 /// A table of more chunks than this is worth reading in pieces.
 const LONG: usize = 4;
@@ -280,8 +281,8 @@ impl During {
 
     fn inside(&self) -> Expr {
         let at = |value: i64| match self.kind {
-            ColumnType::Date => lit(value as i32).cast(canonical(self.kind)),
-            kind => lit(value).cast(canonical(kind)),
+            ColumnType::Date => lit(value as i32).cast(self.kind.polars()),
+            kind => lit(value).cast(kind.polars()),
         };
         let column = || col(self.column.as_str());
         column().gt_eq(at(self.bounds.0)).and(column().lt(at(self.bounds.1)))
@@ -322,7 +323,7 @@ impl Rows {
                 None => engine::scan(path)?,
                 Some((from, n)) => engine::scan(path)?.slice(from as i64, n as IdxSize),
             };
-            let cast = |column: &Column| col(column.name.as_str()).strict_cast(canonical(column.kind));
+            let cast = |column: &Column| col(column.name.as_str()).strict_cast(column.kind.polars());
             Ok(rows.select(self.own.iter().map(cast).collect::<Vec<_>>()))
         };
         let frame = match (&self.rows, part) {
@@ -336,7 +337,7 @@ impl Rows {
             .iter()
             .filter_map(|(name, kind)| Some((folder(&self.partition, name)?, kind)))
             .map(|(folder, kind)| {
-                Ok(literal(&self.path, folder, *kind)?.strict_cast(canonical(*kind)).alias(folder.key.as_str()))
+                Ok(literal(&self.path, folder, *kind)?.strict_cast(kind.polars()).alias(folder.key.as_str()))
             })
             .collect::<Result<Vec<Expr>>>()?;
         let columns: Vec<Expr> = self.wanted.iter().map(|(name, _)| col(name.as_str())).collect();

@@ -19,7 +19,8 @@ use super::rows::{self, stored};
 use crate::error::{Class, Error, Result};
 use crate::failpoints;
 use crate::ledger::{Db, claim};
-use crate::warehouse::table::{SqlType, TableSchema};
+use crate::rows::SqlType;
+use crate::warehouse::table::TableSchema;
 use crate::warehouse::{Expected, Rows, Step, Task, Warehouse};
 
 /// Rows of a group, and bytes after which a group ends earlier.

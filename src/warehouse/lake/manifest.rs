@@ -16,7 +16,7 @@ use crate::identifier::Identifier;
 use crate::interval::instant;
 use crate::ledger::Db;
 use crate::plain_file;
-use crate::warehouse::table::LINEAGE;
+use crate::rows::LINEAGE;
 
 /// Versions that are not read any more stay so long, for readers that began before.
 const KEPT: TimeDelta = TimeDelta::hours(1);

@@ -6,26 +6,20 @@ use std::path::Path;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
 
 use crate::digest::{self, ContentHash};
 use crate::error::{Error, Result};
 use crate::parquet_file;
-use crate::postgres::encode::{Tail, encode};
-use crate::warehouse::table::{Column, SqlType, TableSchema};
+use crate::rows::{SqlType, Tail, encode, key_hashes};
+use crate::warehouse::table::{Column, TableSchema};
 
-/// The Arrow type that a column is stored as.
+/// The Arrow type that a column is stored as: text as every reader knows it.
 pub fn stored(kind: SqlType) -> DataType {
-    match kind {
-        SqlType::Boolean => DataType::Boolean,
-        SqlType::BigInt => DataType::Int64,
-        SqlType::Real => DataType::Float32,
-        SqlType::Double => DataType::Float64,
-        SqlType::Text | SqlType::Uuid => DataType::Utf8,
-        SqlType::Date => DataType::Date32,
-        SqlType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-        SqlType::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+    match kind.arrow() {
+        DataType::Utf8View => DataType::Utf8,
+        other => other,
     }
 }
 
@@ -54,7 +48,7 @@ fn canonical(path: &Path, batch: &RecordBatch, columns: &[Column]) -> Result<Rec
         let array = array.ok_or_else(|| {
             Error::data(format!("{} does not have the column {:?} that was published", path.display(), name.name()))
         })?;
-        let to = if *kind == SqlType::Text { DataType::Utf8View } else { stored(*kind) };
+        let to = if *kind == SqlType::Uuid { stored(*kind) } else { kind.arrow() };
         let array = cast(array, &to).map_err(|e| Error::defect("a column of a file").cause(e))?;
         Ok((name.name().to_owned(), array))
     };
@@ -68,7 +62,7 @@ pub fn content(path: &Path, columns: &[Column]) -> Result<ContentHash> {
         path,
         |_| true,
         |batch| {
-            rows.merge(&encode(&canonical(path, batch, columns)?, 0, &Tail::default())?.rows);
+            rows.merge(&encode(&canonical(path, batch, columns)?, &Tail::default())?.content);
             Ok(())
         },
     )?;
@@ -91,7 +85,7 @@ pub fn repeated(path: &Path, table: &TableSchema, rows: u64) -> Result<Vec<Strin
     for part in 0..parts {
         let mut seen: HashMap<u128, u64> = HashMap::new();
         each(path, wanted, |batch| {
-            let hashes = encode(&canonical(path, batch, keys)?, keys.len(), &Tail::default())?.keys;
+            let hashes = hashes(&canonical(path, batch, keys)?, keys)?;
             hashes.into_iter().filter(|key| key % parts == part).for_each(|key| *seen.entry(key).or_default() += 1);
             Ok(())
         })?;
@@ -103,13 +97,17 @@ pub fn repeated(path: &Path, table: &TableSchema, rows: u64) -> Result<Vec<Strin
     Ok(Vec::new())
 }
 
+fn hashes(batch: &RecordBatch, keys: &[Column]) -> Result<Vec<u128>> {
+    key_hashes(batch, &keys.iter().map(|(name, _)| name.name().to_owned()).collect::<Vec<_>>())
+}
+
 /// The first of these keys, in words.
 fn named(path: &Path, keys: &[Column], seen: &HashMap<u128, u64>) -> Result<Vec<String>> {
     let wanted = |name: &str| keys.iter().any(|(key, _)| key.name() == name);
     let mut named: BTreeMap<Vec<String>, u64> = BTreeMap::new();
     each(path, wanted, |batch| {
         let part = canonical(path, batch, keys)?;
-        for (row, key) in encode(&part, keys.len(), &Tail::default())?.keys.iter().enumerate() {
+        for (row, key) in hashes(&part, keys)?.iter().enumerate() {
             if let Some(rows) = seen.get(key) {
                 named.insert(shown(&part, keys, row), *rows);
                 if named.len() > 3 {

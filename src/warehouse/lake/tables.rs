@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::ledger::Db;
 use crate::warehouse::table::{Column, TableSchema};
-use crate::warehouse::{Lineage, LoadPath, Tables, Task, Warehouse};
+use crate::warehouse::{LoadPath, RowsByLineage, Tables, Task, Warehouse};
 
 /// The folder.
 pub struct Lake {
@@ -75,7 +75,7 @@ impl Tables for Lake {
         })
     }
 
-    fn lineage<'a>(&'a self, _: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<Lineage>> {
+    fn lineage<'a>(&'a self, _: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<RowsByLineage>> {
         Box::pin(async move {
             let folder = Folder::of(&self.path, table);
             let mut counts = BTreeMap::new();
@@ -86,7 +86,7 @@ impl Tables for Lake {
                     |batch| count(&path, batch, &mut counts),
                 )?;
             }
-            let row = |((start, run_id, model), rows)| Lineage { start, run_id, model, rows };
+            let row = |((start, run_id, model), rows)| RowsByLineage { start, run_id, model, rows };
             Ok(counts.into_iter().map(row).collect())
         })
     }

@@ -22,8 +22,8 @@ fn read(path: &std::path::Path) -> bool {
     use daymill::extract::files::format::Column;
     use daymill::extract::files::formats;
     use daymill::extract::files::reading::Room;
-    use daymill::project::job::ColumnType::{Float, Int, Text};
     use daymill::project::job::FileFormat;
+    use daymill::rows::ColumnType::{Float, Int, Text};
     let cache = Cache::default();
     let Ok(file) = formats::of(&FileFormat::Parquet).open(path, &[], &Room::of(0), &cache) else { return false };
     let column = |name: &str, kind| Column { name: name.into(), kind, zone: None, uuid: false, format: None };

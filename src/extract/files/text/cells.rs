@@ -11,7 +11,8 @@ use chrono::{NaiveDate, NaiveDateTime};
 
 use super::records::{Cell, Records};
 use crate::extract::files::format::Column;
-use crate::project::job::{ColumnType, CsvOptions, of_dates};
+use crate::project::job::{CsvOptions, of_dates};
+use crate::rows::ColumnType;
 use crate::sql::kernels::{parse_time, zone};
 
 /// How the cells of a file are written.

@@ -18,7 +18,7 @@ use super::layout::Layout;
 use super::records::{Cell, Records, Split};
 use crate::extract::files::decode;
 use crate::extract::files::format::Column;
-use crate::project::job::ColumnType;
+use crate::rows::ColumnType;
 
 /// Names of other keys that are remembered.
 const MOST_OTHERS: usize = 1000;

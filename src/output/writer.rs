@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use crate::error::{Class, Error, Result};
-use crate::pipeline::report::{RunReport, ScoreSummary};
 use crate::project::secrets::{redact, redact_json};
-use crate::run_state::RunState;
 
 /// The result of a command, for a person.
 pub fn result(text: &str) -> Result<()> {
@@ -208,139 +206,6 @@ pub fn paint(code: &str, text: &str, terminal: bool) -> String {
     if terminal && colors() { format!("{open}{code}{close}{text}{open}0{close}") } else { text.to_owned() }
 }
 
-/// The end of a run, as a person reads it.
-pub fn summary(report: &RunReport) -> String {
-    let terminal = std::io::stdout().is_terminal();
-    let label = |text: &str| paint("2", &format!("  {text:<10}"), terminal);
-    let mark = if report.state == RunState::Succeeded {
-        paint("32;1", "✓", terminal)
-    } else {
-        paint("33;1", "–", terminal)
-    };
-    let mut lines = Vec::new();
-    let name = report.job.as_deref().unwrap_or("score");
-    let interval = report.interval.as_ref().map(|i| format!(" {}", i.label)).unwrap_or_default();
-    lines.push(format!(
-        "{mark} {} {} in {}",
-        paint("1", &format!("{name}{interval}"), terminal),
-        report.state,
-        seconds(report.seconds)
-    ));
-    if let (Some(table), Some(target)) = (&report.table, &report.target) {
-        lines.push(format!("{}{table} in {target}", label("table")));
-    }
-    if let Some(interval) = &report.interval {
-        lines.push(format!(
-            "{}{} to {} ({} h of {})",
-            label("interval"),
-            interval.start,
-            interval.end,
-            interval.hours,
-            interval.timezone
-        ));
-    }
-    let rows = &report.rows;
-    let imputed = if rows.imputed > 0 { format!(", {} values imputed", count(rows.imputed)) } else { String::new() };
-    let outside = if rows.outside > 0 { format!(" ({} outside of it)", count(rows.outside)) } else { String::new() };
-    lines.push(format!(
-        "{}{} read{outside}, {} transformed, {} dropped{imputed}, {} written",
-        label("rows"),
-        count(rows.extracted),
-        count(rows.transformed),
-        count(rows.dropped),
-        count(rows.published)
-    ));
-    if let Some(model) = &report.model {
-        lines.push(format!(
-            "{}{}@{}, {}; oracle: {} rows within {:.1e}",
-            label("model"),
-            model.name,
-            model.version,
-            model.kind,
-            model.oracle.rows,
-            model.oracle.max_difference
-        ));
-    }
-    for scores in &report.scores {
-        lines.extend(histogram(scores).into_iter().enumerate().map(|(i, line)| {
-            format!("{}{line}", label(&if i == 0 { self::line(&scores.name) } else { String::new() }))
-        }));
-    }
-    if !report.checks.is_empty() {
-        let passed = report.checks.iter().filter(|c| c.passed).count();
-        lines.push(format!("{}{passed} of {} passed", label("checks"), report.checks.len()));
-    }
-    let stages: Vec<String> = report.stages.iter().map(|s| format!("{} {}", s.name, seconds(s.seconds))).collect();
-    lines.push(format!("{}{}; peak memory {} MB", label("time"), stages.join(", "), report.peak_memory_mb));
-    if let Some(hash) = &report.content_hash {
-        lines.push(format!("{}{}", label("content"), &hash[..16]));
-    }
-    if let Some(head) = &report.ledger_head {
-        lines.push(format!("{}{head}", label("ledger")));
-    }
-    if report.table.is_some() {
-        lines.push(format!("{}daymill show {}", label("more"), report.run_id));
-    }
-    lines.join("\n")
-}
-
-fn histogram(scores: &ScoreSummary) -> Vec<String> {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let top = scores.histogram.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    let bar = |share: &f64| if *share == 0.0 { ' ' } else { BARS[((share / top * 7.0).round() as usize).min(7)] };
-    let quantiles: Vec<String> = scores.quantiles.iter().map(|(p, v)| format!("{:.0} % {v:.3}", p * 100.0)).collect();
-    vec![
-        format!(
-            "{:.3} {} {:.3}   mean {:.3}",
-            scores.min,
-            scores.histogram.iter().map(bar).collect::<String>(),
-            scores.max,
-            scores.mean
-        ),
-        quantiles.join("  "),
-    ]
-}
-
-pub fn seconds(value: f64) -> String {
-    match value {
-        v if v < 0.0995 => format!("{:.0} ms", v * 1e3),
-        v if v < 100.0 => format!("{v:.2} s"),
-        v => format!("{:.0} min {:.0} s", (v / 60.0).floor(), v % 60.0),
-    }
-}
-
-/// 1234567 as 1,234,567.
-pub fn count(value: u64) -> String {
-    let digits = value.to_string();
-    let head = digits.len() % 3;
-    let mut parts: Vec<&str> =
-        digits.as_bytes()[head..].chunks(3).map(|c| std::str::from_utf8(c).unwrap_or_default()).collect();
-    if head > 0 {
-        parts.insert(0, &digits[..head]);
-    }
-    parts.join(",")
-}
-
-/// A table of left-aligned columns.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| line(cell)).collect()).collect();
-    let widths: Vec<usize> = (0..header.len())
-        .map(|i| rows.iter().map(|row| row[i].chars().count()).chain([header[i].len()]).max().unwrap_or(0))
-        .collect();
-    let padded_line = |cells: Vec<&str>| {
-        let padded = cells
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count())));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    let head = paint("1", &padded_line(header.to_vec()), std::io::stdout().is_terminal());
-    std::iter::once(head)
-        .chain(rows.iter().map(|row| padded_line(row.iter().map(String::as_str).collect())))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,15 +218,5 @@ mod tests {
         for c in ['\u{10F0F0}', '\u{10F0F1}', '\u{100000}', '\u{107fff}'] {
             assert!(!clean(&format!("{c}31m{c}")).contains('\x1b') || PAINT.contains(&c));
         }
-    }
-
-    #[test]
-    fn numbers_are_readable() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(123), "123");
-        assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!(seconds(0.0123), "12 ms");
-        assert_eq!(seconds(12.345), "12.35 s");
-        assert_eq!(seconds(125.0), "2 min 5 s");
     }
 }

@@ -1,16 +1,16 @@
-//! Rows as binary COPY tuples. The bytes of a row before its constant tail are also its canonical form: what the
-//! content hash and the uniqueness of the key are computed from, for every warehouse.
+//! Rows as the tuples of Postgres' binary COPY. The bytes of a row before its lineage are also its canonical form, for every
+//! warehouse: the content hash and the hash of a key are made of them.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Date32Type, Float32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 
-use super::decode::{EPOCH_DAYS, EPOCH_MICROS};
-use crate::digest::{self, ContentHash};
+use crate::digest::ContentHash;
 use crate::error::{Error, Result};
 
-/// What precedes the first tuple and what follows the last.
-pub const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-pub const TRAILER: [u8; 2] = [0xff, 0xff];
+/// Days and microseconds from 1970 to 2000, where Postgres counts from.
+pub const EPOCH_DAYS: i32 = 10_957;
+pub const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
 
 /// The fields that are the same for every row of a run, already encoded.
 #[derive(Clone, Debug, Default)]
@@ -36,8 +36,7 @@ impl Tail {
 #[derive(Debug, Default)]
 pub struct Encoded {
     pub bytes: Vec<u8>,
-    pub rows: ContentHash,
-    pub keys: Vec<u128>,
+    pub content: ContentHash,
 }
 
 enum Values<'a> {
@@ -50,39 +49,44 @@ enum Values<'a> {
     Timestamp(&'a [i64]),
 }
 
-/// Encodes every row; the first `key_columns` columns are the key.
-pub fn encode(batch: &RecordBatch, key_columns: usize, tail: &Tail) -> Result<Encoded> {
-    let columns = batch
-        .schema_ref()
-        .fields()
-        .iter()
-        .zip(batch.columns())
-        .map(|(field, array)| Ok((view(field.name(), array)?, array.nulls())))
-        .collect::<Result<Vec<_>>>()?;
-    let count = (columns.len() as i16 + tail.fields).to_be_bytes();
-    let mut out = Encoded {
-        bytes: Vec::with_capacity(batch.num_rows() * 96),
-        keys: Vec::with_capacity(batch.num_rows()),
-        ..Encoded::default()
-    };
+/// Encodes every row, and hashes it without its lineage.
+pub fn encode(batch: &RecordBatch, lineage: &Tail) -> Result<Encoded> {
+    let named = batch.schema_ref().fields().iter().zip(batch.columns());
+    let columns = named.map(|(field, array)| Field::of(field.name(), array)).collect::<Result<Vec<_>>>()?;
+    let count = (columns.len() as i16 + lineage.fields).to_be_bytes();
+    let mut out = Encoded { bytes: Vec::with_capacity(batch.num_rows() * 96), ..Encoded::default() };
     for row in 0..batch.num_rows() {
         out.bytes.extend(count);
         let start = out.bytes.len();
-        let mut key_end = start;
-        for (index, (values, nulls)) in columns.iter().enumerate() {
-            match nulls.is_some_and(|nulls| nulls.is_null(row)) {
-                true => out.bytes.extend((-1i32).to_be_bytes()),
-                false => value(values, row, &mut out.bytes)?,
-            }
-            if index + 1 == key_columns {
-                key_end = out.bytes.len();
-            }
-        }
-        out.keys.push(digest::row_key(&out.bytes[start..key_end]));
-        out.rows.add(&out.bytes[start..]);
-        out.bytes.extend_from_slice(&tail.bytes);
+        fields(&columns, row, &mut out.bytes)?;
+        out.content.add(&out.bytes[start..]);
+        out.bytes.extend_from_slice(&lineage.bytes);
     }
     Ok(out)
+}
+
+/// A column that is encoded.
+pub struct Field<'a> {
+    values: Values<'a>,
+    nulls: Option<&'a NullBuffer>,
+}
+
+impl<'a> Field<'a> {
+    pub fn of(name: &str, array: &'a ArrayRef) -> Result<Field<'a>> {
+        Ok(Field { values: view(name, array)?, nulls: array.nulls() })
+    }
+}
+
+/// Appends the fields of one row.
+#[inline]
+pub fn fields(columns: &[Field<'_>], row: usize, out: &mut Vec<u8>) -> Result<()> {
+    for Field { values, nulls } in columns {
+        match nulls.is_some_and(|nulls| nulls.is_null(row)) {
+            true => out.extend((-1i32).to_be_bytes()),
+            false => value(values, row, out)?,
+        }
+    }
+    Ok(())
 }
 
 fn view<'a>(name: &str, array: &'a ArrayRef) -> Result<Values<'a>> {
