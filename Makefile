@@ -2,11 +2,11 @@
 SHELL := /bin/bash
 # One build folder for every clone on this machine. Set CARGO_TARGET_DIR to put it elsewhere.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/daymill/target
-DAYMILL := $(CARGO_TARGET_DIR)/release/daymill
+DAYMILL := $(CARGO_TARGET_DIR)/debug/daymill
 DATE ?= 2013-06-08
 FUZZ_SECONDS ?= 12
 
-.PHONY: help build demo test snapshots faults faults-long sql-long fuzz avx512 lint bench fixtures clean
+.PHONY: help build install demo test snapshots faults faults-long sql-long fuzz avx512 lint bench fixtures clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,11 @@ help: ## This list
 build: ## Build the release binary
 	cargo build --release --locked
 
-demo: build ## Score a night of flights into SQLite and show the result
+install: ## Build the release and put daymill on the PATH (~/.cargo/bin)
+	cargo install --path . --locked
+
+demo: ## Build quickly, score a night of flights into SQLite and show the result
+	cargo build --locked
 	$(DAYMILL) run flight_delay --date $(DATE)
 	@echo
 	$(DAYMILL) runs --limit 3

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     version,
     about = "A day's records in, a day's predictions out, exactly once",
     max_term_width = 100,
-    after_help = "Exit codes: 0 done, 2 usage, 3 some intervals of a backfill failed, 65 data, 66 model or input file, 69 database unavailable, 70 defect, 74 I/O, \
+    after_help = "Exit codes: 0 done, 1 gaps (status --exit-code), 2 usage, 3 some intervals of a backfill failed, 65 data, 66 model or input file, 69 database unavailable, 70 defect, 74 I/O, \
                   75 locked, 76 fenced, 77 commit in doubt, 78 configuration, 130 and 143 signals."
 )]
 pub struct Cli {
@@ -102,6 +102,17 @@ pub enum Order {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Example {
+    Flights,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Print {
+    Features,
+    Scores,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadPath {
     Direct,
     Staged,
@@ -109,12 +120,17 @@ pub enum LoadPath {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Write a project that runs
+    /// Write a new project: an empty one, or an example that runs
     Init {
         /// The new folder
         #[arg(default_value = ".")]
         folder: PathBuf,
+        /// A project that runs: eight days of real flights, a trained model, and two jobs
+        #[arg(long, value_enum, value_name = "NAME")]
+        example: Option<Example>,
     },
+    /// The jobs of the project, and what each scores with and writes
+    Jobs,
     /// Run one interval of a job: extract, transform, score and load in one pass
     Run(Run),
     /// Run many intervals: those that are missing or failed, stale, or all
@@ -191,8 +207,8 @@ pub enum Command {
 #[derive(Args, Debug, Clone)]
 #[group(skip)]
 pub struct IntervalArgs {
-    /// The interval of this date in the job's time zone (2013-06-08; 2013-06-08T13 for an hourly job)
-    #[arg(long, value_name = "DATE", required_unless_present_any = ["start", "as_of"], conflicts_with_all = ["start", "as_of"])]
+    /// The interval of this date in the job's time zone: 2013-06-08, today, yesterday, -3d; of an hourly job 2013-06-08T13, -1h
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true, required_unless_present_any = ["start", "as_of"], conflicts_with_all = ["start", "as_of"])]
     pub date: Option<String>,
     /// The interval that starts at this instant
     #[arg(long, value_name = "TIME", requires = "end", conflicts_with = "as_of")]
@@ -214,10 +230,23 @@ pub struct Run {
     pub job: String,
     #[command(flatten)]
     pub interval: IntervalArgs,
+    /// Score with this model in place of the job's, as folder@3, folder@champion or a bundle's folder
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Look before you publish: read, transform, score and ask every check, and write nothing
+    #[arg(long, conflicts_with_all = ["wait", "skip_exit_code"])]
+    pub dry_run: bool,
+    /// Only the first rows of the transform; checks are not asked then
+    #[arg(long, value_name = "ROWS", requires = "dry_run", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Print the first rows too, 10 or as many as --limit says: those of the transform, or those to publish
+    #[arg(long, value_enum, value_name = "WHAT", requires = "dry_run")]
+    pub print: Option<Print>,
     /// Wait this long for an interval that another run holds, as in 90s or 10m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub wait: Option<Duration>,
-    /// Exit with this code when an empty interval was skipped (Airflow reads 99 as "skipped")
+    /// Exit with this code when nothing was run: an empty interval was skipped, or it is outside of the job's range (Airflow
+    /// reads 99 as "skipped")
     #[arg(long, value_name = "CODE")]
     pub skip_exit_code: Option<u8>,
     /// How rows reach a Postgres table
@@ -246,7 +275,7 @@ pub struct ScoreArgs {
     #[arg(required_unless_present = "model", conflicts_with = "model")]
     pub job: Option<String>,
     /// The interval of this date in the job's time zone
-    #[arg(long, value_name = "DATE", required_unless_present_any = ["start", "as_of", "model"], conflicts_with_all = ["start", "as_of", "model"])]
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true, required_unless_present_any = ["start", "as_of", "model"], conflicts_with_all = ["start", "as_of", "model"])]
     pub date: Option<String>,
     /// The interval that starts at this instant
     #[arg(long, value_name = "TIME", requires = "end", conflicts_with_all = ["as_of", "model"])]
@@ -260,9 +289,9 @@ pub struct ScoreArgs {
     /// Process an interval that has not ended
     #[arg(long)]
     pub allow_partial: bool,
-    /// A bundle's folder: score any Parquet file, without a job
-    #[arg(long, value_name = "BUNDLE", requires = "input", requires = "out")]
-    pub model: Option<PathBuf>,
+    /// A model, as folder@3 or a bundle's folder: score any Parquet file, without a job
+    #[arg(long, value_name = "MODEL", requires = "input", requires = "out")]
+    pub model: Option<String>,
     /// The features
     #[arg(long = "in", value_name = "PATH")]
     pub input: Option<PathBuf>,
@@ -281,12 +310,18 @@ pub struct ScoreArgs {
 #[derive(Args, Debug, Clone, Default)]
 #[group(skip)]
 pub struct RangeArgs {
-    /// The first date, in the job's time zone [default: the job's `starts`]
-    #[arg(long, value_name = "DATE", conflicts_with_all = ["start", "end"])]
+    /// The first date, in the job's time zone: 2013-06-08, yesterday, -30d [default: the job's `starts`]
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true, conflicts_with_all = ["start", "end"])]
     pub from: Option<String>,
     /// The last date, included [default: the job's `ends`, or the last complete interval]
-    #[arg(long, value_name = "DATE", conflicts_with_all = ["start", "end"])]
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true, conflicts_with_all = ["start", "end"])]
     pub to: Option<String>,
+    /// The last days, up to the last complete interval, as in 30d or 4w
+    #[arg(long, value_name = "DAYS", conflicts_with_all = ["from", "to", "month", "start", "end"])]
+    pub last: Option<String>,
+    /// All of a month, as in 2026-03, up to the last complete interval
+    #[arg(long, value_name = "MONTH", conflicts_with_all = ["from", "to", "start", "end"])]
+    pub month: Option<String>,
     /// The instant at which the first interval starts
     #[arg(long, value_name = "TIME", requires = "end")]
     pub start: Option<String>,
@@ -304,7 +339,7 @@ pub struct PlanArgs {
     /// Which intervals to take
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Only::Missing, Only::Failed])]
     pub only: Vec<Only>,
-    /// Score with this model, as folder@3 or folder@champion; "as-of" takes for each interval the version that the
+    /// Score with this model, as folder@3, folder@champion or a bundle's folder; "as-of" takes for each interval the version that the
     /// job's alias meant when the interval ended [default: the job's, pinned now]
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
@@ -326,7 +361,7 @@ pub struct Backfill {
     /// Intervals at a time
     #[arg(long, short = 'j', default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
-    /// Do not ask before published intervals are replaced
+    /// Replace published intervals without asking; needed where there is no terminal
     #[arg(long, short = 'y')]
     pub yes: bool,
 }
@@ -343,7 +378,11 @@ pub struct Apply {
 #[derive(Args, Debug)]
 pub struct Retry {
     /// A run's or a backfill's id, or its beginning
-    pub run: String,
+    #[arg(required_unless_present = "last", conflicts_with = "last")]
+    pub run: Option<String>,
+    /// The newest backfill of the project, or the newest run
+    #[arg(long)]
+    pub last: bool,
     /// Of a backfill, also the intervals that succeeded
     #[arg(long)]
     pub all: bool,
@@ -361,6 +400,9 @@ pub struct Status {
     /// Compare the rows of Postgres sources too, by reading them again
     #[arg(long)]
     pub deep: bool,
+    /// Exit with 1 when an interval has no rows published
+    #[arg(long)]
+    pub exit_code: bool,
 }
 
 #[derive(Subcommand, Debug)]
@@ -384,7 +426,7 @@ pub enum Models {
     Import(ImportModel),
     /// Open a bundle as a run does, ask its oracle, and look for what goes wrong when models move
     Verify {
-        /// A folder, or a name with a version, as models/flight_delay@3
+        /// The model, as models/flight_delay@3, models/flight_delay@champion or a bundle's folder
         model: String,
         /// Rows with the library's own outputs, as Parquet
         #[arg(long, value_name = "FILE", requires = "expected")]
@@ -393,9 +435,11 @@ pub enum Models {
         #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "inputs")]
         expected: Vec<String>,
     },
+    /// The models of the project, their versions, and what each alias means now
+    List,
     /// Print a bundle's signature, size, features by gain, and lineage
     Show {
-        /// A folder, or a name with a version, as models/flight_delay@3
+        /// The model, as models/flight_delay@3, models/flight_delay@champion or a bundle's folder
         model: String,
     },
     /// Let an alias mean a version from now on; the record of this is only appended to

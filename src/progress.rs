@@ -1,7 +1,7 @@
 //! What a run is doing, as numbers that anyone may read while it works, and the flag that asks it to stop.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tracing::Span;
 
@@ -49,12 +49,24 @@ pub struct Progress {
     pub scored: Counter,
     pub loaded: Counter,
     stage: Arc<AtomicU8>,
+    /// The job and the interval, for a bar.
+    about: Arc<OnceLock<String>>,
     /// What the log says of it.
     span: Arc<Mutex<Option<Span>>>,
     signal: Arc<AtomicU8>,
 }
 
 impl Progress {
+    /// Says which job and interval it is about.
+    pub fn of(&self, about: String) {
+        // Whoever was first is right: a run is about one interval.
+        let _ = self.about.set(about);
+    }
+
+    pub fn about(&self) -> &str {
+        self.about.get().map_or("", String::as_str)
+    }
+
     /// For another interval under the same signals: counters from zero.
     pub fn fresh(&self) -> Progress {
         Progress { signal: self.signal.clone(), ..Progress::default() }

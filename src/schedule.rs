@@ -36,6 +36,9 @@ pub enum IntervalStatus {
     Future,
 }
 
+/// The name of an interval whose last attempt failed.
+pub const FAILED: &str = "failed";
+
 impl IntervalStatus {
     /// For people: a failed attempt over rows that stand is less than a gap.
     pub fn words(&self) -> &'static str {
@@ -51,7 +54,7 @@ impl IntervalStatus {
             IntervalStatus::Skipped => "skipped",
             IntervalStatus::Missing | IntervalStatus::Gone => "missing",
             IntervalStatus::Overlaps { .. } => "overlaps",
-            IntervalStatus::Failed { .. } => "failed",
+            IntervalStatus::Failed { .. } => FAILED,
             IntervalStatus::Stale { .. } => "stale",
             IntervalStatus::Late { .. } => "late data",
             IntervalStatus::Running => "running",

@@ -222,9 +222,6 @@ pub async fn survey(context: &Context, intervals: Vec<Interval>, look: &Look<'_>
             interval,
         });
     }
-    if versions::some_are_costly(job) && !look.deep {
-        survey.warnings.push("rows in Postgres were not compared with what was read; --deep reads them again".into());
-    }
     Ok(survey)
 }
 
@@ -315,7 +312,11 @@ pub async fn plan(
     look: &Look<'_>,
     only: &[Only],
 ) -> Result<(Plan, Vec<String>)> {
-    let survey = survey(context, intervals, look).await?;
+    let mut survey = survey(context, intervals, look).await?;
+    // Who looks for stale intervals should know what was not looked at.
+    if only.contains(&Only::Stale) && versions::some_are_costly(&context.job) && !look.deep {
+        survey.warnings.push("rows in Postgres were not compared with what was read; --deep reads them again".into());
+    }
     let pinned = survey.intervals.iter().filter_map(|item| item.model.as_ref().ok()?.as_ref());
     let models = pinned.map(|(reference, identity)| (reference.to_string(), identity.clone())).collect();
     let item = |s: InventoryItem| {

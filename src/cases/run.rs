@@ -116,6 +116,7 @@ async fn once(
         default_target: None,
         batch_rows,
         threads,
+        keep_runs: 0,
     });
     let job = Arc::new(Job { batch_rows, ..job.clone() });
     let context = Context::new(project.clone(), job.clone(), "test", interval, threads);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono::Utc;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::json;
 
 use crate::backfill::plan::{self, Action, Choice, Item, Look, Plan};
@@ -19,7 +19,7 @@ use crate::pipeline::{Context, Shared};
 use crate::progress::Progress;
 use crate::project::{Job, Project};
 use crate::run_state::RunState;
-use crate::schedule::{Only as Takes, spans};
+use crate::schedule::{FAILED, Only as Takes, spans};
 
 use super::backfill_summary::Summary;
 use super::bars::Bars;
@@ -36,9 +36,21 @@ pub fn backfill(global: &Global, args: &Backfill) -> Result<u8> {
     if let Some(file) = &args.plan.out {
         write(&made.plan, file)?;
     }
-    let replaced = made.plan.chosen().filter(|item| item.action == Action::Replace).count();
-    if replaced > 0 && !args.yes && !output::confirm(&format!("Replace {replaced} published intervals?"))? {
-        return Err(Error::new(Class::Interrupted, "nothing was run"));
+    // Where the last attempt at replacing one failed, it was meant to be replaced.
+    let failed = |item: &Item| item.standing == FAILED;
+    let replaced = made.plan.chosen().filter(|item| item.action == Action::Replace && !failed(item)).count();
+    if replaced > 0 && !args.yes {
+        let intervals = if replaced == 1 { "interval" } else { "intervals" };
+        match output::confirm(&format!("Replace {replaced} published {intervals}?"))? {
+            Some(true) => {}
+            Some(false) => return Err(Error::new(Class::Interrupted, "nothing was run")),
+            None => {
+                return Err(Error::usage(format!(
+                    "{replaced} published {intervals} would be replaced, and there is no terminal to ask"
+                ))
+                .hint("pass --yes; nothing was run"));
+            }
+        }
     }
     run(global, &made.context, &made.plan, args.jobs, "backfill")
 }
@@ -79,11 +91,18 @@ pub fn apply(global: &Global, args: &Apply) -> Result<u8> {
 pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
     bring_up(global)?;
     let (project, target) = super::shared::project(global)?;
-    super::shared::id(&args.run)?;
+    let newest;
+    let id = match &args.run {
+        Some(id) => super::shared::id(id)?,
+        None => {
+            newest = super::shared::runtime()?.block_on(newest_run(&project, &target))?;
+            newest.as_str()
+        }
+    };
     let (batches, runs) = super::shared::runtime()?.block_on(async {
         let Some(mut db) = ledger::open_to_read(&project, &target).await? else { return Ok((Vec::new(), Vec::new())) };
-        let batches = batch::find(&mut db, &args.run).await?;
-        let wanted = history::Wanted { prefix: Some(&args.run), limit: 10_000, ..history::Wanted::default() };
+        let batches = batch::find(&mut db, id).await?;
+        let wanted = history::Wanted { prefix: Some(id), limit: 10_000, ..history::Wanted::default() };
         let mut runs = history::runs(&mut db, &project, &target, wanted).await?;
         // The ids of a backfill and of its runs begin alike: those of its runs do not count beside its own.
         if let [(id, _)] = batches.as_slice() {
@@ -104,12 +123,13 @@ pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
         ([(_, text)], [run]) => one_of(plan::parse(text.as_bytes())?, run),
         ([], [run]) => alone(global, run, &target)?,
         ([], []) => {
-            return Err(Error::usage(format!("the ledger has no run and no backfill {:?}", args.run))
+            return Err(Error::usage(format!("the ledger has no run and no backfill {id:?}"))
                 .hint("list them with: daymill runs"));
         }
         _ => {
-            return Err(Error::usage(format!("more than one run or backfill begins with {:?}", args.run))
-                .hint("give more of its id"));
+            return Err(
+                Error::usage(format!("more than one run or backfill begins with {id:?}")).hint("give more of its id")
+            );
         }
     };
     let whole = runs.is_empty();
@@ -121,6 +141,17 @@ pub fn retry(global: &Global, args: &Retry) -> Result<u8> {
         output::note(&describe(&written, args.jobs));
     }
     run(global, &context, &written, args.jobs, "retry")
+}
+
+/// The id of the newest run, or of the backfill that it was a part of.
+async fn newest_run(project: &Project, target: &str) -> Result<String> {
+    let none = || Error::usage("the ledger has no run to retry").hint("start one with: daymill run JOB --date DATE");
+    let mut db = ledger::open_to_read(project, target).await?.ok_or_else(none)?;
+    let wanted = history::Wanted { limit: 1, ..history::Wanted::default() };
+    let runs = history::runs(&mut db, project, target, wanted).await?;
+    db.close().await;
+    let newest = runs.into_iter().next().ok_or_else(none)?;
+    Ok(newest.batch.unwrap_or(newest.run_id))
 }
 
 /// The part of a backfill's plan that one of its runs was.
@@ -236,23 +267,48 @@ pub fn range(job: &Job, args: &RangeArgs) -> Result<Vec<Interval>> {
     if let (Some(start), Some(end)) = (&args.start, &args.end) {
         return interval::within(start, end, job.grain, job.zone);
     }
-    let date = |text: &Option<String>| text.as_deref().map(interval::parse_date).transpose();
+    let now = Utc::now();
+    if args.last.is_some() || args.month.is_some() {
+        return recent(job, args, now);
+    }
+    let date = |text: &Option<String>| text.as_deref().map(|t| interval::relative::date(t, job.zone, now)).transpose();
     let from = date(&args.from)?.or(job.starts).ok_or_else(|| {
         Error::usage("from which date?")
             .hint("pass --from, or give the job file a first date, as in starts = \"2013-06-01\"")
     })?;
     let asked = date(&args.to)?;
-    let last = || {
-        let now = interval::instant(Utc::now());
-        let last = interval::resolve(&interval::Selection::AsOf(now), job.grain, job.zone, Utc::now(), false)?;
-        let today = last.date();
-        Ok(job.ends.map_or(today, |ends| ends.min(today)))
-    };
-    let to = asked.map_or_else(last, Ok)?;
+    let to = asked.map_or_else(|| last_date(job, now), Ok)?;
     let mut all = interval::between(from, to, job.grain, job.zone)?;
     if asked.is_none() && job.grain == Grain::Hour {
         all.retain(|interval| interval.end <= Utc::now());
     }
+    Ok(all)
+}
+
+/// The date of the last complete interval, or the job's last.
+fn last_date(job: &Job, now: DateTime<Utc>) -> Result<NaiveDate> {
+    let as_of = interval::Selection::AsOf(interval::instant(now));
+    let complete = interval::resolve(&as_of, job.grain, job.zone, now, false)?.date();
+    Ok(job.ends.map_or(complete, |ends| ends.min(complete)))
+}
+
+/// The last days, or a month: what of them is complete and within the job's range.
+fn recent(job: &Job, args: &RangeArgs, now: DateTime<Utc>) -> Result<Vec<Interval>> {
+    let last = last_date(job, now)?;
+    let (from, to) = match (&args.month, &args.last) {
+        (Some(month), _) => interval::relative::month(month)?,
+        (None, text) => {
+            (interval::relative::begin(last, interval::relative::days(text.as_deref().unwrap_or_default())?), last)
+        }
+    };
+    let (from, to) = (job.starts.map_or(from, |starts| starts.max(from)), to.min(last));
+    if from > to {
+        let what = args.month.as_ref().map_or_else(|| "--last".to_owned(), |month| format!("--month {month}"));
+        return Err(Error::usage(format!("no interval of {what} is complete and within the job's range"))
+            .hint("`starts` and `ends` of the job file say what its range is"));
+    }
+    let mut all = interval::between(from, to, job.grain, job.zone)?;
+    all.retain(|interval| interval.end <= now);
     Ok(all)
 }
 
@@ -358,6 +414,7 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
         seconds: started.elapsed().as_secs_f64(),
     };
     summary.write(&folder)?;
+    super::run_folders::prune(&folder, context.project.keep_runs);
     summary.show(global)?;
     match (progress.check(), summary.failure()) {
         (Err(signal), _) => Err(summary.interrupted(&signal)),

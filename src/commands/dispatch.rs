@@ -1,6 +1,6 @@
 //! Runs the command that was asked for.
 
-use super::{backfill, cases, check, init, ledger, models, run, show, status};
+use super::{backfill, cases, check, init, jobs, ledger, models, run, show, status};
 use crate::cli::{Cli, Command};
 use crate::error::{Error, Result};
 use crate::logging::{self, Verbosity};
@@ -16,7 +16,8 @@ pub fn dispatch(cli: &Cli) -> Result<u8> {
     crate::postgres::liveness::tell_waits(output::warn);
     engine_threads()?;
     match &cli.command {
-        Command::Init { folder } => init::init(folder),
+        Command::Init { folder, example } => init::init(folder, *example),
+        Command::Jobs => jobs::jobs(&cli.global),
         Command::Run(args) => run::run(&cli.global, args),
         Command::Extract(args) => run::extract(&cli.global, args),
         Command::Transform(args) => run::transform(&cli.global, args),

@@ -1,8 +1,9 @@
-//! `init`: writes a project that runs: eight days of real flights, a trained model, a job that scores and one that
-//! only summarizes.
+//! `init`: writes a new project. An empty one checks; the example runs: eight days of real flights, a trained model, a job
+//! that scores and one that only summarizes.
 
 use std::path::Path;
 
+use crate::cli::Example;
 use crate::error::{Error, Result};
 use crate::output;
 
@@ -12,7 +13,7 @@ macro_rules! files {
     };
 }
 
-/// The new project is a part of this one.
+/// The example is a part of this project.
 const FILES: [(&str, &[u8]); 21] = files![
     "daymill.toml",
     "jobs/flight_delay.toml",
@@ -39,7 +40,7 @@ const FILES: [(&str, &[u8]); 21] = files![
 
 const ORACLE: (&str, &[u8]) = files!["fixtures/models/flight_delay/3/oracle.parquet"][0];
 
-/// The new project has one version of the model and eight days; the repository's has more.
+/// The example has one version of the model and eight days; the repository's has more.
 const PROMOTIONS: (&str, &[u8]) = (
     "fixtures/models/flight_delay/promotions.toml",
     b"# Which version an alias means, and since when. `daymill models promote` appends; nothing edits.\n\n\
@@ -47,34 +48,88 @@ const PROMOTIONS: (&str, &[u8]) = (
 );
 const LAST_DAY: (&str, &str) = ("ends        = \"2013-06-21\"", "ends        = \"2013-06-08\"");
 
-/// Each project has an id of its own, by which it is told apart in a warehouse.
 const ID: &str = "id = \"daymill-demo\"";
 
-pub fn init(folder: &Path) -> Result<u8> {
-    let files = || FILES.iter().chain([&ORACLE, &PROMOTIONS]);
-    if let Some((path, _)) = files().find(|(path, _)| folder.join(path).exists()) {
+/// A project without jobs.
+const DAYMILL_TOML: &str = r#"# Connections and targets. Jobs live in jobs/, one file each. The id tells this project from others in one warehouse.
+id = "ID"
+default_target = "dev"
+
+[target.dev]                                       # where predictions go: one file, nothing to install
+kind = "sqlite"
+path = ".daymill/warehouse.sqlite"
+
+# [connection.warehouse]
+# url      = "${env:DAYMILL_WAREHOUSE_URL}"        # postgres://user@host:5432/database
+# password = "${env:DAYMILL_WAREHOUSE_PASSWORD}"   # or "${file:/run/secrets/warehouse}"
+#
+# [target.prod]
+# kind       = "postgres"                          # sql/grants.sql makes the roles
+# connection = "warehouse"
+# schema     = "public"
+"#;
+const README: &str = "# A Daymill project
+
+- `daymill.toml`: connections, and the targets that predictions go to.
+- `jobs/NAME.toml`: one job each: what is extracted, transformed, scored and loaded.
+- `sql/`: the SQL that jobs name; `sql/grants.sql` makes the roles for Postgres.
+- `models/NAME/VERSION`: models, made by `daymill models import FILE -o models/NAME/1`.
+- `fixtures/cases/JOB/CASE`: tests of jobs, run by `daymill test`.
+
+`daymill check` says what can be known without running; `daymill --help` lists the commands.
+";
+const GITIGNORE: &str = "# The ledger, the warehouse of the target dev, and what runs leave behind.\n.daymill/\n";
+const GRANTS: (&str, &[u8]) = files!["sql/grants.sql"][0];
+
+/// Each project has an id of its own, by which it is told apart in a warehouse.
+fn id() -> String {
+    format!("id = \"{}\"", uuid::Uuid::now_v7())
+}
+
+pub fn init(folder: &Path, example: Option<Example>) -> Result<u8> {
+    let text = |path: &'static str, text: &str| (path, text.as_bytes().to_vec());
+    let mut files = vec![text(".gitignore", GITIGNORE), (GRANTS.0, GRANTS.1.to_vec())];
+    match example {
+        None => files.extend([
+            text("daymill.toml", &DAYMILL_TOML.replace("id = \"ID\"", &id())),
+            text("README.md", README),
+            text("jobs/.gitkeep", ""),
+            text("models/.gitkeep", ""),
+        ]),
+        Some(Example::Flights) => files.extend(flights()),
+    }
+    if let Some((path, _)) = files.iter().find(|(path, _)| folder.join(path).exists()) {
         return Err(Error::usage(format!("{} is there already", folder.join(path).display()))
             .hint("init never overwrites: choose an empty folder"));
     }
-    for (path, bytes) in files() {
+    for (path, bytes) in &files {
         let path = folder.join(path);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, "create", &e))?;
         }
-        let text = std::str::from_utf8(bytes).ok().filter(|text| text.contains(LAST_DAY.0) || text.contains(ID));
-        let own = |text: &str| {
-            let id = format!("id = \"{}\"", uuid::Uuid::now_v7());
-            text.replace(LAST_DAY.0, LAST_DAY.1).replace(ID, &id).into_bytes()
-        };
-        let bytes = text.map_or(bytes.to_vec(), own);
         std::fs::write(&path, bytes).map_err(|e| Error::io(&path, "write", &e))?;
     }
-    let text = format!(
-        "A project of {} files is in {}.\n\n  cd {}\n  daymill check\n  daymill run flight_delay --date 2013-06-08\n  daymill backfill flight_delay\n  daymill status",
-        FILES.len() + 2,
-        folder.display(),
-        folder.display()
-    );
-    output::result(&text)?;
+    let steps: &[&str] = match example {
+        None => &["daymill models import FILE -o models/NAME/1", "daymill check"],
+        Some(Example::Flights) => &[
+            "daymill check",
+            "daymill run flight_delay --date 2013-06-08",
+            "daymill backfill flight_delay",
+            "daymill status",
+        ],
+    };
+    let place = folder.display().to_string();
+    let enter = if place == "." { String::new() } else { format!("\n  cd {place}") };
+    output::result(&format!("A project of {} files is in {place}.\n{enter}\n  {}", files.len(), steps.join("\n  ")))?;
     Ok(0)
+}
+
+/// The files of the example, with an id of its own and the days that it has.
+fn flights() -> Vec<(&'static str, Vec<u8>)> {
+    let own = |(path, bytes): &(&'static str, &[u8])| {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.contains(LAST_DAY.0) || text.contains(ID));
+        let own = |text: &str| text.replace(LAST_DAY.0, LAST_DAY.1).replace(ID, &id()).into_bytes();
+        (*path, text.map_or(bytes.to_vec(), own))
+    };
+    FILES.iter().chain([&ORACLE, &PROMOTIONS]).map(own).collect()
 }

@@ -24,6 +24,7 @@ pub fn models(global: &Global, command: &Models) -> Result<u8> {
         Models::Import(wishes) => import(global, wishes),
         Models::Verify { model, inputs, expected } => verify(global, model, inputs.as_deref(), expected),
         Models::Show { model } => show(global, model),
+        Models::List => super::models_list::list(global),
         Models::Promote { model, alias, at, note } => {
             let root = super::shared::root(global)?;
             let unnumbered =
@@ -46,14 +47,6 @@ pub fn models(global: &Global, command: &Models) -> Result<u8> {
             output::result(&format!("{alias} is {} since {} ({})", bundle.label(), instant(at), path.display()))?;
             Ok(0)
         }
-    }
-}
-
-/// A bundle by its folder, or as `folder@alias` or `folder@version` of the project.
-fn named(global: &Global, model: &str) -> Result<Bundle> {
-    match Path::new(model).join("model.toml").exists() {
-        true => Bundle::open(Path::new(model)),
-        false => find(&super::shared::root(global)?, &ModelRef::required(model)?),
     }
 }
 
@@ -118,7 +111,7 @@ fn import(global: &Global, args: &ImportModel) -> Result<u8> {
 }
 
 fn verify(global: &Global, model: &str, inputs: Option<&Path>, expected: &[String]) -> Result<u8> {
-    let bundle = named(global, model)?;
+    let bundle = super::shared::named(global, model)?;
     let mut lines = vec![format!(
         "{}: the weights and the signature are whole, {} rows of the oracle agree (largest difference {:.1e}, allowed {:.1e})",
         bundle.label(),
@@ -260,7 +253,7 @@ fn policy(policy: Policy) -> String {
 }
 
 fn show(global: &Global, model: &str) -> Result<u8> {
-    let bundle = named(global, model)?;
+    let bundle = super::shared::named(global, model)?;
     let described = described(&bundle)?;
     if global.output == Output::Json {
         output::json(described)?;

@@ -2,9 +2,11 @@
 
 use tracing::Instrument;
 
-use crate::cli::{Global, IntervalArgs, LoadPath, Run, ScoreArgs, StageArgs};
+use crate::cli::{Global, IntervalArgs, LoadPath, Print, Run, ScoreArgs, StageArgs};
 use crate::error::{Error, Result};
+use crate::models::ModelRef;
 use crate::output;
+use crate::pipeline::preview::{Sample, preview};
 use crate::pipeline::report::RunReport;
 use crate::pipeline::{self, Context, stages};
 use crate::progress::Progress;
@@ -15,17 +17,46 @@ use crate::warehouse::LoadPath as LoadsBy;
 pub fn run(global: &Global, args: &Run) -> Result<u8> {
     let root = super::shared::root(global)?;
     let progress = Progress::default();
-    let report = super::shared::reported(global, "run", Some(root.join(".daymill")), &progress, async |report| {
+    // Who only looks leaves nothing behind.
+    let artifacts = (!args.dry_run).then(|| root.join(".daymill"));
+    let report = super::shared::reported(global, "run", artifacts, &progress, async |report| {
         let mut context = super::shared::context(global, &root, &args.job, &args.interval, &progress, report)?;
         context.load_path =
             args.load_path.map(|path| if path == LoadPath::Direct { LoadsBy::Direct } else { LoadsBy::Staged });
         context.wait = args.wait.unwrap_or_default();
+        context.model = args.model.as_deref().map(ModelRef::required).transpose()?;
+        if context.model.is_some() && context.job.score.is_none() {
+            return Err(Error::usage(format!("the job {} has no [score], so --model has no meaning", args.job)));
+        }
+        if let Some(why) = after_the_last(&context) {
+            report.state = RunState::Skipped;
+            report.warnings.push(why);
+            return Ok(());
+        }
+        if args.dry_run {
+            let sample = args.print.map(|print| match print {
+                Print::Features => Sample::Features,
+                Print::Scores => Sample::Scores,
+            });
+            return preview(&context, report, args.limit, sample).await;
+        }
         let mut sessions = pipeline::Sessions::default();
         let ran = pipeline::attempts::run(&context, &mut sessions, report, &output::warn).await;
         sessions.close().await;
         ran
     })?;
     Ok(if report.state == RunState::Skipped { args.skip_exit_code.unwrap_or(0) } else { 0 })
+}
+
+/// Why a scheduler's interval is none of the job's any more. One before the first date is a slip, and the missing source says so.
+fn after_the_last(context: &Context) -> Option<String> {
+    let job = &context.job;
+    let ends = job.ends.filter(|ends| context.interval.date() > *ends)?;
+    Some(format!(
+        "{} is outside of the job's range (ends = \"{ends}\" in jobs/{}.toml); nothing was run",
+        context.interval.label(),
+        job.name
+    ))
 }
 
 pub fn extract(global: &Global, args: &StageArgs) -> Result<u8> {
@@ -109,7 +140,7 @@ fn score_loose(global: &Global, args: &ScoreArgs) -> Result<u8> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     super::shared::reported(global, "score", None, &progress, async |report| {
         let loose = stages::StandaloneScoring {
-            model,
+            bundle: super::shared::named(global, model)?,
             input,
             out,
             keep: &args.keep,

@@ -1,17 +1,20 @@
 //! What subcommands share: finding the project, watching for signals, writing run.json.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::terminal;
 use crate::cli::{Global, IntervalArgs, Output};
 use crate::error::{Class, Error, Result};
 use crate::interval::{Selection, resolve};
+use crate::models::ModelRef;
+use crate::models::cache::find;
 use crate::output;
 use crate::pipeline::Context;
 use crate::pipeline::report::RunReport;
 use crate::progress::Progress;
 use crate::project::Project;
+use crate::score::Bundle;
 
 /// The project's folder, before anything in it is read.
 pub fn root(global: &Global) -> Result<PathBuf> {
@@ -72,6 +75,7 @@ pub fn context(
     let job = project.job(job, &target)?;
     let interval = resolve(&selection(interval), job.grain, job.zone, chrono::Utc::now(), interval.allow_partial)?;
     report.of_interval(&interval);
+    progress.of(format!("{} {}", job.name, interval.label()));
     let threads = threads(global, &project);
     let context = Context::new(Arc::new(project), Arc::new(job), &target, interval, threads);
     Ok(Context { progress: progress.clone(), ..context })
@@ -97,7 +101,9 @@ pub fn reported(
     // A thread that is still scoring a batch nobody waits for does not hold the exit up.
     runtime.shutdown_background();
     report.close(&result);
-    let written = artifacts.map(|folder| report.write(&folder)).transpose();
+    // What could not be run at all is no run.
+    let ran = result.as_ref().err().is_none_or(|error| error.class != Class::Usage);
+    let written = artifacts.filter(|_| ran).map(|folder| keep(&report, &folder)).transpose();
     let span = progress.span().unwrap_or_else(|| report.span());
     let _about = span.enter();
     terminal::ended(global, &report);
@@ -120,4 +126,21 @@ pub fn reported(
         output::result(&output::summary(&report))?;
     }
     Ok(report)
+}
+
+/// Writes run.json, and removes the oldest folders of runs beyond those that the project keeps.
+fn keep(report: &RunReport, folder: &Path) -> Result<PathBuf> {
+    let written = report.write(folder)?;
+    if let Some(project) = folder.parent().and_then(|root| Project::open(root).ok()) {
+        super::run_folders::prune(folder, project.keep_runs);
+    }
+    Ok(written)
+}
+
+/// A bundle by its folder, or as `folder@alias` or `folder@version` of the project.
+pub fn named(global: &Global, model: &str) -> Result<Bundle> {
+    match Path::new(model).join("model.toml").exists() {
+        true => Bundle::open(Path::new(model)),
+        false => find(&root(global)?, &ModelRef::required(model)?),
+    }
 }

@@ -29,12 +29,14 @@ pub fn status(global: &Global, args: &Status) -> Result<u8> {
     };
     let mut values = Vec::new();
     let mut pages = Vec::new();
+    let mut any_gap = false;
     for name in &names {
         let context = super::backfill::context(global, name, None)?;
         let found = look(&context, args)?;
         for warning in &found.1 {
             output::warn(&format!("{name}: {warning}"));
         }
+        any_gap |= !gaps(&found.0).is_empty();
         match global.output {
             Output::Json => values.push(value(&context, &found.0)),
             Output::Human => pages.push(page(&context, &found.0)),
@@ -45,7 +47,7 @@ pub fn status(global: &Global, args: &Status) -> Result<u8> {
         Output::Json => output::json(json!(values))?,
         Output::Human => output::result(&pages.join("\n\n"))?,
     }
-    Ok(0)
+    Ok(u8::from(args.exit_code && any_gap))
 }
 
 fn look(context: &Context, args: &Status) -> Result<(Vec<InventoryItem>, Vec<String>)> {
@@ -66,7 +68,7 @@ fn look(context: &Context, args: &Status) -> Result<(Vec<InventoryItem>, Vec<Str
 }
 
 fn no_range(range: &RangeArgs) -> bool {
-    [&range.from, &range.to, &range.start, &range.end].iter().all(|text| text.is_none())
+    [&range.from, &range.to, &range.last, &range.month, &range.start, &range.end].iter().all(|text| text.is_none())
 }
 
 /// A job that does not say when it starts: from the first interval of the ledger to the last.

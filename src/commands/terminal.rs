@@ -11,7 +11,7 @@ use crate::cli::Global;
 use crate::error::Class;
 use crate::output;
 use crate::pipeline::report::RunReport;
-use crate::progress::Progress;
+use crate::progress::{Progress, Stage};
 
 /// Seconds between two lines of a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -79,7 +79,7 @@ pub fn show(global: &Global, progress: &Progress) -> Watching {
             match &bar {
                 Some(bar) => {
                     bar.set_position(progress.loaded.get().max(progress.extracted.get()));
-                    bar.set_message(line(&progress));
+                    bar.set_message(short(&progress));
                 }
                 None if Instant::now() >= line_at => {
                     line_at += LINE_EVERY;
@@ -97,12 +97,23 @@ pub fn show(global: &Global, progress: &Progress) -> Watching {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new_spinner();
-    if let Ok(style) =
-        ProgressStyle::with_template("{spinner:.cyan} {elapsed_precise} {human_pos} rows ({per_sec}) {msg}")
-    {
+    if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {elapsed} {msg} ({per_sec})") {
         bar.set_style(style);
     }
     bar
+}
+
+/// What fits beside a bar.
+fn short(progress: &Progress) -> String {
+    let (read, loaded) = (progress.extracted.get().max(progress.transformed.get()), progress.loaded.get());
+    let rows =
+        if loaded > 0 { format!("{} loaded", output::count(loaded)) } else { format!("{} read", output::count(read)) };
+    let stage = match progress.stage() {
+        Stage::Score if loaded > 0 => "load",
+        Stage::Score => "transform",
+        other => other.name(),
+    };
+    format!("{} {stage}: {rows}", progress.about())
 }
 
 fn line(progress: &Progress) -> String {

@@ -192,7 +192,8 @@ pub fn between(from: NaiveDate, to: NaiveDate, grain: Grain, zone: Tz) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::{dated, parse_date, within};
+    use super::super::relative::parse_date;
+    use super::super::words::{dated, within};
     use super::*;
 
     fn zone(name: &str) -> Tz {
@@ -263,7 +264,7 @@ mod tests {
         assert_eq!(autumn.len(), 25);
         assert_eq!(autumn.iter().filter(|hour| hour.hours() == 0.5).count(), 1);
         assert_eq!(autumn[2].label(), "2019-04-07T01+10:30");
-        assert_eq!(dated(&autumn[2].label(), Grain::Hour, autumn[2].zone).unwrap(), autumn[2]);
+        assert_eq!(dated(&autumn[2].label(), Grain::Hour, autumn[2].zone, Utc::now()).unwrap(), autumn[2]);
         assert_eq!(of("2019-10-06", "Australia/Lord_Howe").iter().filter(|hour| hour.hours() == 0.5).count(), 1);
         for tz in chrono_tz::TZ_VARIANTS {
             for date in parse_date("2010-12-31").unwrap().iter_days().step_by(3).take(600) {

@@ -2,7 +2,9 @@
 //! Pure: the clock is an argument.
 
 mod calendar;
+pub mod relative;
 mod words;
 
 pub use calendar::{Grain, Interval, between, day, first_instant, instant};
-pub use words::{Selection, parse_date, resolve, within};
+pub use relative::parse_date;
+pub use words::{Selection, resolve, within};

@@ -1,10 +1,11 @@
 //! The words of the command line for intervals: dates, hours, instants with and without an offset, ranges.
 
 use chrono::offset::LocalResult;
-use chrono::{DateTime, Duration, FixedOffset, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono::{DateTime, Duration, FixedOffset, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use super::calendar::{Grain, Interval, between, day, first_instant, hour, hours_at, instant};
+use super::relative::{self, parse_date};
 use crate::error::{Error, Result};
 
 /// How the command line named the interval.
@@ -24,7 +25,7 @@ pub fn resolve(
     allow_partial: bool,
 ) -> Result<Interval> {
     let interval = match selection {
-        Selection::Date(text) => dated(text, grain, zone)?,
+        Selection::Date(text) => dated(text, grain, zone, now)?,
         Selection::Span { start, end } => span(start, end, grain, zone)?,
         Selection::AsOf(text) => last_complete(parse_instant("--as-of", text, zone)?, grain, zone)?,
     };
@@ -40,13 +41,16 @@ pub fn resolve(
     Ok(interval)
 }
 
-pub(super) fn dated(text: &str, grain: Grain, zone: Tz) -> Result<Interval> {
+pub(super) fn dated(text: &str, grain: Grain, zone: Tz, now: DateTime<Utc>) -> Result<Interval> {
     match grain {
-        Grain::Day => day(parse_date(text)?, zone),
+        Grain::Day => day(relative::date(text, zone, now)?, zone),
         Grain::Hour => {
+            if let Some(at) = relative::hours_ago(text, now) {
+                return Ok(hour(at, zone));
+            }
             let wrong = || {
                 Error::usage(format!("--date {text:?} is not an hour"))
-                    .hint("this job has grain = \"hour\": write it as 2013-06-08T13")
+                    .hint("this job has grain = \"hour\": write it as 2013-06-08T13 or -1h")
             };
             let (date, at) = text.split_once(['T', ' ']).ok_or_else(wrong)?;
             let digits = at.bytes().take_while(u8::is_ascii_digit).count();
@@ -115,14 +119,6 @@ fn last_complete(at: DateTime<Utc>, grain: Grain, zone: Tz) -> Result<Interval> 
             }
             Err(Error::usage(format!("no complete day of {zone} before {}", instant(at))))
         }
-    }
-}
-
-pub fn parse_date(text: &str) -> Result<NaiveDate> {
-    let strict = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-    match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        Ok(date) if strict => Ok(date),
-        _ => Err(Error::usage(format!("{text:?} is not a date of the calendar")).hint("write it as 2013-06-08")),
     }
 }
 
@@ -298,7 +294,7 @@ mod tests {
     #[test]
     fn an_hour_that_happens_twice_is_named_by_its_offset() {
         let ny = zone("America/New_York");
-        let dated = |text: &str, zone| dated(text, Grain::Hour, zone);
+        let dated = |text: &str, zone| dated(text, Grain::Hour, zone, Utc::now());
         let error = dated("2013-11-03T01", ny).unwrap_err();
         assert_eq!(error.hint.unwrap(), "say which: 2013-11-03T01-04:00 or 2013-11-03T01-05:00");
         for label in ["2013-11-03T01-04:00", "2013-11-03T01-05:00", "2013-11-03T02-05:00"] {

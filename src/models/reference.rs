@@ -27,7 +27,9 @@ pub enum Version {
 impl ModelRef {
     /// Reads what a user wrote; nothing when it does not say which version.
     pub fn parse(text: &str) -> Option<ModelRef> {
-        let (folder, version) = text.rsplit_once('@')?;
+        // A bundle's folder is its version of the folder above.
+        let by_folder = || text.trim_end_matches('/').rsplit_once('/').filter(|(_, last)| last.parse::<i64>().is_ok());
+        let (folder, version) = text.rsplit_once('@').or_else(by_folder)?;
         let version = match version.parse::<i64>() {
             Ok(number) => Version::Number(number),
             Err(_) if version.is_empty() => return None,
@@ -142,6 +144,8 @@ mod tests {
     fn a_reference_is_a_folder_and_a_version_or_an_alias() {
         let parsed = |text: &str| ModelRef::parse(text).map(|r| (r.folder.clone(), r.number(), r.to_string()));
         assert_eq!(parsed("models/x@3"), Some(("models/x".into(), Some(3), "models/x@3".into())));
+        assert_eq!(parsed("models/x/3"), parsed("models/x@3"));
+        assert_eq!(parsed("models/x/3/"), parsed("models/x@3"));
         assert_eq!(parsed("a@b/x@champion"), Some(("a@b/x".into(), None, "a@b/x@champion".into())));
         // As the folder of the version is named.
         assert_eq!(parsed("x@007"), Some(("x".into(), Some(7), "x@7".into())));

@@ -1,8 +1,6 @@
 //! Times, counts and tables as text.
 
-use std::io::IsTerminal;
-
-use super::writer::{line, paint};
+use super::writer::{line, on_terminal, paint};
 
 pub fn seconds(value: f64) -> String {
     match value {
@@ -37,7 +35,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
             .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count())));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    let head = paint("1", &padded_line(header.to_vec()), std::io::stdout().is_terminal());
+    let head = paint("1", &padded_line(header.to_vec()), on_terminal());
     std::iter::once(head)
         .chain(rows.iter().map(|row| padded_line(row.iter().map(String::as_str).collect())))
         .collect::<Vec<_>>()

@@ -1,15 +1,13 @@
 //! What a person reads at the end of a run.
 
-use std::io::IsTerminal;
-
-use super::figures::{count, seconds};
+use super::figures::{count, seconds, table};
 use super::writer::{self, paint};
-use crate::pipeline::report::{RunReport, ScoreSummary};
+use crate::pipeline::report::{ColumnSummary, Preview, RunReport, ScoreSummary};
 use crate::run_state::RunState;
 
 /// The end of a run, as a person reads it.
 pub fn summary(report: &RunReport) -> String {
-    let terminal = std::io::stdout().is_terminal();
+    let terminal = writer::on_terminal();
     let label = |text: &str| paint("2", &format!("  {text:<10}"), terminal);
     let mark = if report.state == RunState::Succeeded {
         paint("32;1", "✓", terminal)
@@ -19,14 +17,15 @@ pub fn summary(report: &RunReport) -> String {
     let mut lines = Vec::new();
     let name = report.job.as_deref().unwrap_or("score");
     let interval = report.interval.as_ref().map(|i| format!(" {}", i.label)).unwrap_or_default();
+    let state = if report.preview.is_some() { "looked at" } else { report.state.name() };
     lines.push(format!(
-        "{mark} {} {} in {}",
+        "{mark} {} {state} in {}",
         paint("1", &format!("{name}{interval}"), terminal),
-        report.state,
         seconds(report.seconds)
     ));
     if let (Some(table), Some(target)) = (&report.table, &report.target) {
-        lines.push(format!("{}{table} in {target}", label("table")));
+        let would = report.preview.as_ref().map_or_else(String::new, replaced);
+        lines.push(format!("{}{table} in {target}{would}", label("table")));
     }
     if let Some(interval) = &report.interval {
         lines.push(format!(
@@ -38,17 +37,7 @@ pub fn summary(report: &RunReport) -> String {
             interval.timezone
         ));
     }
-    let rows = &report.rows;
-    let imputed = if rows.imputed > 0 { format!(", {} values imputed", count(rows.imputed)) } else { String::new() };
-    let outside = if rows.outside > 0 { format!(" ({} outside of it)", count(rows.outside)) } else { String::new() };
-    lines.push(format!(
-        "{}{} read{outside}, {} transformed, {} dropped{imputed}, {} written",
-        label("rows"),
-        count(rows.extracted),
-        count(rows.transformed),
-        count(rows.dropped),
-        count(rows.published)
-    ));
+    lines.push(format!("{}{}", label("rows"), rows(report)));
     if let Some(model) = &report.model {
         lines.push(format!(
             "{}{}@{}, {}; oracle: {} rows within {:.1e}",
@@ -77,10 +66,58 @@ pub fn summary(report: &RunReport) -> String {
     if let Some(head) = &report.ledger_head {
         lines.push(format!("{}{head}", label("ledger")));
     }
-    if report.table.is_some() {
+    if let Some(preview) = &report.preview {
+        lines.extend(looked_at(preview));
+    } else if report.table.is_some() {
         lines.push(format!("{}daymill show {}", label("more"), report.run_id));
     }
     lines.join("\n")
+}
+
+/// How many rows came, went and were written.
+fn rows(report: &RunReport) -> String {
+    let rows = &report.rows;
+    let imputed = if rows.imputed > 0 { format!(", {} values imputed", count(rows.imputed)) } else { String::new() };
+    let outside = if rows.outside > 0 { format!(" ({} outside of it)", count(rows.outside)) } else { String::new() };
+    format!(
+        "{} read{outside}, {} transformed, {} dropped{imputed}, {} {}",
+        count(rows.extracted),
+        count(rows.transformed),
+        count(rows.dropped),
+        count(rows.published),
+        if report.preview.is_some() { "to write" } else { "written" }
+    )
+}
+
+/// What would happen to the rows that stand.
+fn replaced(preview: &Preview) -> String {
+    match preview.replaces {
+        Some(rows) => format!(": {} published rows would be replaced; nothing was written", count(rows)),
+        None => ": nothing is published of it yet; nothing was written".into(),
+    }
+}
+
+/// The columns of the transform in figures, and the first rows.
+fn looked_at(preview: &Preview) -> Vec<String> {
+    let mut pages = Vec::new();
+    let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    let figures = |column: &ColumnSummary| {
+        let mean = column.mean.map_or_else(|| "-".into(), |mean| format!("{mean:.4}"));
+        vec![column.name.clone(), count(column.nulls), dash(&column.min), mean, dash(&column.max)]
+    };
+    let rows: Vec<_> = preview.columns.iter().map(figures).collect();
+    pages.push(String::new());
+    if let Some(limit) = preview.limit {
+        pages.push(format!("of the first {} rows, so no check was asked:", count(limit)));
+    }
+    pages.push(table(&["column", "nulls", "min", "mean", "max"], &rows));
+    if !preview.sample.is_empty() {
+        let header: Vec<&str> = preview.sample_columns.iter().map(String::as_str).collect();
+        let rows: Vec<Vec<String>> = preview.sample.iter().map(|row| row.iter().map(dash).collect()).collect();
+        pages.push(String::new());
+        pages.push(table(&header, &rows));
+    }
+    pages
 }
 
 fn histogram(scores: &ScoreSummary) -> Vec<String> {

@@ -149,15 +149,15 @@ pub fn error(error: &Error) {
     note(&text);
 }
 
-/// Asks a person, who is there only on a terminal; elsewhere nobody is asked and the answer is yes.
-pub fn confirm(question: &str) -> Result<bool> {
+/// Asks a person; no answer where there is no terminal.
+pub fn confirm(question: &str) -> Result<Option<bool>> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(true);
+        return Ok(None);
     }
     let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(|e| Error::new(Class::Io, "cannot read the answer").cause(e))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(Some(matches!(answer.trim(), "y" | "Y" | "yes")))
 }
 
 /// Two private characters that stand for our own colours until they are written. Each process draws its own, so that data

@@ -26,7 +26,12 @@ pub fn tolerable(job: &Job, evidence: &Evidence) -> Result<()> {
 }
 
 /// Everything that must hold before rows are published.
-pub async fn enforce(job: &Job, report: &mut RunReport, evidence: &mut Evidence, load: &mut Load) -> Result<()> {
+pub async fn enforce(
+    job: &Job,
+    report: &mut RunReport,
+    evidence: &mut Evidence,
+    load: Option<&mut Load>,
+) -> Result<()> {
     report.checks = evidence.verdicts();
     let (transformed, published) = (evidence.seen().transformed, evidence.seen().published);
     let dropped = evidence.seen().counts.dropped;
@@ -43,7 +48,10 @@ pub async fn enforce(job: &Job, report: &mut RunReport, evidence: &mut Evidence,
     tolerable(job, evidence)?;
     if evidence.repeated_key()? {
         let mut error = Error::data(format!("the key ({}) is not unique; nothing was published", job.key.join(", ")));
-        error.causes = load.repeated().await.unwrap_or_default();
+        // The keys are named from the rows that were written.
+        if let Some(load) = load {
+            error.causes = load.repeated().await.unwrap_or_default();
+        }
         return Err(
             error.hint("make the rows unique in the transform, by a rule that says which row wins, or extend the key")
         );

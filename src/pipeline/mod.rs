@@ -9,6 +9,7 @@ pub mod flow;
 mod gates;
 mod keys;
 mod plan;
+pub mod preview;
 pub mod report;
 mod run;
 mod sink;

@@ -64,12 +64,40 @@ pub struct RunReport {
     /// What was read, when an earlier stage read it.
     #[serde(skip)]
     pub sources: Option<Vec<Source>>,
+    /// Of a run that published nothing because it was asked not to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
     pub warnings: Vec<String>,
     pub peak_memory_mb: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
     #[serde(skip, default = "std::time::Instant::now")]
     started: std::time::Instant,
+}
+
+/// What a run would have published.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Preview {
+    /// Published rows of the interval that would be replaced; none when the interval was never published.
+    pub replaces: Option<u64>,
+    /// Only so many rows of the transform were looked at.
+    pub limit: Option<u64>,
+    /// The columns that the transform gives, over all rows that were looked at.
+    pub columns: Vec<ColumnSummary>,
+    /// The first rows, when they were asked for: their columns, and the values as text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sample_columns: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sample: Vec<Vec<Option<String>>>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ColumnSummary {
+    pub name: String,
+    pub nulls: u64,
+    pub min: Option<String>,
+    pub max: Option<String>,
+    pub mean: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -211,6 +239,7 @@ impl RunReport {
             inputs: Vec::new(),
             lineage: Vec::new(),
             sources: None,
+            preview: None,
             warnings: Vec::new(),
             peak_memory_mb: 0,
             error: None,

@@ -68,7 +68,7 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
         record_inputs(report, &extraction);
         report.fingerprint = Some(fingerprint(context, bundle.as_deref(), &extraction));
         extraction.inputs.iter().filter_map(|input| input.file.as_ref()).try_for_each(|file| file.recheck())?;
-        gates::enforce(job, report, &mut evidence, &mut load).await?;
+        gates::enforce(job, report, &mut evidence, Some(&mut load)).await?;
         Ok(evidence)
     }
     .await;

@@ -174,8 +174,11 @@ impl Job {
 /// The names of all jobs of a project, sorted.
 pub fn list(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("jobs");
-    let entries =
-        std::fs::read_dir(&folder).map_err(|e| Error::config(format!("cannot read {}", folder.display())).cause(e))?;
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::config(format!("cannot read {}", folder.display())).cause(e)),
+    };
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.strip_suffix(".toml").map(str::to_owned))
         .collect();

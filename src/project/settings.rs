@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 pub const FILE: &str = "daymill.toml";
 /// Rows per batch unless the project or the job says otherwise.
 pub const BATCH_ROWS: usize = 16_384;
+const KEEP_RUNS: usize = 1000;
 
 #[derive(Debug)]
 pub struct Project {
@@ -23,6 +24,8 @@ pub struct Project {
     pub batch_rows: usize,
     /// Scoring threads; 0 is one per core.
     pub threads: usize,
+    /// Folders of runs that are kept below .daymill/runs.
+    pub keep_runs: usize,
 }
 
 /// Letters, digits, `_` and `-`.
@@ -52,6 +55,7 @@ impl Project {
             let default_target = table.string("default_target");
             let batch_rows = table.count("batch_rows").map_or(BATCH_ROWS, |at| at.value);
             let threads = table.count("threads").map_or(0, |at| at.value);
+            let keep_runs = table.count("keep_runs").map_or(KEEP_RUNS, |at| at.value);
             let mut connections = BTreeMap::new();
             if let Some(section) = table.table("connection") {
                 for name in section.keys() {
@@ -94,6 +98,7 @@ impl Project {
                 default_target: default_target.map(|at| at.value),
                 batch_rows,
                 threads,
+                keep_runs,
             }
         });
         if source.has_faults() {

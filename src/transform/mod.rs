@@ -4,4 +4,4 @@
 mod plan;
 pub mod warnings;
 
-pub use plan::{Each, Lineage, Plan, compile, driven, driving, plan, require_columns, run_error, stream};
+pub use plan::{Each, Lineage, Plan, collect, compile, driven, driving, plan, require_columns, run_error, stream};

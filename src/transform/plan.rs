@@ -157,6 +157,14 @@ pub fn stream(frame: LazyFrame, batch_rows: usize, each: Each) -> PolarsResult<(
     }
 }
 
+/// All rows of a small plan.
+pub fn collect(frame: LazyFrame) -> PolarsResult<DataFrame> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| frame.collect_with_engine(Engine::Streaming))) {
+        Ok(result) => result.map(|query| query.unwrap_single()),
+        Err(panic) => Err(PolarsError::ComputeError(format!("{ENGINE_PANIC}: {}", crate::panic_text(&*panic)).into())),
+    }
+}
+
 /// What a failed run of the plan means.
 pub fn run_error(file: &SqlFile, error: &PolarsError) -> Error {
     if let Some(fault) = sql::error::fault_in(error, &file.path, &file.text) {

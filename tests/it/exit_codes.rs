@@ -22,16 +22,14 @@ fn usage_is_2() {
     project.daymill(&["run", "flight_delay"]).expect(2);
     project.daymill(&["run", "flight_delay", "--date", "2013-06-08", "--as-of", "2013-06-08"]).expect(2);
     project.daymill(&["frobnicate"]).expect(2);
-    told(&project, project.daymill(&["run", "flight_delay", "--date", "2026-02-30"]), 2, "usage");
-    told(&project, project.daymill(&["run", "flight_delay", "--date", "2026-01-01' OR 1=1"]), 2, "usage");
-    told(&project, project.daymill(&["run", "flight_delay", "--date", "2100-01-01"]), 2, "usage");
-    told(
-        &project,
-        project.daymill(&["run", "flight_delay", "--start", "2013-06-08", "--end", "2013-06-08"]),
-        2,
-        "usage",
-    );
-    told(&project, project.daymill(&[&DAY[..], &["--target", "pord"]].concat()), 2, "usage");
+    project.daymill(&["run", "flight_delay", "--date", "2026-02-30"]).expect(2);
+    project.daymill(&["run", "flight_delay", "--date", "2026-01-01' OR 1=1"]).expect(2);
+    project.daymill(&["run", "flight_delay", "--date", "2100-01-01"]).expect(2);
+    project.daymill(&["run", "flight_delay", "--start", "2013-06-08", "--end", "2013-06-08"]).expect(2);
+    let told = project.daymill(&[&DAY[..], &["--target", "pord", "--output", "json"]].concat()).expect(2).json();
+    assert_eq!((&told["exit_code"], &told["error"]["class"]), (&2.into(), &"usage".into()));
+    // A mistyped command is no run.
+    assert!(!project.path(".daymill/runs").exists());
 }
 
 #[test]
@@ -39,6 +37,7 @@ fn data_is_65_input_66_and_configuration_78() {
     let project = Project::flights();
     project.edit("jobs/flight_delay.toml", "rows = [100, 5000]", "rows = [100, 200]");
     told(&project, project.daymill(&DAY), 65, "data");
+    project.edit("jobs/flight_delay.toml", "2013-06-21", "2013-07-31");
     told(&project, project.daymill(&["run", "flight_delay", "--date", "2013-07-08"]), 66, "input");
     project.write("jobs/flight_delay.toml", "this is = not [ toml");
     told(&project, project.daymill(&DAY), 78, "configuration");

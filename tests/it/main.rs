@@ -14,6 +14,7 @@ mod files;
 mod foreign;
 mod foreign_damage;
 mod frames;
+mod front_door;
 mod house;
 mod logs;
 mod many;

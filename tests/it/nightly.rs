@@ -179,8 +179,8 @@ fn the_three_models_agree_with_the_libraries_that_trained_them() {
 #[test]
 fn init_writes_a_project_that_runs() {
     let project = Project::flights();
-    project.daymill(&["init", "fresh"]).expect(0);
-    project.daymill(&["init", "fresh"]).expect(2).says("never overwrites");
+    project.daymill(&["init", "fresh", "--example", "flights"]).expect(0);
+    project.daymill(&["init", "fresh", "--example", "flights"]).expect(2).says("never overwrites");
     project.daymill(&["--project", "fresh", "check"]).expect(0);
     let run = project
         .daymill(&["--project", "fresh", "run", "flight_delay", "--date", "2013-06-08", "--output", "json"])
@@ -308,7 +308,7 @@ fn folders_above_the_project_are_not_columns() {
     let outer = tempfile::tempdir().unwrap();
     let inner = outer.path().join("carrier=XX");
     let project = Project::flights();
-    project.daymill(&["init", &inner.display().to_string()]).expect(0);
+    project.daymill(&["init", "--example", "flights", &inner.display().to_string()]).expect(0);
     let inner = inner.display().to_string();
     let run =
         project.daymill(&["--project", &inner, "run", "carrier_daily", "--date", "2013-06-08", "--output", "json"]);

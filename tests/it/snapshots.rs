@@ -36,6 +36,7 @@ fn the_help_of_every_command() {
     shows!("help", help(&[]));
     let commands = [
         "init",
+        "jobs",
         "run",
         "backfill",
         "plan",

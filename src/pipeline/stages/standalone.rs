@@ -20,7 +20,7 @@ use crate::score::Bundle;
 
 /// Scores any Parquet file with any bundle, without a job: rows in the order they came, the kept columns, the outputs.
 pub struct StandaloneScoring<'a> {
-    pub model: &'a Path,
+    pub bundle: Bundle,
     pub input: &'a Path,
     pub out: &'a Path,
     pub keep: &'a [String],
@@ -30,7 +30,7 @@ pub struct StandaloneScoring<'a> {
 }
 
 pub async fn score_loose(loose: StandaloneScoring<'_>, report: &mut RunReport) -> Result<()> {
-    let bundle = Arc::new(Bundle::open(loose.model)?);
+    let bundle = Arc::new(loose.bundle);
     report.model = Some(ModelReport::of(&bundle));
     let cache = extract::Cache::default();
     let found = formats::of(&FileFormat::Parquet).describe(loose.input, &[])?;

@@ -143,7 +143,7 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
     let extraction = Extraction { inputs: report.inputs.clone(), ..Extraction::default() };
     let gated = async {
         let mut evidence = streamed.map_err(|stop| diagnose_failure(stop, &context.job, &extraction))?;
-        gates::enforce(&context.job, report, &mut evidence, &mut load).await?;
+        gates::enforce(&context.job, report, &mut evidence, Some(&mut load)).await?;
         Ok(evidence)
     }
     .await;

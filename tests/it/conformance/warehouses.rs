@@ -271,7 +271,7 @@ fn days_are_published_beside_each_other() {
         let dates: Vec<String> = (1..=12).map(|day| format!("2024-03-{day:02}")).collect();
         dates.iter().enumerate().for_each(|(n, date)| house.day(date, &many(n + 1)));
         for _ in 0..2 {
-            let range = ["--from", "2024-03-01", "--to", "2024-03-12", "--only", "all", "--jobs", "4"];
+            let range = ["--from", "2024-03-01", "--to", "2024-03-12", "--only", "all", "--jobs", "4", "--yes"];
             house.project.daymill(&[&["backfill", "j"][..], &range].concat()).expect(0);
             house.verified();
         }

@@ -1,0 +1,176 @@
+//! A run that publishes nothing: the interval is read, transformed and scored, every gate is asked, and what would be
+//! replaced is looked up. Nothing is written, and nothing is locked.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::util::display::array_value_to_string;
+use polars::prelude::{AnyValue, DataFrame, DataType, LazyFrame, col};
+
+use super::context::{Context, Sessions};
+use super::evidence::Looks;
+use super::flow::{BatchSource, Finished, Work};
+use super::gates;
+use super::plan::{Planned, plan};
+use super::report::{ColumnSummary, Preview, RunReport};
+use super::run::{diagnose_failure, open_bundle, record_inputs};
+use super::sink::{Sink, drain};
+use crate::arrow_bridge;
+use crate::error::Result;
+use crate::extract;
+use crate::ledger::{self, history};
+use crate::progress::Stage;
+use crate::rows::Tail;
+use crate::transform;
+
+/// Which of the first rows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    Features,
+    Scores,
+}
+
+/// Rows of a sample when no limit is given.
+const SAMPLE: usize = 10;
+
+/// Keeps the first rows.
+struct First {
+    wanted: usize,
+    rows: Vec<RecordBatch>,
+}
+
+impl Sink for First {
+    const STAGE: &'static str = "look";
+
+    async fn take(&mut self, finished: &Finished) -> Result<()> {
+        let take = self.wanted.min(finished.batch.num_rows());
+        if take > 0 {
+            self.rows.push(finished.batch.slice(0, take));
+            self.wanted -= take;
+        }
+        Ok(())
+    }
+}
+
+/// Runs an interval without publishing it. `limit` takes only the first rows of the transform.
+pub async fn preview(
+    context: &Context,
+    report: &mut RunReport,
+    limit: Option<u32>,
+    sample: Option<Sample>,
+) -> Result<()> {
+    let Context { project, job, interval, progress, .. } = context;
+    progress.enter(Stage::Prepare);
+    job.require_interval()?;
+    report.table = Some(job.load.table.clone());
+    let bundle = open_bundle(context, report)?;
+    let replaces = published(context).await?;
+    progress.enter(Stage::Extract);
+    let mut sessions = Sessions::default();
+    let means = extract::ExtractContext {
+        cache: &context.shared.cache,
+        sessions: &mut sessions.sources,
+        progress,
+        driving: None,
+    };
+    let extraction = extract::extract(project, job, interval, means).await?;
+    record_inputs(report, &extraction);
+    report.warnings.extend(extraction.warnings.iter().cloned());
+    let mut planned = plan(job, bundle.as_ref(), &extraction.tables, interval)?;
+    report.lineage = std::mem::take(&mut planned.columns);
+    if let Some(rows) = limit {
+        planned.frame = planned.frame.limit(rows);
+    }
+    progress.enter(Stage::Score);
+    let rows = limit.map_or(SAMPLE, |rows| rows as usize);
+    let described = describe(&planned, if sample == Some(Sample::Features) { rows } else { 0 });
+    let (columns, features) =
+        described.map_err(|e| diagnose_failure(super::flow::Stop::Engine(e), job, &extraction))?;
+    let mut first = First { wanted: if sample == Some(Sample::Scores) { rows } else { 0 }, rows: Vec::new() };
+    let work = Work {
+        batch_rows: job.batch_rows,
+        threads: context.threads,
+        scoring: planned.scoring,
+        looks: Arc::new(Looks::new(job, interval, &planned.schema, &planned.layout.outputs)?),
+        layout: planned.layout,
+        lineage: Tail::default(),
+        progress: progress.clone(),
+    };
+    let drained = drain(work, BatchSource::Whole(Box::new(planned.frame)), &mut first, report).await;
+    let mut evidence = drained.map_err(|stop| diagnose_failure(stop, job, &extraction))?;
+    extraction.inputs.iter().filter_map(|input| input.file.as_ref()).try_for_each(|file| file.recheck())?;
+    let (sample_columns, sample) = match &features {
+        Some(features) => text(&[arrow_bridge::to_batch(features)?]),
+        None => text(&first.rows),
+    };
+    report.preview = Some(Preview { replaces, limit: limit.map(u64::from), columns, sample_columns, sample });
+    match limit {
+        // What holds for a day need not hold for a part of it.
+        Some(_) => {
+            report.checks = Vec::new();
+            Ok(())
+        }
+        None => gates::enforce(job, report, &mut evidence, None).await,
+    }
+}
+
+/// Rows of the interval that stand in the table, by the ledger.
+async fn published(context: &Context) -> Result<Option<u64>> {
+    let Context { project, job, interval, target, .. } = context;
+    let Some(mut db) = ledger::open_to_read(project, target).await? else { return Ok(None) };
+    let span = Some((interval.start, interval.end));
+    let rows = history::intervals(&mut db, project, target, &job.name, span).await?;
+    db.close().await;
+    let own = rows.into_iter().find(|row| (row.start, row.end) == (interval.start, interval.end));
+    Ok(own.and_then(|row| row.published).map(|published| published.rows))
+}
+
+/// The columns of a plan in figures, and its first rows when some are wanted.
+fn describe(planned: &Planned, first: usize) -> polars::prelude::PolarsResult<(Vec<ColumnSummary>, Option<DataFrame>)> {
+    let mut frame: LazyFrame = planned.frame.clone();
+    let schema = frame.collect_schema()?;
+    let mut figures = Vec::new();
+    for (at, (name, kind)) in schema.iter().enumerate() {
+        let column = || col(name.clone());
+        figures.push(column().null_count().alias(format!("{at} nulls")));
+        figures.push(column().min().alias(format!("{at} min")));
+        figures.push(column().max().alias(format!("{at} max")));
+        if kind.is_primitive_numeric() || *kind == DataType::Boolean {
+            figures.push(column().cast(DataType::Float64).mean().alias(format!("{at} mean")));
+        }
+    }
+    let found = transform::collect(frame.clone().select(figures))?;
+    let value = |name: String| found.column(&name).and_then(|column| column.get(0)).ok();
+    let text = |value: AnyValue<'_>| {
+        (!value.is_null()).then(|| match value.get_str() {
+            Some(text) => text.to_owned(),
+            None => value.to_string(),
+        })
+    };
+    let summary = |(at, name): (usize, &polars::prelude::PlSmallStr)| ColumnSummary {
+        name: name.to_string(),
+        nulls: value(format!("{at} nulls")).and_then(|value| value.extract::<u64>()).unwrap_or_default(),
+        min: value(format!("{at} min")).and_then(text),
+        max: value(format!("{at} max")).and_then(text),
+        mean: value(format!("{at} mean")).and_then(|value| value.extract::<f64>()),
+    };
+    let columns = schema.iter_names().enumerate().map(summary).collect();
+    let rows = (first > 0).then(|| transform::collect(frame.limit(first as u32))).transpose()?;
+    Ok((columns, rows))
+}
+
+type Texts = (Vec<String>, Vec<Vec<Option<String>>>);
+
+/// Rows as text.
+fn text(batches: &[RecordBatch]) -> Texts {
+    let Some(first) = batches.first() else { return Texts::default() };
+    let names = first.schema_ref().fields().iter().map(|field| field.name().clone()).collect();
+    let cell = |batch: &RecordBatch, column: usize, row: usize| {
+        let array = batch.column(column);
+        (!array.is_null(row)).then(|| array_value_to_string(array, row).unwrap_or_default())
+    };
+    let row =
+        |batch: &RecordBatch, row: usize| (0..batch.num_columns()).map(|column| cell(batch, column, row)).collect();
+    let rows = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|at| row(batch, at)).collect::<Vec<_>>());
+    (names, rows.collect())
+}
