@@ -1,7 +1,7 @@
 //! Runs the command that was asked for.
 
-use super::{backfill, cases, check, init, jobs, ledger, models, run, show, status};
-use crate::cli::{Cli, Command};
+use super::{backfill, cases, check, init, jobs, ledger, models, new_job, run, show, status};
+use crate::cli::{Cli, Command, New};
 use crate::error::{Error, Result};
 use crate::logging::{self, Verbosity};
 use crate::output;
@@ -17,6 +17,7 @@ pub fn dispatch(cli: &Cli) -> Result<u8> {
     engine_threads()?;
     match &cli.command {
         Command::Init { folder, example } => init::init(folder, *example),
+        Command::New(New::Job(args)) => new_job::new_job(&cli.global, args),
         Command::Jobs => jobs::jobs(&cli.global),
         Command::Run(args) => run::run(&cli.global, args),
         Command::Extract(args) => run::extract(&cli.global, args),

@@ -11,6 +11,7 @@ mod jobs;
 mod ledger;
 mod models;
 mod models_list;
+mod new_job;
 mod run;
 mod run_folders;
 mod shared;

@@ -56,7 +56,7 @@ fn import_limit() -> Duration {
 }
 
 /// Ends the program when an import takes too long.
-fn in_time<T>(import: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn in_time<T>(import: impl FnOnce() -> Result<T>) -> Result<T> {
     let limit = import_limit();
     let (done, ended) = std::sync::mpsc::channel::<()>();
     std::thread::spawn(move || {

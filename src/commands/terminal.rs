@@ -154,9 +154,8 @@ pub fn ended(global: &Global, report: &RunReport) {
     let job = report.job.as_deref().unwrap_or("score");
     let interval = report.interval.as_ref().map(|i| format!(" {}", i.label)).unwrap_or_default();
     let (rows, seconds) = (report.rows.published, report.seconds);
-    let message =
-        format!("{job}{interval} {}: {} rows in {}", report.state, output::count(rows), output::seconds(seconds));
-    let state = report.state.name();
+    let state = if report.preview.is_some() { "looked at" } else { report.state.name() };
+    let message = format!("{job}{interval} {state}: {} rows in {}", output::count(rows), output::seconds(seconds));
     match report.error {
         Some(_) => tracing::error!(state, rows, seconds, "{message}"),
         None => tracing::info!(state, rows, seconds, "{message}"),

@@ -2,6 +2,8 @@
 
 mod reader;
 mod similar;
+mod write;
 
 pub use reader::{At, Source, Table};
 pub use similar::meant;
+pub use write::{toml_key, toml_string};

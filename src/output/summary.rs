@@ -58,8 +58,12 @@ pub fn summary(report: &RunReport) -> String {
         let passed = report.checks.iter().filter(|c| c.passed).count();
         lines.push(format!("{}{passed} of {} passed", label("checks"), report.checks.len()));
     }
-    let stages: Vec<String> = report.stages.iter().map(|s| format!("{} {}", s.name, seconds(s.seconds))).collect();
-    lines.push(format!("{}{}; peak memory {} MB", label("time"), stages.join(", "), report.peak_memory_mb));
+    let stages = report.stages.iter().map(|s| format!("{} {}", s.name, seconds(s.seconds))).collect::<Vec<_>>();
+    let stages = if stages.is_empty() { String::new() } else { format!("{}; ", stages.join(", ")) };
+    lines.push(format!("{}{stages}peak memory {} MB", label("time"), report.peak_memory_mb));
+    for file in &report.files {
+        lines.push(format!("{}{}: {} rows of {}", label("left"), file.path, count(file.rows), file.columns.join(", ")));
+    }
     if let Some(hash) = &report.content_hash {
         lines.push(format!("{}{}", label("content"), &hash[..16]));
     }

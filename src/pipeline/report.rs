@@ -64,6 +64,9 @@ pub struct RunReport {
     /// What was read, when an earlier stage read it.
     #[serde(skip)]
     pub sources: Option<Vec<Source>>,
+    /// The files that a stage left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<WrittenFile>,
     /// Of a run that published nothing because it was asked not to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Preview>,
@@ -73,6 +76,13 @@ pub struct RunReport {
     pub error: Option<ErrorReport>,
     #[serde(skip, default = "std::time::Instant::now")]
     started: std::time::Instant,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct WrittenFile {
+    pub path: String,
+    pub rows: u64,
+    pub columns: Vec<String>,
 }
 
 /// What a run would have published.
@@ -239,6 +249,7 @@ impl RunReport {
             inputs: Vec::new(),
             lineage: Vec::new(),
             sources: None,
+            files: Vec::new(),
             preview: None,
             warnings: Vec::new(),
             peak_memory_mb: 0,

@@ -39,6 +39,11 @@ impl ColumnType {
         }
     }
 
+    /// The type that a column of Polars has, if it is one of the six.
+    pub fn of_polars(kind: &polars::prelude::DataType) -> Option<ColumnType> {
+        COLUMN_TYPES.iter().map(|(_, known)| *known).find(|known| known.polars() == *kind)
+    }
+
     /// As Polars has it.
     pub fn polars(self) -> polars::prelude::DataType {
         use polars::prelude::{DataType, TimeUnit, TimeZone};

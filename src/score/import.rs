@@ -12,6 +12,7 @@ use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
 use super::foreign::{Format, bytes_of};
 use super::imported::{ImportedModel, ModelMetadata};
 use super::{Bundle, Link, Model, diagnose};
+use crate::config::toml_string;
 use crate::digest;
 use crate::error::{Error, Result};
 
@@ -330,29 +331,32 @@ impl Head<'_> {
     fn text(&self, bytes: &[u8], oracle: &[u8], tolerance: f64, outputs: &[String], features: &[Feature]) -> String {
         let mut text = format!(
             "name = {}\nversion = {}\nkind = {}\nfile = {}\nsha256 = {}\n",
-            quoted(&self.wishes.name),
+            toml_string(&self.wishes.name),
             self.wishes.version,
-            quoted(self.format.kind()),
-            quoted(self.file),
-            quoted(&digest::hex(bytes))
+            toml_string(self.format.kind()),
+            toml_string(self.file),
+            toml_string(&digest::hex(bytes))
         );
         if let Some(iterations) = self.iterations {
             text += &format!("iterations = {iterations}\n");
         }
         text += &format!(
             "\n[oracle]\nfile = \"oracle.parquet\"\nsha256 = {}\ntolerance = {tolerance:e}\n",
-            quoted(&digest::hex(oracle))
+            toml_string(&digest::hex(oracle))
         );
         for output in outputs {
-            text += &format!("\n[[output]]\nname = {}\n", quoted(output));
+            text += &format!("\n[[output]]\nname = {}\n", toml_string(output));
         }
         for feature in features {
-            text +=
-                &format!("\n[[feature]]\nname = {}\ntype = {}\n", quoted(&feature.name), quoted(feature.type_name()));
+            text += &format!(
+                "\n[[feature]]\nname = {}\ntype = {}\n",
+                toml_string(&feature.name),
+                toml_string(feature.type_name())
+            );
             if let Kind::Category { codes, .. } = &feature.kind {
                 let mut words: Vec<&String> = codes.keys().collect();
                 words.sort_by_key(|word| codes[*word]);
-                let words: Vec<String> = words.into_iter().map(|word| quoted(word)).collect();
+                let words: Vec<String> = words.into_iter().map(|word| toml_string(word)).collect();
                 if matches!(feature.kind, Kind::Category { unknown: Unknown::Missing, .. }) {
                     text += "unknown = \"missing\"\n";
                 }
@@ -366,18 +370,14 @@ impl Head<'_> {
         }
         text += &format!(
             "\n[lineage]\nimported_from = {}\nimported_by = \"daymill {}\"\nobjective = {}\niterations_trained = {}\noracle = {}\n",
-            quoted(&self.source.display().to_string()),
+            toml_string(&self.source.display().to_string()),
             env!("CARGO_PKG_VERSION"),
-            quoted(&self.facts.objective),
+            toml_string(&self.facts.objective),
             self.facts.iterations,
-            quoted(self.origin)
+            toml_string(self.origin)
         );
         text
     }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 /// The files in a new folder, opened as a run opens it before it gets its name.

@@ -37,6 +37,7 @@ fn the_help_of_every_command() {
     let commands = [
         "init",
         "jobs",
+        "new",
         "run",
         "backfill",
         "plan",

@@ -12,5 +12,5 @@ pub mod parquet;
 pub mod reading;
 pub mod source;
 pub mod table;
-mod text;
+pub mod text;
 pub mod version;

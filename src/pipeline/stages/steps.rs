@@ -15,7 +15,7 @@ use crate::fingerprint::{Fingerprint, Source};
 use crate::pipeline::evidence::{Evidence, Looks};
 use crate::pipeline::flow::{BatchSource, Stop, Work};
 use crate::pipeline::plan::select;
-use crate::pipeline::report::RunReport;
+use crate::pipeline::report::{RunReport, WrittenFile};
 use crate::pipeline::run::{begin_load, diagnose_failure, finish_load, open_bundle, record_inputs, stream};
 use crate::pipeline::{Context, gates};
 use crate::progress::Stage;
@@ -47,9 +47,10 @@ pub async fn extract(context: &Context, report: &mut RunReport, out: &Path) -> R
     for (name, frame) in &extraction.tables {
         let inputs = extraction.inputs.iter().filter(|input| input.table == *name);
         let sources: Vec<Source> = inputs.map(|input| input.source(&context.project.root)).collect();
-        let rows = write_frame(context, frame.clone(), &out.join(format!("{name}.parquet")), as_mark(&sources))
+        let file = write_frame(context, frame.clone(), &out.join(format!("{name}.parquet")), as_mark(&sources))
             .map_err(|e| explain_write(e, context, &extraction))?;
-        report.rows.published += rows;
+        report.rows.published += file.rows;
+        report.files.push(file);
     }
     extraction.inputs.iter().filter_map(|input| input.file.as_ref()).try_for_each(|file| file.recheck())?;
     report.stage("extract", at.elapsed().as_secs_f64());
@@ -71,10 +72,11 @@ pub fn transform(context: &Context, report: &mut RunReport, input: &Path, out: &
     extraction.inputs = report.inputs.clone();
     let plan = transform::plan(&context.job.transform, &extraction.tables, &context.interval)?;
     report.lineage = plan.columns;
-    let rows =
+    let file =
         write_frame(context, plan.frame, out, as_mark(&sources)).map_err(|e| explain_write(e, context, &extraction))?;
-    report.rows.transformed = rows;
-    report.rows.published = rows;
+    report.rows.transformed = file.rows;
+    report.rows.published = file.rows;
+    report.files.push(file);
     report.stage("transform", at.elapsed().as_secs_f64());
     Ok(())
 }
@@ -168,7 +170,7 @@ fn write_frame(
     mut frame: LazyFrame,
     out: &Path,
     sources: (String, String),
-) -> Result<u64, WriteError> {
+) -> Result<WrittenFile, WriteError> {
     let schema = frame.collect_schema().map_err(WriteError::Plan)?;
     let empty =
         arrow_bridge::to_batch(&polars::prelude::DataFrame::empty_with_schema(&schema)).map_err(WriteError::Other)?;

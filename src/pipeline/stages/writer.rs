@@ -14,7 +14,7 @@ use parquet::file::properties::WriterProperties;
 use crate::error::{Class, Error, Result};
 use crate::pipeline::evidence::Evidence;
 use crate::pipeline::flow::{BatchSource, Finished, Stop, Work};
-use crate::pipeline::report::RunReport;
+use crate::pipeline::report::{RunReport, WrittenFile};
 use crate::pipeline::sink::{Sink, drain};
 use crate::progress::Stage;
 
@@ -30,11 +30,13 @@ pub struct Writer {
     draft: PathBuf,
     out: PathBuf,
     rows: u64,
+    columns: Vec<String>,
 }
 
 impl Writer {
     pub fn create(out: &Path, schema: &Schema, marks: &[(String, String)]) -> Result<Writer> {
         let csv = extension(out)? == "csv";
+        let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
         if let Some(folder) = out.parent().filter(|f| !f.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", &e))?;
         }
@@ -44,7 +46,7 @@ impl Writer {
         let file = File::create(&draft).map_err(|e| Error::io(&draft, "write", &e))?;
         if csv {
             let form = Form::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(file)));
-            let mut writer = Writer { form, draft, out: out.to_owned(), rows: 0 };
+            let mut writer = Writer { form, draft, out: out.to_owned(), rows: 0, columns };
             // The names of the columns, also where there are no rows.
             writer.write(&RecordBatch::new_empty(Arc::new(schema.clone())))?;
             return Ok(writer);
@@ -55,7 +57,7 @@ impl Writer {
             .build();
         let writer = ArrowWriter::try_new(file, Arc::new(schema.clone()), Some(properties))
             .map_err(|e| Error::defect(format!("cannot write {}", out.display())).cause(e))?;
-        Ok(Writer { form: Form::Parquet(Box::new(writer)), draft, out: out.to_owned(), rows: 0 })
+        Ok(Writer { form: Form::Parquet(Box::new(writer)), draft, out: out.to_owned(), rows: 0, columns })
     }
 
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -69,13 +71,15 @@ impl Writer {
         }
     }
 
-    pub fn finish(mut self) -> Result<u64> {
+    /// The whole file stands under its name.
+    pub fn finish(mut self) -> Result<WrittenFile> {
         if let Form::Parquet(writer) = &mut self.form {
             let failed = format!("cannot write {}", self.draft.display());
             writer.finish().map_err(|e| Error::new(Class::Io, failed).cause(e))?;
         }
         std::fs::rename(&self.draft, &self.out).map_err(|e| Error::io(&self.out, "write", &e))?;
-        Ok(self.rows)
+        let columns = std::mem::take(&mut self.columns);
+        Ok(WrittenFile { path: self.out.display().to_string(), rows: self.rows, columns })
     }
 }
 
@@ -115,7 +119,8 @@ pub async fn score_into(
         Stop::Engine(error) => Error::input(format!("cannot read {}", place.display())).cause(error),
     })?;
     gate(&evidence)?;
-    writer.finish().map(|_| ())
+    report.files.push(writer.finish()?);
+    Ok(())
 }
 
 impl Sink for Writer {

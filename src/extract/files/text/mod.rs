@@ -8,6 +8,7 @@ mod collect;
 mod csv;
 mod fault;
 mod format;
+pub mod guess;
 mod json_lines;
 mod layout;
 mod records;

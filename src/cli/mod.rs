@@ -1,0 +1,11 @@
+//! The command line, declared. No behaviour.
+
+mod command;
+mod models;
+mod runs;
+mod words;
+
+pub use command::{Cli, Command, Global, Ledger};
+pub use models::{ImportModel, Models, New, NewJob};
+pub use runs::{Apply, Backfill, IntervalArgs, PlanArgs, RangeArgs, Retry, Run, ScoreArgs, StageArgs, Status};
+pub use words::{Example, LoadPath, LogFormat, Only, Order, Output, Print};
