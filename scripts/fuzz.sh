@@ -14,7 +14,7 @@ names=(catboost copy csv jsonl lightgbm onnx parquet safetensors sql xgboost)
 [ $# = 0 ] || names=("$@")
 
 binary=$(RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/fuzz-rustc.sh cargo build --locked --features fuzzing --example fuzz \
-    --message-format=json | sed -n 's/.*"executable":"\([^"]*examples\/fuzz[^"]*\)".*/\1/p' | tail -1)
+    --message-format=json-render-diagnostics | sed -n 's/.*"executable":"\([^"]*examples\/fuzz[^"]*\)".*/\1/p' | tail -1)
 [ -x "$binary" ] || { echo "fuzz: the binary was not built" >&2; exit 1; }
 
 # Puts the fixtures of a parser into a folder, each under a name that says what is in it.
@@ -37,7 +37,7 @@ seeds() {
         sql) # One query to a file.
             awk -v out="$folder/$(basename "$file" .sql)" '/^--- /{n++; next} {print > (out "-" n)}' "$file" ;;
         jsonl) head -n 20 "$file" >"$folder/lines" ;;
-        *) [ "$(stat -c %s "$file")" -le 65536 ] && cp "$file" "$folder/$(echo "$file" | tr / _)" ;;
+        *) [ "$(wc -c <"$file")" -le 65536 ] && cp "$file" "$folder/$(echo "$file" | tr / _)" ;;
         esac || true
     done
     if [ "$name" = csv ]; then

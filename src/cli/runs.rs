@@ -34,7 +34,7 @@ pub struct Run {
     pub job: String,
     #[command(flatten)]
     pub interval: IntervalArgs,
-    /// Score with this model in place of the job's, as folder@3, folder@champion or a bundle's folder
+    /// Score with this model in place of the job's, as folder@3, folder@champion or folder/3
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
     /// Look before you publish: read, transform, score and ask every check, and write nothing
@@ -143,7 +143,7 @@ pub struct PlanArgs {
     /// Which intervals to take
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Only::Missing, Only::Failed])]
     pub only: Vec<Only>,
-    /// Score with this model, as folder@3, folder@champion or a bundle's folder; "as-of" takes for each interval the version that the
+    /// Score with this model, as folder@3, folder@champion or folder/3; "as-of" takes for each interval the version that the
     /// job's alias meant when the interval ended [default: the job's, pinned now]
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,

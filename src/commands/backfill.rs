@@ -38,8 +38,9 @@ pub fn backfill(global: &Global, args: &Backfill) -> Result<u8> {
     }
     // Where the last attempt at replacing one failed, it was meant to be replaced.
     let failed = |item: &Item| item.standing == FAILED;
-    let replaced = made.plan.chosen().filter(|item| item.action == Action::Replace && !failed(item)).count();
-    if replaced > 0 && !args.yes {
+    let replaced = || made.plan.chosen().filter(|item| item.action == Action::Replace);
+    let (unasked, replaced) = (replaced().filter(|item| !failed(item)).count(), replaced().count());
+    if unasked > 0 && !args.yes {
         let intervals = if replaced == 1 { "interval" } else { "intervals" };
         match output::confirm(&format!("Replace {replaced} published {intervals}?"))? {
             Some(true) => {}
@@ -286,7 +287,7 @@ pub fn range(job: &Job, args: &RangeArgs) -> Result<Vec<Interval>> {
 }
 
 /// The date of the last complete interval, or the job's last.
-fn last_date(job: &Job, now: DateTime<Utc>) -> Result<NaiveDate> {
+pub fn last_date(job: &Job, now: DateTime<Utc>) -> Result<NaiveDate> {
     let as_of = interval::Selection::AsOf(interval::instant(now));
     let complete = interval::resolve(&as_of, job.grain, job.zone, now, false)?.date();
     Ok(job.ends.map_or(complete, |ends| ends.min(complete)))
@@ -414,7 +415,7 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
         seconds: started.elapsed().as_secs_f64(),
     };
     summary.write(&folder)?;
-    super::run_folders::prune(&folder, context.project.keep_runs);
+    super::run_folders::prune(&folder, context.project.keep_runs, &id);
     summary.show(global)?;
     match (progress.check(), summary.failure()) {
         (Err(signal), _) => Err(summary.interrupted(&signal)),

@@ -98,6 +98,8 @@ pub fn init(folder: &Path, example: Option<Example>) -> Result<u8> {
         ]),
         Some(Example::Flights) => files.extend(flights()),
     }
+    // What a repository has before anything else stays as it is.
+    files.retain(|(path, _)| ![".gitignore", "README.md"].contains(path) || !folder.join(path).exists());
     if let Some((path, _)) = files.iter().find(|(path, _)| folder.join(path).exists()) {
         return Err(Error::usage(format!("{} is there already", folder.join(path).display()))
             .hint("init never overwrites: choose an empty folder"));

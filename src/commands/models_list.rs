@@ -69,7 +69,7 @@ fn aliases(family: &Path) -> Vec<(String, i64)> {
     names.into_iter().filter_map(|alias| Some((alias.clone(), promoted(family, &alias, now).ok()?))).collect()
 }
 
-/// The folders that hold a model.toml. Hidden folders are left out, and links are not followed.
+/// The folders that hold a model.toml. Hidden folders are left out; links are followed, no deeper than the rest.
 fn bundles(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) {
     if folder.join("model.toml").is_file() {
         found.push(folder.to_owned());
@@ -78,7 +78,7 @@ fn bundles(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|_| deeper > 0) {
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if !hidden && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        if !hidden && entry.path().is_dir() {
             bundles(&entry.path(), deeper - 1, found);
         }
     }

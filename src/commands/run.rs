@@ -125,6 +125,11 @@ fn stage(
     let progress = Progress::default();
     super::shared::reported(global, name, Some(root.join(".daymill")), &progress, async |report| {
         let context = super::shared::context(global, &root, &args.job, &args.interval, &progress, report)?;
+        if let Some(why) = after_the_last(&context) {
+            report.state = RunState::Skipped;
+            report.warnings.push(why);
+            return Ok(());
+        }
         let span = report.span();
         progress.work_on(span.clone());
         work(&context, report).instrument(span).await

@@ -114,6 +114,10 @@ pub fn reported(
         output::json(report.value())?;
     }
     if let Err(error) = result {
+        // What was looked at is wanted most when something is wrong with it.
+        if report.preview.is_some() && global.output == Output::Human {
+            output::result(&output::summary(&report))?;
+        }
         if let Ok(Some(path)) = &written {
             tracing::info!("run.json: {}", path.display());
         }
@@ -132,7 +136,7 @@ pub fn reported(
 fn keep(report: &RunReport, folder: &Path) -> Result<PathBuf> {
     let written = report.write(folder)?;
     if let Some(project) = folder.parent().and_then(|root| Project::open(root).ok()) {
-        super::run_folders::prune(folder, project.keep_runs);
+        super::run_folders::prune(folder, project.keep_runs, &report.run_id);
     }
     Ok(written)
 }

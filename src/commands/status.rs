@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::backfill::plan::{Choice, InventoryItem, Look, survey};
 use crate::cli::{Global, Output, RangeArgs, Status};
-use crate::error::Result;
+use crate::error::{Class, Result};
 use crate::interval::{between, instant};
 use crate::ledger::{self, history};
 use crate::output;
@@ -36,7 +36,8 @@ pub fn status(global: &Global, args: &Status) -> Result<u8> {
         for warning in &found.1 {
             output::warn(&format!("{name}: {warning}"));
         }
-        any_gap |= !gaps(&found.0).is_empty();
+        let never = found.0.is_empty() && no_range(&args.range);
+        any_gap |= never || !gaps(&found.0).is_empty();
         match global.output {
             Output::Json => values.push(value(&context, &found.0)),
             Output::Human => pages.push(page(&context, &found.0)),
@@ -55,6 +56,8 @@ fn look(context: &Context, args: &Status) -> Result<(Vec<InventoryItem>, Vec<Str
         let intervals = match super::backfill::range(&context.job, &args.range) {
             Ok(intervals) => intervals,
             Err(_) if no_range(&args.range) => known(context).await?,
+            // Of several jobs, some may have nothing in the range.
+            Err(error) if args.job.is_none() && error.class == Class::Usage => Vec::new(),
             Err(error) => return Err(error),
         };
         let look = Look { choice: &Choice::Job, deep: args.deep, now: Utc::now() };
@@ -71,7 +74,7 @@ fn no_range(range: &RangeArgs) -> bool {
     [&range.from, &range.to, &range.last, &range.month, &range.start, &range.end].iter().all(|text| text.is_none())
 }
 
-/// A job that does not say when it starts: from the first interval of the ledger to the last.
+/// A job that does not say when it starts: from the first interval of the ledger to the last complete one.
 async fn known(context: &Context) -> Result<Vec<crate::interval::Interval>> {
     let Context { project, target, job, .. } = context;
     let Some(mut db) = ledger::open_to_read(project, target).await? else { return Ok(Vec::new()) };
@@ -79,7 +82,11 @@ async fn known(context: &Context) -> Result<Vec<crate::interval::Interval>> {
     db.close().await;
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
     let date = |at: chrono::DateTime<Utc>| at.with_timezone(&job.zone).date_naive();
-    between(date(first.start), date(last.start), job.grain, job.zone)
+    // Up to what is complete by now, so that a night that did not run is a gap.
+    let until = super::backfill::last_date(job, Utc::now()).unwrap_or(date(last.start)).max(date(last.start));
+    let mut all = between(date(first.start), until, job.grain, job.zone)?;
+    all.retain(|interval| interval.end <= Utc::now() || interval.start <= last.start);
+    Ok(all)
 }
 
 fn value(context: &Context, found: &[InventoryItem]) -> serde_json::Value {

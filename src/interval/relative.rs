@@ -13,7 +13,7 @@ pub fn date(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<NaiveDate> {
         "today" => Ok(today),
         "yesterday" => ago(1),
         _ => match text.strip_prefix('-').and_then(|text| text.strip_suffix('d')) {
-            Some(days) => ago(days.parse().map_err(|_| no_date(text))?),
+            Some(days) => ago(number(days).ok_or_else(|| no_date(text))?),
             None => parse_date(text).map_err(|_| no_date(text)),
         },
     }
@@ -33,9 +33,14 @@ fn no_date(text: &str) -> Error {
         .hint("write it as 2013-06-08, today, yesterday or -3d")
 }
 
+/// Digits and nothing else.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
 /// The hour so many hours before now, for `-3h`; none for another text.
 pub fn hours_ago(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let hours = text.strip_prefix('-')?.strip_suffix('h')?.parse::<u32>().ok()?;
+    let hours = u32::try_from(number(text.strip_prefix('-')?.strip_suffix('h')?)?).ok()?;
     now.checked_sub_signed(Duration::hours(hours.into()))
 }
 
@@ -56,7 +61,7 @@ pub fn days(text: &str) -> Result<u64> {
         "w" => 7,
         _ => return Err(wrong()),
     };
-    let number = number.parse::<u64>().ok().filter(|n| (1..=36_600).contains(n)).ok_or_else(wrong)?;
+    let number = self::number(number).filter(|n| (1..=36_600).contains(n)).ok_or_else(wrong)?;
     Ok(number * each)
 }
 
@@ -80,7 +85,7 @@ mod tests {
         assert_eq!(at("-60d", chrono_tz::UTC), Ok("2025-12-31".into()));
         assert_eq!(at("2024-02-29", chrono_tz::UTC), Ok("2024-02-29".into()));
         for wrong in
-            ["", "Yesterday", "-d", "-1", "--1d", "-1w", "2024-02-30", "-99999999999999999999d", "-9999999999d"]
+            ["", "Yesterday", "-d", "-1", "--1d", "-1w", "2024-02-30", "-+3d", "-99999999999999999999d", "-9999999999d"]
         {
             assert!(at(wrong, chrono_tz::UTC).is_err(), "{wrong}");
         }
@@ -93,7 +98,7 @@ mod tests {
         assert_eq!(ends("2026-12"), Some("2026-12-01 2026-12-31".into()));
         assert_eq!((ends("2026-13"), ends("2026"), ends("2026-1"), ends("2026-01-01")), (None, None, None, None));
         assert_eq!((days("30d").ok(), days("4w").ok(), days("1d").ok()), (Some(30), Some(28), Some(1)));
-        for wrong in ["", "d", "0d", "-1d", "30", "30h", "1e3d", "99999999d", "ü"] {
+        for wrong in ["", "d", "0d", "-1d", "30", "30h", "+30d", "1e3d", "99999999d", "ü"] {
             assert!(days(wrong).is_err(), "{wrong}");
         }
         let last = NaiveDate::from_ymd_opt(2026, 3, 1).unwrap();

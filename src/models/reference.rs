@@ -28,8 +28,10 @@ impl ModelRef {
     /// Reads what a user wrote; nothing when it does not say which version.
     pub fn parse(text: &str) -> Option<ModelRef> {
         // A bundle's folder is its version of the folder above.
-        let by_folder = || text.trim_end_matches('/').rsplit_once('/').filter(|(_, last)| last.parse::<i64>().is_ok());
-        let (folder, version) = text.rsplit_once('@').or_else(by_folder)?;
+        let number = |last: &str| last.parse::<i64>().is_ok_and(|n| n.to_string() == last);
+        let by_folder = || text.trim_end_matches('/').rsplit_once('/').filter(|(_, last)| number(last));
+        let named = text.rsplit_once('@').filter(|(_, version)| !version.contains('/'));
+        let (folder, version) = named.or_else(by_folder)?;
         let version = match version.parse::<i64>() {
             Ok(number) => Version::Number(number),
             Err(_) if version.is_empty() => return None,
@@ -146,6 +148,8 @@ mod tests {
         assert_eq!(parsed("models/x@3"), Some(("models/x".into(), Some(3), "models/x@3".into())));
         assert_eq!(parsed("models/x/3"), parsed("models/x@3"));
         assert_eq!(parsed("models/x/3/"), parsed("models/x@3"));
+        assert_eq!(parsed("/srv/a@b/x/3"), Some(("/srv/a@b/x".into(), Some(3), "/srv/a@b/x@3".into())));
+        assert_eq!((parsed("models/x/007"), parsed("models/x/+7"), parsed("models/x/final")), (None, None, None));
         assert_eq!(parsed("a@b/x@champion"), Some(("a@b/x".into(), None, "a@b/x@champion".into())));
         // As the folder of the version is named.
         assert_eq!(parsed("x@007"), Some(("x".into(), Some(7), "x@7".into())));

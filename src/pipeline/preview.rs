@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::util::display::array_value_to_string;
-use polars::prelude::{AnyValue, DataFrame, DataType, LazyFrame, col};
+use polars::prelude::{DataFrame, DataType, LazyFrame, PolarsError, col};
 
 use super::context::{Context, Sessions};
 use super::evidence::Looks;
@@ -13,15 +13,18 @@ use super::flow::{BatchSource, Finished, Work};
 use super::gates;
 use super::plan::{Planned, plan};
 use super::report::{ColumnSummary, Preview, RunReport};
-use super::run::{diagnose_failure, open_bundle, record_inputs};
+use super::run::{diagnose_failure, no_rows, open_bundle, record_inputs};
 use super::sink::{Sink, drain};
 use crate::arrow_bridge;
 use crate::error::Result;
 use crate::extract;
-use crate::ledger::{self, history};
+use crate::ledger::{self, claim, history};
 use crate::progress::Stage;
+use crate::project::job::OnEmpty;
 use crate::rows::Tail;
+use crate::run_state::RunState;
 use crate::transform;
+use crate::warehouse::{self, table::TableSchema};
 
 /// Which of the first rows are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +67,7 @@ pub async fn preview(
     job.require_interval()?;
     report.table = Some(job.load.table.clone());
     let bundle = open_bundle(context, report)?;
-    let replaces = published(context).await?;
+    let listening = transform::warnings::Listening::begin();
     progress.enter(Stage::Extract);
     let mut sessions = Sessions::default();
     let means = extract::ExtractContext {
@@ -78,6 +81,8 @@ pub async fn preview(
     report.warnings.extend(extraction.warnings.iter().cloned());
     let mut planned = plan(job, bundle.as_ref(), &extraction.tables, interval)?;
     report.lineage = std::mem::take(&mut planned.columns);
+    let table = TableSchema::new(&job.load.table, &planned.schema, &job.key)?;
+    let replaces = standing(context, &table).await?;
     if let Some(rows) = limit {
         planned.frame = planned.frame.limit(rows);
     }
@@ -104,20 +109,30 @@ pub async fn preview(
         None => text(&first.rows),
     };
     report.preview = Some(Preview { replaces, limit: limit.map(u64::from), columns, sample_columns, sample });
-    match limit {
+    report.warnings.extend(listening.end());
+    if limit.is_some() {
         // What holds for a day need not hold for a part of it.
-        Some(_) => {
-            report.checks = Vec::new();
+        report.checks = Vec::new();
+        return Ok(());
+    }
+    gates::enforce(job, report, &mut evidence, None).await?;
+    match (evidence.seen().published, job.on_empty) {
+        (0, OnEmpty::Error) => Err(no_rows(job, interval)),
+        (0, OnEmpty::Skip) => {
+            report.state = RunState::Skipped;
+            report.warnings.push(format!("{} has no rows; what is published of it would stay", interval.label()));
             Ok(())
         }
-        None => gates::enforce(job, report, &mut evidence, None).await,
+        _ => Ok(()),
     }
 }
 
-/// Rows of the interval that stand in the table, by the ledger.
-async fn published(context: &Context) -> Result<Option<u64>> {
+/// Rows of the interval that stand in the table, by the ledger. Refuses what a load would refuse.
+async fn standing(context: &Context, table: &TableSchema) -> Result<Option<u64>> {
     let Context { project, job, interval, target, .. } = context;
     let Some(mut db) = ledger::open_to_read(project, target).await? else { return Ok(None) };
+    claim::require(&mut db, project, &job.name).await?;
+    warehouse::of(project, target).check(&mut db, table).await?;
     let span = Some((interval.start, interval.end));
     let rows = history::intervals(&mut db, project, target, &job.name, span).await?;
     db.close().await;
@@ -140,19 +155,19 @@ fn describe(planned: &Planned, first: usize) -> polars::prelude::PolarsResult<(V
         }
     }
     let found = transform::collect(frame.clone().select(figures))?;
-    let value = |name: String| found.column(&name).and_then(|column| column.get(0)).ok();
-    let text = |value: AnyValue<'_>| {
-        (!value.is_null()).then(|| match value.get_str() {
-            Some(text) => text.to_owned(),
-            None => value.to_string(),
-        })
+    // As text by Arrow, which has no panic for a time that no calendar has.
+    let batch = arrow_bridge::to_batch(&found).map_err(|e| PolarsError::ComputeError(e.to_string().into()))?;
+    let (names, rows) = text(&[batch]);
+    let figure = |at: usize, what: &str| {
+        let place = names.iter().position(|name| *name == format!("{at} {what}"))?;
+        rows.first()?.get(place)?.clone()
     };
     let summary = |(at, name): (usize, &polars::prelude::PlSmallStr)| ColumnSummary {
         name: name.to_string(),
-        nulls: value(format!("{at} nulls")).and_then(|value| value.extract::<u64>()).unwrap_or_default(),
-        min: value(format!("{at} min")).and_then(text),
-        max: value(format!("{at} max")).and_then(text),
-        mean: value(format!("{at} mean")).and_then(|value| value.extract::<f64>()),
+        nulls: figure(at, "nulls").and_then(|text| text.parse().ok()).unwrap_or_default(),
+        min: figure(at, "min"),
+        max: figure(at, "max"),
+        mean: figure(at, "mean").and_then(|text| text.parse().ok()),
     };
     let columns = schema.iter_names().enumerate().map(summary).collect();
     let rows = (first > 0).then(|| transform::collect(frame.limit(first as u32))).transpose()?;

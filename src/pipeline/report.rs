@@ -331,6 +331,14 @@ impl RunReport {
 
     /// Writes `<folder>/runs/<run id>/run.json`, whole or not at all, and `runs/latest.json`.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+        match self.write_once(folder) {
+            // Another process that keeps few runs may have removed the folder meanwhile.
+            Err(_) if folder.is_dir() => self.write_once(folder),
+            written => written,
+        }
+    }
+
+    fn write_once(&self, folder: &Path) -> Result<PathBuf> {
         let runs = folder.join("runs");
         let own = runs.join(&self.run_id);
         std::fs::create_dir_all(&own).map_err(|e| Error::io(&own, "create", &e))?;

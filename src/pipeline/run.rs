@@ -14,6 +14,7 @@ use crate::error::{Class, Error, Result};
 use crate::extract::{self, Extraction};
 use crate::failpoints;
 use crate::fingerprint::{Fingerprint, Source};
+use crate::interval::Interval;
 use crate::ledger::{AttemptId, Db, End};
 use crate::load::{Attempt, Load};
 use crate::progress::Stage;
@@ -163,6 +164,12 @@ pub async fn stream(
     sink::drain(work, source, load, report).await
 }
 
+/// A day without rows, of a job that has some every day.
+pub fn no_rows(job: &Job, interval: &Interval) -> Error {
+    Error::data(format!("{} {} gave no rows; nothing was published", job.name, interval.label()))
+        .hint("if a day without rows is normal, set on_empty = \"replace\" or \"skip\" in the job file")
+}
+
 /// Publishes what was streamed, or ends the attempt; the warehouse's session when it can be used again.
 pub async fn finish_load(
     context: &Context,
@@ -189,10 +196,7 @@ pub async fn finish_load(
                 return Ok(None);
             }
             OnEmpty::Error => {
-                let error =
-                    Error::data(format!("{} {} gave no rows; nothing was published", job.name, interval.label())).hint(
-                        "if a day without rows is normal, set on_empty = \"replace\" or \"skip\" in the job file",
-                    );
+                let error = no_rows(job, interval);
                 return Err(load.fail(error).await);
             }
         }

@@ -50,7 +50,7 @@ fn uses(code: &str, public: bool) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("use ") {
         let line = code[..at].rsplit('\n').next().unwrap_or_default().trim_start();
-        let begins = line.is_empty() || (line.starts_with("pub") && !line.contains(' ')) || line == "pub ";
+        let begins = line.is_empty() || ["pub", "pub(crate)", "pub(super)"].contains(&line.trim_end());
         let is_public = line.starts_with("pub");
         if begins && (is_public || !public) {
             let tree = code[at + 4..].split(';').next().unwrap_or_default();
@@ -165,6 +165,8 @@ fn circles_are_found_however_names_are_written() {
     let room = ("r/mod.rs", "mod x;\nmod y;\npub use x::X;\npub use self::y::{Y, Z};");
     assert_eq!(found(&[room, ("r/x.rs", "use super::Z;"), ("r/y.rs", "use super::X;")]), ["r::x r::y"]);
     assert_eq!(found(&[room, ("r/x.rs", "use super::Z;"), ("r/y.rs", "")]), [""; 0]);
+    let inside = ("r/mod.rs", "mod x;\nmod y;\npub use x::X;\npub(super) use y::Z;");
+    assert_eq!(found(&[inside, ("r/x.rs", "use super::Z;"), ("r/y.rs", "use super::X;")]), ["r::x r::y"]);
     // Over a third.
     let three = [("a.rs", "use crate::b;"), ("b.rs", "use crate::c::{self};"), ("c.rs", "use crate::a::A as B;")];
     assert_eq!(found(&three).len(), 3);

@@ -8,7 +8,7 @@ use crate::project::job::FileFormat;
 /// The reader of a kind of file.
 pub fn of(format: &FileFormat) -> Box<dyn Format + '_> {
     match format {
-        FileFormat::Parquet => Box::new(Parquet),
+        FileFormat::Parquet => Box::new(Parquet::default()),
         FileFormat::Csv(options) => Box::new(Text::Csv(options)),
         FileFormat::JsonLines => Box::new(Text::JsonLines),
     }

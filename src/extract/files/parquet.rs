@@ -16,7 +16,18 @@ use crate::error::{Error, Result};
 use crate::extract::cache::Cache;
 use crate::extract::schema::Found;
 
-pub struct Parquet;
+/// Bytes of small files of one table that are held from the look at them until their rows are read.
+const HELD: u64 = 32 << 20;
+
+pub struct Parquet {
+    held: Room,
+}
+
+impl Default for Parquet {
+    fn default() -> Parquet {
+        Parquet { held: Room::of(HELD) }
+    }
+}
 
 struct ParquetFile {
     path: PathBuf,
@@ -30,9 +41,9 @@ impl Format for Parquet {
         describe::columns(path, &footer::footer(path)?)
     }
 
-    fn open(&self, path: &Path, _: &[Column], room: &Room, cache: &Cache) -> Result<Box<dyn OpenFile>> {
+    fn open(&self, path: &Path, _: &[Column], _: &Room, cache: &Cache) -> Result<Box<dyn OpenFile>> {
         let mut bytes = None;
-        let known = cache.file(path, || know(path, room, cache, &mut bytes))?;
+        let known = cache.file(path, || know(path, &self.held, cache, &mut bytes))?;
         Ok(Box::new(ParquetFile { path: path.to_owned(), known, bytes: Mutex::new(bytes) }))
     }
 }
@@ -100,6 +111,8 @@ fn know(path: &Path, room: &Room, cache: &Cache, bytes: &mut Option<Bytes>) -> R
         footer::pages(path, &footer)?;
     }
     let columns = describe::columns(path, &footer)?;
+    // Its bytes and its footer were read one after the other.
+    stamp.recheck()?;
     Ok(Known {
         plain: describe::plain(&footer, &columns),
         nulls: describe::nulls(&footer),
@@ -147,9 +160,10 @@ mod tests {
             uuid: false,
             format: None,
         });
-        let rows = |room: u64| {
+        let rows = |held: u64| {
             let cache = Cache::default();
-            let file = Parquet.open(&path, &[], &Room::of(room), &cache).unwrap();
+            let format = Parquet { held: Room::of(held) };
+            let file = format.open(&path, &[], &Room::of(0), &cache).unwrap();
             let held = path.with_extension("gone");
             std::fs::rename(&path, &held).unwrap();
             let reading = file.rows(&columns, true, &cache);

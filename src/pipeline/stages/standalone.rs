@@ -37,6 +37,8 @@ pub async fn score_loose(loose: StandaloneScoring<'_>, report: &mut RunReport) -
     let has = |name: &str| found.iter().any(|found| found.name == name);
     let missing = loose.keep.iter().filter(|name| !has(name));
     let mut faults: Vec<String> = missing.map(|name| format!("the column {name:?} of --keep is missing")).collect();
+    let twice = loose.keep.iter().filter(|name| bundle.outputs.contains(name));
+    faults.extend(twice.map(|name| format!("the column {name:?} of --keep has the name of an output")));
     let features = bundle.contract.features.iter();
     let features = features.filter(|feature| !loose.keep.contains(&feature.name)).map(|feature| {
         let number = matches!(feature.kind, crate::score::contract::Kind::Number);
