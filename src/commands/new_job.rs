@@ -136,11 +136,15 @@ fn source(project: &Project, args: &NewJob) -> Result<From> {
     let ending = args.from.trim_end_matches(".gz").trim_end_matches(".zst").rsplit('.').next().unwrap_or_default();
     let ending = if ending == "ndjson" { "jsonl" } else { ending };
     let Some(format) = FileFormat::all().into_iter().find(|format| format.key() == ending) else {
-        let connections = project.connections.keys().cloned().collect::<Vec<_>>().join(", ");
+        let connections = match project.connections.is_empty() {
+            true => "daymill.toml has no connection".to_owned(),
+            false => {
+                format!("the connections are: {}", project.connections.keys().cloned().collect::<Vec<_>>().join(", "))
+            }
+        };
         let keys = FileFormat::all().map(|format| format!(".{}", format.key())).join(", ");
-        return Err(Error::usage(format!("--from {:?} is neither a table of a connection nor files", args.from)).hint(
-            format!("write CONNECTION.TABLE (the connections are: {connections}), or files that end in {keys}"),
-        ));
+        return Err(Error::usage(format!("--from {:?} is neither a table of a connection nor files", args.from))
+            .hint(format!("write CONNECTION.TABLE ({connections}), or files that end in {keys}")));
     };
     if !args.from.contains("{date}") && !args.from.contains("{day}") && args.time.is_none() {
         return Err(Error::usage("every day would publish the same rows")

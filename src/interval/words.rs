@@ -1,7 +1,7 @@
 //! The words of the command line for intervals: dates, hours, instants with and without an offset, ranges.
 
 use chrono::offset::LocalResult;
-use chrono::{DateTime, Duration, FixedOffset, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono::{DateTime, Duration, FixedOffset, NaiveDateTime, Offset, SecondsFormat, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use super::calendar::{Grain, Interval, between, day, first_instant, hour, hours_at, instant};
@@ -34,7 +34,7 @@ pub fn resolve(
             "{} has not ended: it ends at {} and it is {} now",
             interval.label(),
             instant(interval.end),
-            instant(now)
+            now.to_rfc3339_opts(SecondsFormat::Secs, true)
         ))
         .hint("wait, or pass --allow-partial to process what is there so far"));
     }

@@ -62,7 +62,8 @@ pub fn summary(report: &RunReport) -> String {
     let stages = if stages.is_empty() { String::new() } else { format!("{}; ", stages.join(", ")) };
     lines.push(format!("{}{stages}peak memory {} MB", label("time"), report.peak_memory_mb));
     for file in &report.files {
-        lines.push(format!("{}{}: {} rows of {}", label("left"), file.path, count(file.rows), file.columns.join(", ")));
+        let (path, columns) = (from_here(&file.path), file.columns.join(", "));
+        lines.push(format!("{}{path}: {} rows of {columns}", label("left"), count(file.rows)));
     }
     if let Some(hash) = &report.content_hash {
         lines.push(format!("{}{}", label("content"), &hash[..16]));
@@ -76,6 +77,12 @@ pub fn summary(report: &RunReport) -> String {
         lines.push(format!("{}daymill show {}", label("more"), report.run_id));
     }
     lines.join("\n")
+}
+
+/// A path as somebody here would write it.
+fn from_here(path: &str) -> &str {
+    let Ok(here) = std::env::current_dir() else { return path };
+    std::path::Path::new(path).strip_prefix(here).ok().and_then(|rest| rest.to_str()).unwrap_or(path)
 }
 
 /// How many rows came, went and were written.

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::libpq;
 use super::secrets::{Secret, expand};
 use crate::config::Table;
 use crate::error::{Error, Result};
@@ -11,6 +12,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub name: String,
+    /// A section of libpq's service file.
+    service: Option<String>,
     url: Option<String>,
     host: Option<String>,
     port: Option<u16>,
@@ -89,6 +92,7 @@ impl Connection {
         });
         let connection = Connection {
             name: name.to_owned(),
+            service: string("service"),
             url: string("url"),
             host: string("host"),
             port,
@@ -98,8 +102,8 @@ impl Connection {
             tls: table.word("tls", &TLS_WORDS).map(|at| at.value),
             root_certificate: string("root_certificate").map(PathBuf::from),
         };
-        if connection.url.is_none() && connection.host.is_none() {
-            table.fault(table.line(), format!("connection.{name} needs a url or a host"));
+        if connection.url.is_none() && connection.host.is_none() && connection.service.is_none() {
+            table.fault(table.line(), format!("connection.{name} needs a url, a host or a service"));
         }
         table.finish();
         connection
@@ -113,6 +117,9 @@ impl Connection {
         if let Some(url) = field(&self.url)? {
             parts = UrlParts::parse(&url).map_err(named)?;
         }
+        if let Some(service) = field(&self.service)? {
+            parts = parts.or(UrlParts::service(&service).map_err(named)?);
+        }
         let host = field(&self.host)?.or(parts.host).unwrap_or_else(|| "localhost".into());
         let user = field(&self.user)?.or(parts.user).unwrap_or_else(|| "postgres".into());
         let local = host.starts_with('/') || matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
@@ -120,9 +127,15 @@ impl Connection {
             .map(Secret::new)
             .or(parts.password)
             .or_else(|| std::env::var("PGPASSWORD").ok().filter(|p| !p.is_empty()).map(Secret::new));
+        let port = self.port.or(parts.port).unwrap_or(5432);
+        let database = field(&self.database)?.or(parts.database).unwrap_or_else(|| user.clone());
+        let password = match password {
+            None => libpq::password(&host, port, &database, &user).map_err(named)?,
+            given => given,
+        };
         Ok(Dsn {
-            port: self.port.or(parts.port).unwrap_or(5432),
-            database: field(&self.database)?.or(parts.database).unwrap_or_else(|| user.clone()),
+            port,
+            database,
             tls: self.tls.or(parts.tls).unwrap_or(if local { Tls::Disable } else { Tls::VerifyFull }),
             root_certificate: self.root_certificate.clone().or(parts.root_certificate),
             host,
@@ -247,32 +260,69 @@ impl UrlParts {
         parts.database = decode(database).filter(|d| !d.is_empty());
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             let value = decode(value).ok_or_else(|| wrong("has a bad % escape"))?;
-            match key {
-                "host" => parts.host = Some(value),
-                "port" => parts.port = Some(value.parse().map_err(|_| wrong("has a bad port"))?),
-                "user" => parts.user = Some(value),
-                "password" => parts.password = Some(Secret::new(value)),
-                "dbname" => parts.database = Some(value),
-                "sslrootcert" => parts.root_certificate = Some(value.into()),
-                "sslmode" => {
-                    let word = TLS_WORDS.iter().find(|(word, _)| *word == value);
-                    parts.tls = Some(
-                        word.ok_or_else(|| {
-                            wrong("has an sslmode other than disable, require, verify-ca, verify-full")
-                        })?
-                        .1,
-                    );
-                }
+            parts.set(key, value).map_err(|what| match what {
                 // What stands there may be the rest of a password.
-                _ => {
-                    let known = "known are host, port, user, password, dbname, sslmode and sslrootcert";
-                    return Err(wrong("has an unknown parameter")
-                        .hint(format!("{known}; a ? or # in a password is written %3F or %23")));
-                }
-            }
+                Wrong::Unknown => wrong("has an unknown parameter")
+                    .hint(format!("known are {KNOWN}; a ? or # in a password is written %3F or %23")),
+                Wrong::Value(what) => wrong(&format!("has {what}")),
+            })?;
         }
         Ok(parts)
     }
+
+    /// What a service of libpq says.
+    fn service(name: &str) -> Result<UrlParts> {
+        let mut parts = UrlParts::default();
+        for (key, value) in libpq::service(name)? {
+            parts.set(&key, value).map_err(|what| {
+                let error = Error::config(match what {
+                    Wrong::Unknown => format!("the service {name:?} has the parameter {key:?}, which is not known"),
+                    Wrong::Value(what) => format!("the service {name:?} has {what}"),
+                });
+                error.hint(format!("known are {KNOWN}"))
+            })?;
+        }
+        Ok(parts)
+    }
+
+    /// These, and what they leave out from others.
+    fn or(self, others: UrlParts) -> UrlParts {
+        UrlParts {
+            host: self.host.or(others.host),
+            port: self.port.or(others.port),
+            user: self.user.or(others.user),
+            database: self.database.or(others.database),
+            password: self.password.or(others.password),
+            tls: self.tls.or(others.tls),
+            root_certificate: self.root_certificate.or(others.root_certificate),
+        }
+    }
+
+    fn set(&mut self, key: &str, value: String) -> Result<(), Wrong> {
+        match key {
+            "host" => self.host = Some(value),
+            "port" => self.port = Some(value.parse().map_err(|_| Wrong::Value("a bad port"))?),
+            "user" => self.user = Some(value),
+            "password" => self.password = Some(Secret::new(value)),
+            "dbname" => self.database = Some(value),
+            "sslrootcert" => self.root_certificate = Some(value.into()),
+            "sslmode" => {
+                let word = TLS_WORDS.iter().find(|(word, _)| *word == value);
+                let modes = "an sslmode other than disable, require, verify-ca, verify-full";
+                self.tls = Some(word.ok_or(Wrong::Value(modes))?.1);
+            }
+            _ => return Err(Wrong::Unknown),
+        }
+        Ok(())
+    }
+}
+
+const KNOWN: &str = "host, port, user, password, dbname, sslmode and sslrootcert";
+
+/// What is wrong with a parameter.
+enum Wrong {
+    Unknown,
+    Value(&'static str),
 }
 
 /// Whether a value of the file carries a password itself, beside or inside its `${...}` references.

@@ -6,6 +6,7 @@ pub mod cron;
 mod depends;
 mod file_source;
 pub mod job;
+mod libpq;
 pub mod secrets;
 mod settings;
 mod table_spec;

@@ -89,6 +89,7 @@ fn as_of_takes_the_last_complete_day_and_partial_days_need_a_word() {
         assert_eq!(run["interval"]["label"], day);
     }
     project.daymill(&["run", "flight_delay", "--date", "2999-01-01"]).expect(2).says("--allow-partial");
+    project.edit("jobs/flight_delay.toml", "2013-06-21", "2999-12-31");
     project
         .daymill(&["run", "flight_delay", "--date", "2999-01-01", "--allow-partial"])
         .expect(66)

@@ -405,3 +405,44 @@ fn a_job_is_written_from_a_table_of_postgres() {
         .says("does not exist");
     assert!(!project.path("jobs/x.toml").exists() && !project.path("sql/x/nothing.sql").exists());
 }
+
+#[test]
+fn a_connection_may_be_a_service_of_libpq() {
+    let database = Database::new();
+    database.execute("CREATE TABLE t (id bigint, at timestamptz); INSERT INTO t VALUES (1, '2024-01-01 06:00Z')");
+    // postgres://USER@HOST:PORT/NAME
+    let (_, rest) = database.url.split_once("://").unwrap();
+    let (login, rest) = rest.split_once('@').unwrap();
+    let (address, name) = rest.split_once('/').unwrap();
+    let (host, port) = address.split_once(':').unwrap();
+    let user = login.split(':').next().unwrap();
+    let project = Project::empty();
+    project.write(
+        "services",
+        format!("[other]\nhost=nowhere\n[ops]\nhost={host}\nport={port}\nuser={user}\ndbname={name}\n"),
+    );
+    project.write(
+        "daymill.toml",
+        "[connection.c]\nservice = \"ops\"\n[target.t]\nkind = \"sqlite\"\npath = \"w.sqlite\"\n",
+    );
+    project.write("passwords", "*:*:*:*:secret\n");
+    let passwords = project.path("passwords");
+    let mode = |mode: u32| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&passwords, mode).unwrap();
+    };
+    mode(0o600);
+    let services = project.path("services").display().to_string();
+    let project = project.env("PGSERVICEFILE", &services).env("PGPASSFILE", &passwords.display().to_string());
+    let new = ["new", "job", "j", "--from", "c.t", "--key", "id", "--time", "at"];
+    project.daymill(&new).expect(0);
+    project.daymill(&["run", "j", "--date", "2024-01-01"]).expect(0);
+    assert_eq!(project.run_json()["rows"]["published"], 1);
+    mode(0o644);
+    project.daymill(&["run", "j", "--date", "2024-01-01"]).expect(78).says("can be read by others").says("chmod 600");
+    mode(0o600);
+    project.edit("daymill.toml", "ops", "nobody");
+    project.daymill(&["run", "j", "--date", "2024-01-01"]).expect(78).says("no service \"nobody\"").says("services");
+    project.write("services", "[nobody]\nhost=x\nfriend=y\n");
+    project.daymill(&["run", "j", "--date", "2024-01-01"]).expect(78).says("friend");
+}
