@@ -375,7 +375,7 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
     let started = std::time::Instant::now();
     let tasks = plan.tasks(context);
     if tasks.is_empty() {
-        return nothing(global, plan);
+        return nothing(global, plan, command);
     }
     plan.require_models(context)?;
     let id = uuid::Uuid::now_v7().to_string();
@@ -424,12 +424,21 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
     }
 }
 
-fn nothing(global: &Global, plan: &Plan) -> Result<u8> {
+fn nothing(global: &Global, plan: &Plan, command: &str) -> Result<u8> {
+    let published = plan.intervals.iter().filter(|item| item.action == Action::Keep).count();
+    let more = match (published, command) {
+        (0, _) => "",
+        (_, "retry") => ": what was to run is done since; --all runs it again",
+        _ => {
+            ": what is published stays; --only all replaces it, --only stale what another model, SQL or source would change"
+        }
+    };
+
     match global.output {
         Output::Json => output::json(
             json!({"job": plan.job, "target": plan.target, "state": RunState::Succeeded, "intervals": []}),
         )?,
-        Output::Human => output::result("nothing to do")?,
+        Output::Human => output::result(&format!("nothing to do{more}"))?,
     }
     Ok(0)
 }

@@ -88,15 +88,16 @@ fn id() -> String {
 
 pub fn init(folder: &Path, example: Option<Example>) -> Result<u8> {
     let text = |path: &'static str, text: &str| (path, text.as_bytes().to_vec());
-    let mut files = vec![text(".gitignore", GITIGNORE), (GRANTS.0, GRANTS.1.to_vec())];
+    let mut files = vec![text(".gitignore", GITIGNORE)];
     match example {
         None => files.extend([
+            text(GRANTS.0, &general(&String::from_utf8_lossy(GRANTS.1))),
             text("daymill.toml", &DAYMILL_TOML.replace("id = \"ID\"", &id())),
             text("README.md", README),
             text("jobs/.gitkeep", ""),
             text("models/.gitkeep", ""),
         ]),
-        Some(Example::Flights) => files.extend(flights()),
+        Some(Example::Flights) => files.extend(flights().into_iter().chain([(GRANTS.0, GRANTS.1.to_vec())])),
     }
     // What a repository has before anything else stays as it is.
     files.retain(|(path, _)| ![".gitignore", "README.md"].contains(path) || !folder.join(path).exists());
@@ -124,6 +125,11 @@ pub fn init(folder: &Path, example: Option<Example>) -> Result<u8> {
     let enter = if place == "." { String::new() } else { format!("\n  cd {place}") };
     output::result(&format!("A project of {} files is in {place}.\n{enter}\n  {}", files.len(), steps.join("\n  ")))?;
     Ok(0)
+}
+
+/// The grants without the tables of the example.
+fn general(grants: &str) -> String {
+    grants.replace("flights, weather, planes", "orders").replace("flight_delay_scores", "orders_scores")
 }
 
 /// The files of the example, with an id of its own and the days that it has.

@@ -14,7 +14,7 @@ use crate::extract::preflight;
 use crate::interval::{Selection, instant, resolve};
 use crate::output;
 use crate::project::Project;
-use crate::project::job::FileFormat;
+use crate::project::job::{self, FileFormat};
 use crate::rows::ColumnType;
 use crate::score::Bundle;
 use crate::score::import::{self, Iterations, Wishes};
@@ -49,6 +49,11 @@ impl Written {
 }
 
 pub fn new_job(global: &Global, args: &NewJob) -> Result<u8> {
+    // The name becomes those of files and folders.
+    if !job::valid_name(&args.name) {
+        return Err(Error::usage(format!("{:?} cannot be the name of a job", args.name))
+            .hint("letters, digits, _ and - make a name, as in orders_daily"));
+    }
     let (project, target) = super::shared::project(global)?;
     let root = project.root.clone();
     let zone: Tz = args
@@ -60,14 +65,14 @@ pub fn new_job(global: &Global, args: &NewJob) -> Result<u8> {
     let mut written = Written::default();
     let job_file = root.join("jobs").join(format!("{}.toml", args.name));
     let features = format!("sql/{}/features.sql", args.name);
-    for path in [&job_file, &root.join(&features)] {
+    let source_sql = format!("sql/{}/{table}.sql", args.name);
+    for path in [&job_file, &root.join(&features), &root.join(&source_sql)] {
         if path.exists() {
             return Err(Error::usage(format!("{} is there already", path.display())).hint("choose another name"));
         }
     }
     // First as little as tells the columns, then all of it.
     let declared = declared(&root, &from)?;
-    let source_sql = format!("sql/{}/{table}.sql", args.name);
     if let From::Table { schema_and_table, .. } = &from {
         written.write(root.join(&source_sql), &format!("SELECT * FROM {schema_and_table}\n{}", during(args)))?;
     }
@@ -281,7 +286,7 @@ fn job_text(
     let word = toml_string;
     let key = args.key.iter().map(|name| word(name.as_str())).collect::<Vec<_>>().join(", ");
     let mut text = format!(
-        "description = \"\"\ntimezone    = {}                     # a day is local midnight to local midnight\nkey         = [{key}]\n\n[extract.{table}]\n",
+        "description = \"\"\ntimezone    = {}                     # a day is local midnight to local midnight\nkey         = [{key}]\n# starts    = \"2024-01-01\"                    # the first day that there is data for: backfill begins there\n\n[extract.{table}]\n",
         word(zone.name())
     );
     match from {
@@ -306,7 +311,7 @@ fn job_text(
     ));
     if !columns.is_empty() {
         text.push_str(&format!(
-            "\n[extract.{table}.columns]              # what the source must have; anything else is refused\n"
+            "\n[extract.{table}.columns]              # what is read; a source without one of them is refused\n"
         ));
         for (name, kind) in columns {
             text.push_str(&format!("{} = \"{}\"\n", toml_key(name), kind.name()));

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::util::display::array_value_to_string;
 use polars::prelude::{DataFrame, LazyFrame, PolarsError};
 
 use super::evidence::{Looks, Partial};
@@ -20,6 +21,9 @@ use crate::rows::{Tail, encode, one_zero};
 use crate::transform;
 
 const LOOK_UP_EVERY: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Columns of a row that a message shows.
+const SHOWN: usize = 5;
 
 /// Which columns a job publishes: the key, what it keeps, the scores.
 #[derive(Clone, Debug)]
@@ -61,6 +65,30 @@ impl Layout {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
             .map_err(|e| Error::defect("a batch lost a column").cause(e))
+    }
+}
+
+impl Layout {
+    /// Every row has a whole key: one that has none could not be told from others, nor be replaced.
+    fn require_keys(&self, batch: &RecordBatch) -> Result<()> {
+        let columns = batch.schema_ref().fields().iter().zip(batch.columns());
+        for (field, key) in columns.clone().take(self.key) {
+            let Some(row) = (0..batch.num_rows()).find(|row| key.null_count() > 0 && key.is_null(*row)) else {
+                continue;
+            };
+            let value = |(field, array): (&FieldRef, &ArrayRef)| {
+                (!array.is_null(row))
+                    .then(|| format!("{}={}", field.name(), array_value_to_string(array, row).unwrap_or_default()))
+            };
+            let known: Vec<String> = columns.filter_map(value).take(SHOWN).collect();
+            let what = format!("the key column {:?} is NULL in a row; nothing was published", field.name());
+            let error = Error::data(what).cause(format!("the row has {}", known.join(", ")));
+            return Err(error.hint(format!(
+                "leave such rows out in the transform (WHERE {} IS NOT NULL), or take a key that every row has",
+                field.name()
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -236,6 +264,7 @@ fn one_batch(work: &Work, frame: &DataFrame) -> Result<Finished> {
     let transformed = batch.num_rows() as u64;
     let Scored { batch, keys, counts } = work.scoring.score(batch, &work.layout.columns[..work.layout.key])?;
     let batch = work.layout.publish(&batch)?;
+    work.layout.require_keys(&batch)?;
     let encoded = encode(&batch, &work.lineage)?;
     let seen = work.looks.at(&batch)?;
     let partial = Partial { transformed, counts, content: encoded.content, keys, ..seen };

@@ -187,7 +187,7 @@ pub fn list(root: &Path) -> Result<Vec<String>> {
 }
 
 /// Letters, digits, `_` and `-`: a job's name is also a folder's, a lock's and a metric's.
-fn valid_name(name: &str) -> bool {
+pub fn valid_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 63 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 

@@ -132,6 +132,7 @@ fn published_intervals_are_replaced_when_somebody_said_so() {
     let again = ["backfill", "j", "--last", "3d", "--only", "all"];
     project.daymill(&again).expect(2).says("3 published intervals would be replaced").says("--yes");
     project.daymill(&[&again[..], &["--yes"]].concat()).expect(0);
+    shows(project.daymill(&["backfill", "j", "--last", "3d", "--yes"]).expect(0), "--only all");
     // What failed while it was being replaced was meant to be.
     let day = (today - Days::new(2)).to_string();
     let path = project.path("in").join(format!("{day}.csv"));
@@ -170,6 +171,19 @@ fn status_can_fail_when_something_is_missing() {
     project.daymill(&["status", "j", "--last", "3d"]).expect(0);
     project.daymill(&["backfill", "j", "--last", "3d"]).expect(0);
     status(0);
+    // Without a range it is up to the last night, also when that one did not run.
+    let (project, _) = recent();
+    let status = |code: i32| project.daymill(&["status", "--exit-code"]).expect(code);
+    status(1);
+    project.daymill(&["run", "j", "--date", "-3d"]).expect(0);
+    status(1);
+    project.daymill(&["backfill", "j", "--last", "3d"]).expect(0);
+    status(0);
+    // Another job that has nothing in a range hides none.
+    project.write("jobs/later.toml", std::fs::read_to_string(project.path("jobs/j.toml")).unwrap());
+    project.edit("jobs/later.toml", "key =", "starts = \"2999-01-01\"\nkey =");
+    project.edit("jobs/later.toml", "\"out\"", "\"later\"");
+    project.daymill(&["status", "--last", "3d", "--exit-code"]).expect(0);
 }
 
 #[test]
@@ -224,6 +238,13 @@ fn a_model_has_one_spelling_everywhere_and_a_run_may_name_one() {
     score("fixtures/models/flight_delay@3").expect(0);
     score("fixtures/models/flight_delay/3").expect(0);
     score("fixtures/models/flight_delay@champion").expect(0);
+    // A column that is kept is not taken for the score, nor the score for it.
+    let model = "fixtures/models/flight_delay@3";
+    project
+        .daymill(&["score", "--model", model, "--in", features, "--out", "t.parquet", "--keep", "carrier"])
+        .expect(0);
+    let kept = ["score", "--model", model, "--in", "s.parquet", "--out", "u.parquet", "--keep", "score"];
+    project.daymill(&kept).expect(66).says("has the name of an output");
 }
 
 #[test]
@@ -342,6 +363,11 @@ fn a_job_is_written_from_what_its_files_say() {
     new("all", "data/*.csv", &["--time", "placed_at"]).expect(0);
     project.daymill(&["run", "all", "--date", &days[1].to_string()]).expect(0);
     assert_eq!(project.run_json()["rows"]["published"], 20);
+    // A name is no path, and what somebody wrote is not touched.
+    new("../up", "data/orders-{date}.csv", &[]).expect(2).says("cannot be the name");
+    project.write("sql/mine/orders.sql", "mine");
+    new("mine", "data/orders-{date}.csv", &[]).expect(2).says("is there already");
+    assert_eq!(std::fs::read_to_string(project.path("sql/mine/orders.sql")).unwrap(), "mine");
     // What is wrong leaves nothing behind.
     new("bad", "data/orders-{date}.csv", &["--time", "placed"]).expect(2).says("placed_at");
     new("bad", "nothing/{date}.csv", &[]).expect(66).says("no file matches");

@@ -92,6 +92,7 @@ fn shown(held: &ArrowType) -> String {
         ArrowType::Null => "all NULL, without a type".into(),
         ArrowType::Decimal128(precision, scale) => format!("decimal({precision}, {scale})"),
         ArrowType::Dictionary(_, value) => shown(value),
+        ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View => "text".into(),
         other => other.to_string(),
     }
 }

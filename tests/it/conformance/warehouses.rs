@@ -152,6 +152,21 @@ fn keys_that_repeat_are_named_and_nothing_is_published() {
 }
 
 #[test]
+fn a_key_that_is_null_is_named_and_nothing_is_published() {
+    for house in houses() {
+        let before = house.publish();
+        house.job("j", "out", "t");
+        let dry = house.project.daymill(&[&DAY[..], &["--dry-run"]].concat());
+        // The fourth row has an id and nothing else.
+        dry.expect(65).says("the key column \"t\" is NULL").says("t IS NOT NULL").says("id=4");
+        house.project.daymill(&DAY).expect(65).says("the key column \"t\" is NULL").says("id=4");
+        house.job("j", "out", "id");
+        house.verified();
+        assert_eq!(house.publish(), before);
+    }
+}
+
+#[test]
 fn a_table_with_other_columns_or_of_another_job_is_refused() {
     for house in houses() {
         house.publish();
