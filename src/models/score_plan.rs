@@ -102,3 +102,48 @@ impl Step {
             .map_err(|e| Error::defect("outputs do not make a batch").cause(e))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Float64Array, Int64Array, StringViewArray};
+    use arrow::datatypes::{Float32Type, Int64Type};
+
+    use super::*;
+    use crate::score::contract::{Kind, Policy};
+    use crate::score::import::sample;
+
+    #[test]
+    fn keys_stay_with_their_rows_and_outputs_take_the_place_of_columns() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/flight_delay/3");
+        let mut bundle = Bundle::open(std::path::Path::new(folder)).unwrap();
+        let oracle = sample(&std::path::Path::new(folder).join("oracle.parquet")).unwrap().slice(0, 3);
+        let number = bundle.contract.features.iter_mut().find(|feature| matches!(feature.kind, Kind::Number)).unwrap();
+        number.null = Policy::Drop;
+        let mut columns: Vec<(&str, ArrayRef)> = vec![
+            ("id", Arc::new(Int64Array::from(vec![1, 2, 1]))),
+            ("again", Arc::new(StringViewArray::from(vec!["x", "y", "z"]))),
+        ];
+        let dropped = number.name.clone();
+        for feature in &bundle.contract.features {
+            let array = match feature.name == dropped {
+                true => Arc::new(Float64Array::from(vec![None, Some(2.0), Some(3.0)])),
+                false => oracle[feature.name.as_str()].clone(),
+            };
+            columns.push((&feature.name, array));
+        }
+        let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, a)| (name, a, true)));
+        let outputs = vec!["p".to_owned(), "again".to_owned()];
+        let plan = ScorePlan::new(vec![Step { bundle: Arc::new(bundle), outputs, picked: vec![0, 0] }]);
+        let key = ["id".to_owned()];
+        let scored = plan.score(batch.unwrap(), &key).unwrap();
+        // The first row was dropped, and its key with it.
+        assert_eq!(scored.counts.dropped, 1);
+        assert_eq!(scored.keys, key_hashes(&scored.batch, &key).unwrap());
+        assert_eq!(scored.batch["id"].as_primitive::<Int64Type>().values(), &[2, 1]);
+        // One output under two names, the second of which a column had.
+        let score = |name: &str| scored.batch[name].as_primitive::<Float32Type>().values().to_vec();
+        assert_eq!(score("p"), score("again"));
+        assert_eq!(scored.batch.schema_ref().fields().iter().filter(|field| field.name() == "again").count(), 1);
+        assert!(score("p").iter().all(|p| (0.0..=1.0).contains(p)) && score("p")[0] != score("p")[1]);
+    }
+}

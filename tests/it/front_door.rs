@@ -155,7 +155,9 @@ fn the_newest_run_or_backfill_is_retried_without_its_id() {
     project.daymill(&["backfill", "j", "--last", "3d"]).expect(3);
     project.write(&path, "id\n7\n");
     let told = project.daymill(&["retry", "--last", "--output", "json"]).expect(0).json();
+    // Of the backfill only what failed, which was not its newest run.
     assert_eq!(told["intervals"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(told["intervals"][0]["interval"], bad, "{told}");
     project.daymill(&["run", "j", "--date", "-4d"]).expect(0);
     let told = project.daymill(&["retry", "--last", "--output", "json"]).expect(0).json();
     assert_eq!(told["intervals"][0]["interval"], (today - Days::new(4)).to_string(), "{told}");
