@@ -163,8 +163,7 @@ impl Warehouse for LakeLoad {
     fn committed<'a>(&'a mut self, db: &'a mut Db, step: &'a Step, _rows: u64) -> Task<'a, ()> {
         Box::pin(async move {
             let Some(next) = self.next.take() else { return Ok(()) };
-            let head = manifest::head(db).await?;
-            manifest::show(&self.folder(step), &next, head)
+            manifest::show(db, &self.folder(step), &next).await
         })
     }
 

@@ -149,11 +149,14 @@ pub async fn of_ledger(db: &mut Db, lake: &Path, table: &Identifier) -> Result<(
     Ok((manifest, lost))
 }
 
-/// Shows what a manifest says, unless a newer one stands: first the files by their intervals, then the manifest. `head` is the
-/// end of the ledger's chain: what stands with a higher number was written by a ledger that is not there any more. Intervals that
-/// the ledger does not speak of stay as they are.
-pub fn show(folder: &Folder, manifest: &Manifest, head: i64) -> Result<()> {
+/// Shows what a manifest says, unless a newer one stands: first the files by their intervals, then the manifest. What stands with
+/// a higher number than the end of the ledger's chain was written by a ledger that is not there any more. Intervals that the
+/// ledger does not speak of stay as they are.
+pub async fn show(db: &mut Db, folder: &Folder, manifest: &Manifest) -> Result<()> {
     let lock = hold(folder)?;
+    // Asked while the lock is held: whoever wrote what stands had committed it before, so it is at most the end of the chain.
+    let head = head(db).await?;
+    failpoints::at("lake-held");
     let current = known(folder)?;
     if (manifest.version..=head).contains(&current.version) {
         return Ok(());

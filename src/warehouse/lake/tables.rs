@@ -121,8 +121,7 @@ impl Lake {
         if !folder.root().is_dir() || manifest::agrees(&manifest::known(&folder)?, &ledger) {
             return Ok(());
         }
-        let head = manifest::head(db).await?;
-        manifest::show(&folder, &ledger, head)
+        manifest::show(db, &folder, &ledger).await
     }
 }
 

@@ -338,6 +338,26 @@ fn a_slow_publication_takes_nothing_back() {
     }
 }
 
+/// The first has asked the ledger where it ends and has not shown its rows yet when the second commits.
+#[test]
+fn a_publication_beside_another_takes_nothing_back() {
+    let house = House::new("parquet");
+    house.day("2024-01-02", &many(2));
+    house.project.daymill(&["run", "j", "--date", "2024-01-02"]).expect(0);
+    let first = house.project.start("lake-held=sleep(2500)", &DAY);
+    until("the commit", || house.project.daymill(&["runs"]).stdout.matches("succeeded").count() == 2);
+    house.project.daymill(&["run", "j", "--date", "2024-01-02"]).expect(0);
+    finish(first).expect(0);
+    // The rows are the same, and the run that they carry must be the newer one.
+    house.verified();
+    let current: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(house.project.path("house/out/_current.json")).unwrap()).unwrap();
+    let runs = house.project.daymill(&["runs", "--output", "json"]).expect(0).json();
+    let newest = runs.as_array().unwrap().iter().find(|run| run["interval"] == "2024-01-02").unwrap();
+    let shown = current["intervals"].as_array().unwrap().iter().find(|shown| shown["interval"] == "2024-01-02");
+    assert_eq!(shown.unwrap()["run_id"], newest["run_id"]);
+}
+
 #[test]
 fn old_versions_of_a_folder_go_after_an_hour_and_never_earlier() {
     let house = House::new("parquet");

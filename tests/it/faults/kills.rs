@@ -19,7 +19,7 @@ const PLACES: [&str; 9] = [
 ];
 
 /// Those of a folder of Parquet files.
-const LAKE_PLACES: [&str; 3] = ["lake-written", "lake-shown", "lake-renamed"];
+const LAKE_PLACES: [&str; 4] = ["lake-written", "lake-held", "lake-shown", "lake-renamed"];
 
 #[test]
 fn every_named_place_of_the_source_is_killed_at() {
@@ -46,7 +46,8 @@ pub fn killed_at(scene: &Scene, place: &str) -> Verdict {
     if ended.code != if passed { 137 } else { 0 } {
         return Err(format!("killed at {place}, exit {}\n{}", ended.code, ended.stderr));
     }
-    let committed = ["after-commit", "before-exit", "lake-shown", "lake-renamed"].contains(&place) || !passed;
+    let committed =
+        ["after-commit", "before-exit", "lake-held", "lake-shown", "lake-renamed"].contains(&place) || !passed;
     let expected = if committed { Rows::New } else { Rows::Old };
     scene.check(Some(&ended), expected).map_err(|e| format!("killed at {place}: {e}"))
 }
