@@ -12,6 +12,7 @@ pub mod output;
 pub mod config;
 pub mod fingerprint;
 pub mod interval;
+pub mod keys;
 pub mod models;
 pub mod project;
 pub mod quality;

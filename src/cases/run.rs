@@ -145,13 +145,13 @@ async fn once(
 
 fn settings(path: &Path) -> Result<Settings> {
     let source = Source::open(path)?;
-    let settings = source.read(|table| {
+    let settings = source.read(&crate::keys::CASE, |table| {
         table.string("description");
         let tolerance = table.table("tolerance").map(|section| {
             section.keys().into_iter().filter_map(|key| Some((key.clone(), section.float(&key)?.value))).collect()
         });
         Some(Settings {
-            date: table.required_string("date")?.value,
+            date: table.string("date")?.value,
             now: table.string("now").map(|at| at.value),
             tolerance: tolerance.unwrap_or_default(),
         })

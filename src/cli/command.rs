@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::models::{Models, New};
 use super::runs::{Apply, Backfill, PlanArgs, Retry, Run, ScoreArgs, StageArgs, Status};
-use super::words::{Example, LogFormat, Output};
+use super::words::{Example, LogFormat, Output, SchemaOf};
 
 #[derive(Parser, Debug)]
 #[command(
@@ -153,6 +153,15 @@ pub enum Command {
     /// Models and which version of them is meant
     #[command(subcommand)]
     Models(Models),
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema {
+        /// Which
+        #[arg(value_enum, required_unless_present = "write", conflicts_with = "write")]
+        file: Option<SchemaOf>,
+        /// Write all of them into schemas/ of the project, where its files look for them
+        #[arg(long)]
+        write: bool,
+    },
     /// Write a shell's completion script to stdout
     Completions {
         #[arg(value_enum)]

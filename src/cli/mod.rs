@@ -8,4 +8,4 @@ mod words;
 pub use command::{Cli, Command, Global, Ledger};
 pub use models::{ImportModel, Models, New, NewJob};
 pub use runs::{Apply, Backfill, IntervalArgs, PlanArgs, RangeArgs, Retry, Run, ScoreArgs, StageArgs, Status};
-pub use words::{Example, LoadPath, LogFormat, Only, Order, Output, Print};
+pub use words::{Example, LoadPath, LogFormat, Only, Order, Output, Print, SchemaOf};

@@ -43,6 +43,22 @@ pub enum Example {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaOf {
+    /// daymill.toml
+    Project,
+    /// jobs/NAME.toml
+    Job,
+    /// case.toml of a test
+    Case,
+    /// model.toml of a bundle
+    Model,
+    /// promotions.toml of a model
+    Promotions,
+    /// run.json
+    Run,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Print {
     Features,
     Scores,

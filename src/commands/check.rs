@@ -51,6 +51,11 @@ pub fn check(global: &Global, only: Option<&str>, offline: bool, lineage: bool) 
     let target = project.target_name(global.target.as_deref())?;
     let mut findings = Findings::default();
     findings.note(format!("daymill.toml, target {target}"), Ok(()));
+    let outdated = super::schema::outdated(&root);
+    if let (false, Some(line)) = (outdated.is_empty(), findings.lines.last_mut()) {
+        let files = outdated.join(", ");
+        line.notes.push(format!("for another version of Daymill: {files} (write them again: daymill schema --write)"));
+    }
     let names = match only {
         Some(name) => vec![name.to_owned()],
         None => job::list(&root)?,

@@ -1,6 +1,6 @@
 //! Runs the command that was asked for.
 
-use super::{backfill, cases, check, init, jobs, ledger, models, new_job, run, show, status};
+use super::{backfill, cases, check, init, jobs, ledger, models, new_job, run, schema, show, status};
 use crate::cli::{Cli, Command, New};
 use crate::error::{Error, Result};
 use crate::logging::{self, Verbosity};
@@ -36,6 +36,8 @@ pub fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Ledger(command) => ledger::ledger(&cli.global, command),
         Command::Models(command) => models::models(&cli.global, command),
         Command::Show { run } => show::show(&cli.global, run),
+        Command::Schema { file: Some(file), .. } => schema::print(*file),
+        Command::Schema { file: None, .. } => schema::write(&cli.global),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut <Cli as clap::CommandFactory>::command(), "daymill", &mut script);

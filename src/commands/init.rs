@@ -51,7 +51,8 @@ const LAST_DAY: (&str, &str) = ("ends        = \"2013-06-21\"", "ends        = \
 const ID: &str = "id = \"daymill-demo\"";
 
 /// A project without jobs.
-const DAYMILL_TOML: &str = r#"# Connections and targets. Jobs live in jobs/, one file each. The id tells this project from others in one warehouse.
+const DAYMILL_TOML: &str = r#"#:schema schemas/project.json
+# Connections and targets. Jobs live in jobs/, one file each. The id tells this project from others in one warehouse.
 id = "ID"
 default_target = "dev"
 
@@ -74,6 +75,7 @@ const README: &str = "# A Daymill project
 - `jobs/NAME.toml`: one job each: what is extracted, transformed, scored and loaded.
 - `sql/`: the SQL that jobs name; `sql/grants.sql` makes the roles for Postgres.
 - `models/NAME/VERSION`: models, made by `daymill models import FILE -o models/NAME/1`.
+- `schemas/`: what editors know of these files; `daymill schema --write` makes them anew.
 - `fixtures/cases/JOB/CASE`: tests of jobs, run by `daymill test`.
 
 `daymill check` says what can be known without running; `daymill --help` lists the commands.
@@ -87,8 +89,9 @@ fn id() -> String {
 }
 
 pub fn init(folder: &Path, example: Option<Example>) -> Result<u8> {
-    let text = |path: &'static str, text: &str| (path, text.as_bytes().to_vec());
+    let text = |path: &str, text: &str| (path.to_owned(), text.as_bytes().to_vec());
     let mut files = vec![text(".gitignore", GITIGNORE)];
+    files.extend(super::schema::files().iter().map(|(path, schema)| text(path, schema)));
     match example {
         None => files.extend([
             text(GRANTS.0, &general(&String::from_utf8_lossy(GRANTS.1))),
@@ -97,20 +100,19 @@ pub fn init(folder: &Path, example: Option<Example>) -> Result<u8> {
             text("jobs/.gitkeep", ""),
             text("models/.gitkeep", ""),
         ]),
-        Some(Example::Flights) => files.extend(flights().into_iter().chain([(GRANTS.0, GRANTS.1.to_vec())])),
+        Some(Example::Flights) => {
+            let example = flights().into_iter().chain([(GRANTS.0, GRANTS.1.to_vec())]);
+            files.extend(example.map(|(path, bytes)| (path.to_owned(), bytes)));
+        }
     }
     // What a repository has before anything else stays as it is.
-    files.retain(|(path, _)| ![".gitignore", "README.md"].contains(path) || !folder.join(path).exists());
+    files.retain(|(path, _)| ![".gitignore", "README.md"].contains(&path.as_str()) || !folder.join(path).exists());
     if let Some((path, _)) = files.iter().find(|(path, _)| folder.join(path).exists()) {
         return Err(Error::usage(format!("{} is there already", folder.join(path).display()))
             .hint("init never overwrites: choose an empty folder"));
     }
     for (path, bytes) in &files {
-        let path = folder.join(path);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, "create", &e))?;
-        }
-        std::fs::write(&path, bytes).map_err(|e| Error::io(&path, "write", &e))?;
+        super::shared::write(&folder.join(path), bytes)?;
     }
     let steps: &[&str] = match example {
         None => &["daymill models import FILE -o models/NAME/1", "daymill check"],

@@ -14,6 +14,7 @@ mod models_list;
 mod new_job;
 mod run;
 mod run_folders;
+mod schema;
 mod shared;
 mod show;
 mod status;

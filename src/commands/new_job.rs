@@ -286,7 +286,7 @@ fn job_text(
     let word = toml_string;
     let key = args.key.iter().map(|name| word(name.as_str())).collect::<Vec<_>>().join(", ");
     let mut text = format!(
-        "description = \"\"\ntimezone    = {}                     # a day is local midnight to local midnight\nkey         = [{key}]\n# starts    = \"2024-01-01\"                    # the first day that there is data for: backfill begins there\n\n[extract.{table}]\n",
+        "#:schema ../schemas/job.json\ndescription = \"\"\ntimezone    = {}                     # a day is local midnight to local midnight\nkey         = [{key}]\n# starts    = \"2024-01-01\"                    # the first day that there is data for: backfill begins there\n\n[extract.{table}]\n",
         word(zone.name())
     );
     match from {

@@ -141,6 +141,14 @@ fn keep(report: &RunReport, folder: &Path) -> Result<PathBuf> {
     Ok(written)
 }
 
+/// Writes a file, and the folders above it.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, "create", &e))?;
+    }
+    std::fs::write(path, bytes).map_err(|e| Error::io(path, "write", &e))
+}
+
 /// A bundle by its folder, or as `folder@alias` or `folder@version` of the project.
 pub fn named(global: &Global, model: &str) -> Result<Bundle> {
     match Path::new(model).join("model.toml").exists() {

@@ -1,30 +1,29 @@
-//! Reads a TOML file key by key and remembers everything wrong with it: each fault with its line, an unknown key
-//! with the key that was probably meant.
-
-use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+//! Reads a TOML file key by key and remembers everything wrong with it, each fault with its line.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::meant;
-use crate::error::{Error, Fault, Result};
-use crate::plain_file;
+use super::check;
+use super::source::Source;
+use super::values::{float, full, integer, pair};
+use crate::keys::{File, Shape, Takes};
 
-/// One file and the faults found in it so far.
-pub struct Source {
-    pub path: PathBuf,
-    text: String,
-    faults: RefCell<Vec<Fault>>,
-}
-
-/// A table of the file. Asking for a key makes it known; [`Table::finish`] complains of the others.
+/// A table of the file, whose keys are known to be what was declared of them: a value of another type is not seen, and was
+/// complained of.
 pub struct Table<'a> {
     source: &'a Source,
     values: &'a DeTable<'a>,
     name: String,
     line: usize,
-    known: RefCell<Vec<String>>,
+    keys: Keys,
+}
+
+/// What is declared of a table's keys.
+#[derive(Clone, Copy)]
+enum Keys {
+    Of(&'static Shape),
+    /// The user chooses them.
+    Named(&'static Takes),
 }
 
 /// A value and the line it stands on.
@@ -35,56 +34,19 @@ pub struct At<T> {
 }
 
 impl Source {
-    /// A byte order mark and CRLF line ends are fine.
-    pub fn open(path: &Path) -> Result<Source> {
-        let bytes = plain_file::read(path, plain_file::SETTINGS)?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-            Error::config(format!("{}:{line}: not UTF-8 text", path.display()))
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
-        Ok(Source { path: path.to_owned(), text, faults: RefCell::default() })
-    }
-
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Parses the file, collecting syntax errors; what could be parsed is handed to `read`.
-    pub fn read<T>(&self, read: impl FnOnce(&Table<'_>) -> T) -> T {
+    /// Parses the file and checks its keys, collecting faults; what could be parsed is handed to `read`.
+    pub fn read<T>(&self, file: &'static File, read: impl FnOnce(&Table<'_>) -> T) -> T {
         let (root, errors) = DeTable::parse_recoverable(&self.text);
         for error in errors {
             let line = error.span().map_or(0, |span| self.line_of(span.start));
             self.fault(line, error.message().to_owned(), None);
         }
-        let table = Table::new(self, root.get_ref(), String::new(), 0);
-        let value = read(&table);
-        table.finish();
-        value
-    }
-
-    pub fn fault(&self, line: usize, message: impl Into<String>, hint: Option<String>) {
-        self.faults.borrow_mut().push(Fault { file: self.path.clone(), line, message: message.into(), hint });
-    }
-
-    pub fn has_faults(&self) -> bool {
-        !self.faults.borrow().is_empty()
-    }
-
-    pub fn into_faults(self) -> Vec<Fault> {
-        self.faults.into_inner()
-    }
-
-    fn line_of(&self, offset: usize) -> usize {
-        self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|b| **b == b'\n').count() + 1
+        check::table(self, root.get_ref(), &file.root, "", 0);
+        read(&Table { source: self, values: root.get_ref(), name: String::new(), line: 0, keys: Keys::Of(&file.root) })
     }
 }
 
 impl<'a> Table<'a> {
-    fn new(source: &'a Source, values: &'a DeTable<'a>, name: String, line: usize) -> Table<'a> {
-        Table { source, values, name, line, known: RefCell::default() }
-    }
-
     pub fn line(&self) -> usize {
         self.line
     }
@@ -99,23 +61,27 @@ impl<'a> Table<'a> {
 
     /// The dotted name of a key, as the user would write it.
     fn full(&self, key: &str) -> String {
-        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+        full(&self.name, key)
     }
 
-    fn get(&self, key: &str) -> Option<(&'a DeValue<'a>, usize)> {
-        self.known.borrow_mut().push(key.to_owned());
-        self.values.get(key).map(|value| (value.get_ref(), self.source.line_of(value.span().start)))
-    }
-
-    fn typed<T>(&self, key: &str, what: &str, read: impl Fn(&'a DeValue<'a>) -> Option<T>) -> Option<At<T>> {
-        let (value, line) = self.get(key)?;
-        match read(value) {
-            Some(value) => Some(At { value, line }),
-            None => {
-                self.fault(line, format!("{} must be {what}, not {}", self.full(key), kind(value)));
-                None
+    /// What is declared of a key. A key that is not is a mistake of ours, and every read shows it.
+    fn takes(&self, key: &str) -> Takes {
+        match self.keys {
+            Keys::Of(shape) => {
+                let found = shape.key(key);
+                debug_assert!(found.is_some(), "the key {} is not declared", self.full(key));
+                found.map_or(Takes::Anything, |key| key.takes)
             }
+            Keys::Named(each) => *each,
         }
+    }
+
+    fn get<T>(&self, key: &str, read: impl Fn(&'a DeValue<'a>) -> Option<T>) -> Option<At<T>> {
+        let value = self.values.get(key)?;
+        if !check::takes(&self.takes(key), value.get_ref()) {
+            return None;
+        }
+        read(value.get_ref()).map(|found| At { value: found, line: self.source.line_of(value.span().start) })
     }
 
     pub fn has(&self, key: &str) -> bool {
@@ -131,100 +97,62 @@ impl<'a> Table<'a> {
     }
 
     pub fn string(&self, key: &str) -> Option<At<String>> {
-        self.typed(key, "a string", string)
-    }
-
-    pub fn required_string(&self, key: &str) -> Option<At<String>> {
-        if !self.has(key) {
-            self.fault(self.line, format!("{} is missing", self.full(key)));
-        }
-        self.string(key)
+        self.get(key, string)
     }
 
     pub fn boolean(&self, key: &str) -> Option<At<bool>> {
-        self.typed(key, "true or false", |v| if let DeValue::Boolean(b) = v { Some(*b) } else { None })
+        self.get(key, |v| if let DeValue::Boolean(b) = v { Some(*b) } else { None })
     }
 
     pub fn integer(&self, key: &str) -> Option<At<i64>> {
-        self.typed(key, "a whole number", |v| match v {
-            DeValue::Integer(i) => i64::from_str_radix(i.as_str(), i.radix()).ok(),
-            _ => None,
-        })
+        self.get(key, integer)
     }
 
-    /// A whole number of at least one.
+    /// A whole number that is not negative.
     pub fn count(&self, key: &str) -> Option<At<usize>> {
         let found = self.integer(key)?;
-        match usize::try_from(found.value) {
-            Ok(value) if value > 0 => Some(At { value, line: found.line }),
-            _ => {
-                self.fault(found.line, format!("{} must be at least 1", self.full(key)));
-                None
-            }
-        }
+        usize::try_from(found.value).ok().map(|value| At { value, line: found.line })
     }
 
     pub fn float(&self, key: &str) -> Option<At<f64>> {
-        self.typed(key, "a number", float)
+        self.get(key, float)
     }
 
     pub fn strings(&self, key: &str) -> Option<At<Vec<String>>> {
-        self.typed(key, "a list of strings", |v| v.as_array()?.iter().map(|v| string(v.get_ref())).collect())
+        self.get(key, |v| v.as_array()?.iter().map(|v| string(v.get_ref())).collect())
     }
 
     /// `[low, high]`, with low <= high.
     pub fn range(&self, key: &str) -> Option<At<(f64, f64)>> {
-        let found = self.typed(key, "a pair of numbers", |v| {
-            let pair = v.as_array()?.iter().map(|v| float(v.get_ref())).collect::<Option<Vec<f64>>>()?;
-            <[f64; 2]>::try_from(pair).ok()
-        })?;
-        let [low, high] = found.value;
-        if low.is_nan() || high.is_nan() || low > high {
-            self.fault(found.line, format!("{}: {low} is not at most {high}", self.full(key)));
-            return None;
-        }
-        Some(At { value: (low, high), line: found.line })
+        self.get(key, pair)
     }
 
-    /// One of a few words.
+    /// One of a few words: those that are declared.
     pub fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<At<T>> {
+        debug_assert!(same_words(&self.takes(key), words), "the words of {} are others than declared", self.full(key));
         let found = self.string(key)?;
-        let Some((_, value)) = words.iter().find(|(word, _)| *word == found.value) else {
-            let all = words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(", ");
-            self.fault(found.line, format!("{} = {:?} is not one of {all}", self.full(key), found.value));
-            return None;
-        };
+        let (_, value) = words.iter().find(|(word, _)| *word == found.value)?;
         Some(At { value: *value, line: found.line })
     }
 
     pub fn table(&self, key: &str) -> Option<Table<'a>> {
-        let (value, line) = self.get(key)?;
-        match value {
-            DeValue::Table(table) => Some(Table::new(self.source, table, self.full(key), line)),
-            other => {
-                self.fault(line, format!("{} must be a table, not {}", self.full(key), kind(other)));
-                None
-            }
-        }
+        let at = self.get(key, |value| if let DeValue::Table(table) = value { Some(table) } else { None })?;
+        Some(self.below(key, at.value, at.line))
     }
 
     /// `[[key]]`
     pub fn tables(&self, key: &str) -> Vec<Table<'a>> {
-        let Some((value, line)) = self.get(key) else { return Vec::new() };
-        let Some(array) = value.as_array() else {
-            self.fault(line, format!("{} must be written as [[{}]]", self.full(key), self.full(key)));
-            return Vec::new();
-        };
+        let Some(items) = self.get(key, |value| value.as_array()) else { return Vec::new() };
         let table = |item: &'a Spanned<DeValue<'a>>| match item.get_ref() {
-            DeValue::Table(table) => {
-                Some(Table::new(self.source, table, self.full(key), self.source.line_of(item.span().start)))
-            }
-            _ => {
-                self.fault(line, format!("{} must be written as [[{}]]", self.full(key), self.full(key)));
-                None
-            }
+            DeValue::Table(table) => Some(self.below(key, table, self.source.line_of(item.span().start))),
+            _ => None,
         };
-        array.iter().filter_map(table).collect()
+        items.value.iter().filter_map(table).collect()
+    }
+
+    fn below(&self, key: &str, values: &'a DeTable<'a>, line: usize) -> Table<'a> {
+        let keys = keys_of(&self.takes(key)).unwrap_or(Keys::Named(&Takes::Anything));
+        Table { source: self.source, values, name: self.full(key), line, keys }
     }
 
     /// Every key of a table whose keys the user chooses, in the order of the file.
@@ -234,45 +162,26 @@ impl<'a> Table<'a> {
         keys.sort();
         keys.into_iter().map(|(_, key)| key).collect()
     }
+}
 
-    /// Complains of every key that nobody asked for.
-    pub fn finish(&self) {
-        let known = self.known.borrow();
-        for (key, value) in self.values.iter() {
-            let key = key.get_ref().as_ref();
-            if known.iter().any(|k| k == key) {
-                continue;
-            }
-            let line = self.source.line_of(value.span().start);
-            self.source.fault(
-                line,
-                format!("unknown key {}", self.full(key)),
-                meant(key, known.iter().map(String::as_str)),
-            );
-        }
+/// The keys of a value that may be a table.
+fn keys_of(takes: &Takes) -> Option<Keys> {
+    match takes {
+        Takes::Table(shape) | Takes::Tables(shape) => Some(Keys::Of(shape)),
+        Takes::Named(_, each) => Some(Keys::Named(each)),
+        Takes::Either(all) => all.iter().find_map(keys_of),
+        _ => None,
+    }
+}
+
+fn same_words<T>(takes: &Takes, words: &[(&str, T)]) -> bool {
+    match takes {
+        Takes::Word(declared) => declared.iter().map(|(word, _)| *word).eq(words.iter().map(|(word, _)| *word)),
+        Takes::Either(all) => all.iter().any(|takes| same_words(takes, words)),
+        _ => false,
     }
 }
 
 fn string(value: &DeValue<'_>) -> Option<String> {
     value.as_str().map(str::to_owned)
-}
-
-fn float(value: &DeValue<'_>) -> Option<f64> {
-    match value {
-        DeValue::Float(f) => f.as_str().parse().ok(),
-        DeValue::Integer(i) => i64::from_str_radix(i.as_str(), i.radix()).ok().map(|i| i as f64),
-        _ => None,
-    }
-}
-
-fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
 }

@@ -29,11 +29,10 @@ pub fn promotions(family: &Path) -> Result<Vec<Promotion>> {
             .cause(e)
             .hint("name a version, as in folder@3, or promote one: daymill models promote folder@3")
     })?;
-    let found = source.read(|root| {
+    let found = source.read(&crate::keys::PROMOTIONS, |root| {
         let mut found: Vec<Promotion> = Vec::new();
         for table in root.tables("promotion") {
             let promotion = promotion(&table);
-            table.finish();
             let Some(promotion) = promotion else { continue };
             if let Some(later) = found.iter().find(|p| p.alias == promotion.alias && p.at > promotion.at) {
                 table.fault(
@@ -52,17 +51,14 @@ pub fn promotions(family: &Path) -> Result<Vec<Promotion>> {
 }
 
 fn promotion(table: &Table<'_>) -> Option<Promotion> {
-    let (alias, version) = (table.required_string("alias"), table.count("version"));
-    let at = table.required_string("at");
+    let (alias, version) = (table.string("alias"), table.count("version"));
+    let at = table.string("at");
     let note = table.string("note").map(|at| at.value);
     let text = at?;
     let Ok(at) = text.value.parse::<DateTime<Utc>>() else {
         table.fault_hint(text.line, format!("at = {:?} is not a time", text.value), "as in \"2013-06-01T00:00:00Z\"");
         return None;
     };
-    if version.is_none() && !table.has("version") {
-        table.fault(table.line(), "promotion.version is missing");
-    }
     Some(Promotion { alias: alias?.value, version: version?.value as i64, at, note })
 }
 

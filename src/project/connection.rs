@@ -71,7 +71,6 @@ pub enum Target {
 impl Connection {
     pub fn read(name: &str, table: &Table<'_>) -> Connection {
         let string = |key: &str| table.string(key).map(|at| at.value);
-        table.word("kind", &[("postgres", ())]);
         for key in ["url", "password"] {
             if let Some(at) = table.string(key)
                 && holds_password(&at.value, key == "password")
@@ -83,13 +82,7 @@ impl Connection {
                 );
             }
         }
-        let port = table.integer("port").and_then(|at| {
-            let port = u16::try_from(at.value).ok();
-            if port.is_none() {
-                table.fault(at.line, format!("connection.{name}.port must be a port number"));
-            }
-            port
-        });
+        let port = table.integer("port").and_then(|at| u16::try_from(at.value).ok());
         let connection = Connection {
             name: name.to_owned(),
             service: string("service"),
@@ -105,7 +98,6 @@ impl Connection {
         if connection.url.is_none() && connection.host.is_none() && connection.service.is_none() {
             table.fault(table.line(), format!("connection.{name} needs a url, a host or a service"));
         }
-        table.finish();
         connection
     }
 
@@ -176,9 +168,9 @@ impl Target {
 
     pub fn read(name: &str, root: &Path, table: &Table<'_>) -> Option<Target> {
         let kinds = [("sqlite", Kind::Sqlite), ("postgres", Kind::Postgres), ("parquet", Kind::Parquet)];
-        let target = match table.word("kind", &kinds).map(|at| at.value) {
-            Some(Kind::Sqlite) => table.required_string("path").map(|at| Target::Sqlite { path: root.join(at.value) }),
-            Some(Kind::Parquet) => table.required_string("path").map(|at| {
+        match table.word("kind", &kinds).map(|at| at.value) {
+            Some(Kind::Sqlite) => table.string("path").map(|at| Target::Sqlite { path: root.join(at.value) }),
+            Some(Kind::Parquet) => table.string("path").map(|at| {
                 let path = root.join(at.value);
                 Target::Parquet { ledger: path.join("_daymill.sqlite"), path }
             }),
@@ -192,23 +184,10 @@ impl Target {
                     );
                 }
                 let schema = named.map_or_else(|| "public".to_owned(), |at| at.value);
-                table.required_string("connection").map(|at| Target::Postgres { connection: at.value, schema })
+                table.string("connection").map(|at| Target::Postgres { connection: at.value, schema })
             }
-            None => {
-                if !table.has("kind") {
-                    table.fault(
-                        table.line(),
-                        format!("target.{name}.kind is missing: \"sqlite\", \"postgres\" or \"parquet\""),
-                    );
-                }
-                for key in ["path", "connection", "schema"] {
-                    table.string(key);
-                }
-                None
-            }
-        };
-        table.finish();
-        target
+            None => None,
+        }
     }
 }
 

@@ -138,12 +138,7 @@ fn csv(table: &Table<'_>) -> CsvOptions {
         quote: byte("quote", usual.quote),
         escape: byte("escape", None),
         header: table.boolean("header").is_none_or(|at| at.value),
-        skip: table.integer("skip").map_or(0, |at| {
-            usize::try_from(at.value).unwrap_or_else(|_| {
-                table.fault(at.line, "skip is a number of lines, 0 or more");
-                0
-            })
-        }),
+        skip: table.count("skip").map_or(0, |at| at.value),
         comment: byte("comment", None),
         decimal: byte("decimal", Some(usual.decimal)).unwrap_or(usual.decimal),
         encoding: encoding(table).unwrap_or(usual.encoding),

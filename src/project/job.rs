@@ -157,7 +157,7 @@ impl Job {
         }
         let source = Source::open(&file)?;
         let mut digest = vec![source.text().to_owned()];
-        let job = source.read(|root_table| {
+        let job = source.read(&crate::keys::JOB, |root_table| {
             let mut reader = JobReader { root, target, connections, digest: &mut digest };
             reader.job(name, &file, root_table, batch_rows)
         });
@@ -221,7 +221,7 @@ impl JobReader<'_> {
                 None
             }
         });
-        let zone = table.required_string("timezone").and_then(|at| zone(table, "timezone", &at));
+        let zone = table.string("timezone").and_then(|at| zone(table, "timezone", &at));
         let grain =
             table.word("grain", &[("day", Grain::Day), ("hour", Grain::Hour)]).map_or(Grain::Day, |at| at.value);
         let (starts, ends) = (date(table, "starts"), date(table, "ends"));
@@ -231,25 +231,12 @@ impl JobReader<'_> {
             .map_or(OnEmpty::Error, |at| at.value);
         let batch_rows = table.count("batch_rows").map_or(batch_rows, |at| at.value);
         let extract = self.extract(table);
-        let transform = match table.table("transform") {
-            Some(section) => {
-                let sql = section.required_string("sql").and_then(|at| self.sql(&section, at));
-                section.finish();
-                sql
-            }
-            None => {
-                table.fault(0, "[transform] is missing: name the SQL file that builds the rows");
-                None
-            }
-        };
+        let transform = table.table("transform").and_then(|section| {
+            let at = section.string("sql")?;
+            self.sql(&section, at)
+        });
         let score = table.table("score").map(|section| self.score(&section));
-        let load = match table.table("load") {
-            Some(section) => self.load(&section),
-            None => {
-                table.fault(0, "[load] is missing: name the table to publish to");
-                None
-            }
-        };
+        let load = table.table("load").and_then(|section| self.load(&section));
         let checks = table.tables("check").iter().filter_map(|section| check(section)).collect();
         Some(Job {
             name: name.to_owned(),
@@ -276,9 +263,6 @@ impl JobReader<'_> {
     }
 
     fn key(&self, table: &Table<'_>) -> Option<Vec<String>> {
-        if !table.has("key") {
-            table.fault(0, "key is missing: the columns that tell one row from another, as in key = [\"id\"]");
-        }
         let at = table.strings("key")?;
         if at.value.is_empty() {
             table.fault(at.line, "key must name at least one column");
@@ -311,13 +295,8 @@ impl JobReader<'_> {
     }
 
     fn score(&self, table: &Table<'_>) -> Option<ScoreSpec> {
-        let model = table.required_string("model");
-        let max_bad_fraction = table.float("max_bad_fraction").map_or(0.0, |at| {
-            if !(0.0..=1.0).contains(&at.value) {
-                table.fault(at.line, "score.max_bad_fraction must be from 0 to 1");
-            }
-            at.value
-        });
+        let model = table.string("model");
+        let max_bad_fraction = table.float("max_bad_fraction").map_or(0.0, |at| at.value);
         let outputs = outputs(table);
         let reference = model.as_ref().and_then(|at| ModelRef::parse(&at.value));
         if let (Some(at), None) = (&model, &reference) {
@@ -327,15 +306,13 @@ impl JobReader<'_> {
                 "write folder@alias or folder@version, as in models/flight_delay@champion",
             );
         }
-        table.finish();
         Some(ScoreSpec { model: reference?, outputs, max_bad_fraction })
     }
 
     fn load(&self, table: &Table<'_>) -> Option<LoadSpec> {
-        let name = table.required_string("table");
+        let name = table.string("table");
         let keep = table.strings("keep").map(|at| at.value).unwrap_or_default();
         let time = table.string("time").map(|at| at.value);
-        table.finish();
         let at = name?;
         if let Err(error) = crate::identifier::Identifier::new(&at.value) {
             table.fault(at.line, format!("load.table: {}", error.message));
@@ -358,14 +335,7 @@ fn outputs(table: &Table<'_>) -> Option<Outputs> {
     let output = |name: String| {
         let output = match section.is_string(&name) {
             true => Output::Name(section.string(&name)?.value),
-            false => {
-                let at = section.integer(&name)?;
-                let Ok(number) = usize::try_from(at.value) else {
-                    section.fault(at.line, format!("score.outputs.{name} must be 0 or more"));
-                    return None;
-                };
-                Output::Number(number)
-            }
+            false => Output::Number(section.count(&name)?.value),
         };
         Some((name, output))
     };
@@ -386,7 +356,6 @@ fn check(table: &Table<'_>) -> Option<Check> {
     let rows = table.range("rows").map(|at| Rule::Rows(at.value.0, at.value.1));
     let values = table.strings("values").map(|at| Rule::Values(at.value));
     let not_null = table.boolean("not_null").filter(|at| at.value).map(|_| Rule::NotNull);
-    table.finish();
     let mut rules: Vec<Rule> = [range, mean, rows, values, not_null].into_iter().flatten().collect();
     let of_rows = matches!(rules.first(), Some(Rule::Rows(..)));
     if rules.len() != 1 || (column.is_none() != of_rows) {

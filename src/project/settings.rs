@@ -51,7 +51,7 @@ impl Project {
 
     pub fn open(root: &Path) -> Result<Project> {
         let source = Source::open(&root.join(FILE))?;
-        let project = source.read(|table| {
+        let project = source.read(&crate::keys::PROJECT, |table| {
             let default_target = table.string("default_target");
             let batch_rows = table.count("batch_rows").map_or(BATCH_ROWS, |at| at.value);
             let threads = table.count("threads").map_or(0, |at| at.value);
@@ -65,25 +65,22 @@ impl Project {
                 }
             }
             let mut targets = BTreeMap::new();
-            match table.table("target") {
-                Some(section) => {
-                    for name in section.keys() {
-                        let Some(own) = section.table(&name) else { continue };
-                        let target = Target::read(&name, root, &own);
-                        if let Some(Target::Postgres { connection, .. }) = &target
-                            && !connections.contains_key(connection)
-                        {
-                            own.fault(
-                                own.line(),
-                                format!("target.{name} uses the connection {connection:?}, which does not exist"),
-                            );
-                        }
-                        if let Some(target) = target {
-                            targets.insert(name, target);
-                        }
+            if let Some(section) = table.table("target") {
+                for name in section.keys() {
+                    let Some(own) = section.table(&name) else { continue };
+                    let target = Target::read(&name, root, &own);
+                    if let Some(Target::Postgres { connection, .. }) = &target
+                        && !connections.contains_key(connection)
+                    {
+                        own.fault(
+                            own.line(),
+                            format!("target.{name} uses the connection {connection:?}, which does not exist"),
+                        );
+                    }
+                    if let Some(target) = target {
+                        targets.insert(name, target);
                     }
                 }
-                None => table.fault(0, "[target.NAME] is missing: a project needs at least one warehouse"),
             }
             if let Some(at) = &default_target
                 && !targets.contains_key(&at.value)

@@ -14,10 +14,7 @@ use crate::rows::{COLUMN_TYPES, ColumnType};
 
 impl JobReader<'_> {
     pub(super) fn extract(&mut self, table: &Table<'_>) -> Vec<TableSpec> {
-        let Some(section) = table.table("extract") else {
-            table.fault(0, "[extract.NAME] is missing: a job needs at least one table to read");
-            return Vec::new();
-        };
+        let Some(section) = table.table("extract") else { return Vec::new() };
         let names = section.keys();
         let overrides = self.overrides(table, &names);
         let mut specs = Vec::new();
@@ -31,7 +28,6 @@ impl JobReader<'_> {
                 .map_or(MissingLookback::Error, |at| at.value);
             let snapshot = own.boolean("snapshot").is_some_and(|at| at.value);
             let default = self.source(&name, &own);
-            own.finish();
             let source = match overrides.get(&name) {
                 Some(replaced) => replaced.clone(),
                 None => default,
@@ -51,7 +47,6 @@ impl JobReader<'_> {
                 });
             }
         }
-        section.finish();
         specs
     }
 
@@ -72,13 +67,11 @@ impl JobReader<'_> {
                         );
                     }
                     let source = self.source(&name, &own);
-                    own.finish();
                     if target == self.target {
                         chosen.insert(name, source);
                     }
                 }
             }
-            section.finish();
         }
         chosen
     }
@@ -153,7 +146,7 @@ fn columns(table: &Table<'_>) -> Columns {
             continue;
         }
         let Some(own) = section.table(&name) else { continue };
-        let kind = own.required_string("type").and_then(|_| own.word("type", &COLUMN_TYPES)).map(|at| at.value);
+        let kind = own.word("type", &COLUMN_TYPES).map(|at| at.value);
         if let Some(at) = own.string("zone") {
             if kind.is_some_and(|kind| kind != ColumnType::Timestamp) {
                 own.fault(at.line, format!("the column {name:?} has a zone and is no timestamp"));
@@ -164,7 +157,6 @@ fn columns(table: &Table<'_>) -> Columns {
             format(&own, &name, &at, kind);
             found.formats.push((name.clone(), at.value));
         }
-        own.finish();
         found.columns.extend(kind.map(|kind| (name, kind)));
     }
     found

@@ -88,7 +88,7 @@ impl Bundle {
         let file = folder.join("model.toml");
         let source =
             Source::open(&file).map_err(|e| Error::input(format!("{} is not a bundle", folder.display())).cause(e))?;
-        let signature = source.read(signature);
+        let signature = source.read(&crate::keys::MODEL, signature);
         let signature_sha256 = digest::hex(source.text().as_bytes());
         let signature = match signature {
             Some(signature) if !source.has_faults() => signature,
@@ -232,58 +232,31 @@ fn read_model(signature: &Signature, weights: &[u8], contract: &Contract) -> Res
 }
 
 fn signature(table: &Table<'_>) -> Option<Signature> {
-    let name = table.required_string("name");
+    let name = table.string("name");
     let version = table.integer("version");
-    if version.is_none() && !table.has("version") {
-        table.fault(0, "version is missing");
-    }
-    table.string("description");
     let kinds: Vec<_> = ModelKind::all().into_iter().map(|kind| (kind.name(), kind)).collect();
-    let kind = match table.has("kind") {
-        true => table.word("kind", &kinds),
-        false => {
-            let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
-            table.fault(0, format!("kind is missing: one of {}", names.join(", ")));
-            None
-        }
-    };
-    let (file, sha256) = (table.required_string("file"), table.required_string("sha256"));
+    let kind = table.word("kind", &kinds);
+    let (file, sha256) = (table.string("file"), table.string("sha256"));
     within_bundle(table, file.as_ref());
     let link =
         table.word("link", &[("identity", Link::Identity), ("sigmoid", Link::Sigmoid), ("softmax", Link::Softmax)]);
-    let iterations = iterations(table);
+    let iterations = table.count("iterations").map(|at| at.value);
     let features: Vec<_> = table.tables("feature").iter().map(feature).collect();
-    if features.is_empty() {
-        table.fault(0, "[[feature]] is missing: the model's inputs, in order");
-    }
     let outputs: Vec<_> = table
         .tables("output")
         .iter()
         .map(|output| {
-            output.string("description");
-            let name = output.required_string("name");
-            output.finish();
+            let name = output.string("name");
             name.map(|at| at.value)
         })
         .collect();
-    // What the lineage says is the trainer's business.
-    table.table("lineage");
-    let (mut oracle_file, mut oracle_sha256, mut tolerance) = (None, None, 1e-6);
-    match table.table("oracle") {
-        Some(oracle) => {
-            oracle_file = oracle.required_string("file");
-            within_bundle(&oracle, oracle_file.as_ref());
-            oracle_sha256 = oracle.required_string("sha256");
-            tolerance = oracle.float("tolerance").map_or(tolerance, |at| {
-                if !(0.0..=0.01).contains(&at.value) {
-                    oracle.fault(at.line, "oracle.tolerance must be from 0 to 0.01");
-                }
-                at.value
-            });
-            oracle.finish();
-        }
-        None => table.fault(0, "[oracle] is missing: inputs with the training library's own outputs"),
+    let oracle = table.table("oracle");
+    let text = |key: &str| oracle.as_ref().and_then(|oracle| oracle.string(key));
+    let (oracle_file, oracle_sha256) = (text("file"), text("sha256"));
+    if let Some(oracle) = &oracle {
+        within_bundle(oracle, oracle_file.as_ref());
     }
+    let tolerance = oracle.as_ref().and_then(|oracle| oracle.float("tolerance")).map_or(1e-6, |at| at.value);
     let mut features: Vec<Feature> = features.into_iter().collect::<Option<_>>()?;
     let mut names = std::collections::HashSet::new();
     if let Some(twice) = features.iter().find(|f| !names.insert(f.name.clone())) {
@@ -315,22 +288,9 @@ fn within_bundle(table: &Table<'_>, file: Option<&At<String>>) {
     }
 }
 
-fn iterations(table: &Table<'_>) -> Option<usize> {
-    let at = table.integer("iterations")?;
-    let count = usize::try_from(at.value).ok().filter(|count| *count > 0);
-    if count.is_none() {
-        table.fault(at.line, "iterations must be 1 or more");
-    }
-    count
-}
-
 fn feature(table: &Table<'_>) -> Option<Feature> {
-    let name = table.required_string("name");
-    table.string("unit");
+    let name = table.string("name");
     let category = table.word("type", &[("number", false), ("category", true)]);
-    if category.is_none() && !table.has("type") {
-        table.fault(table.line(), "type is missing: \"number\" or \"category\"");
-    }
     let impute = table.float("impute").map(|at| {
         if !(at.value as f32).is_finite() {
             table.fault(at.line, "impute must be a finite number");
@@ -363,14 +323,10 @@ fn feature(table: &Table<'_>) -> Option<Feature> {
     let unknown = table
         .word("unknown", &[("error", Unknown::Error), ("missing", Unknown::Missing)])
         .map_or(Unknown::Error, |at| at.value);
-    table.finish();
     let kind = match category?.value {
         false => Kind::Number,
         true => {
-            let (Some(vocabulary), Some(encoding)) = (vocabulary, encoding) else {
-                table.fault(table.line(), "a category needs its vocabulary and its encoding, \"code\" or \"onehot\"");
-                return None;
-            };
+            let (vocabulary, encoding) = (vocabulary?, encoding?);
             let codes: Codes = vocabulary.value.iter().cloned().zip(0..).collect();
             let whole = |value: f32| value.fract() == 0.0 && value >= 0.0 && (value as usize) < codes.len();
             if impute.is_some_and(|value| !whole(value)) {

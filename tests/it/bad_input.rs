@@ -19,7 +19,7 @@ fn refused(project: &Project, code: i32, says: &str) {
 #[test]
 fn a_job_file_is_told_what_is_wrong_with_it_by_line() {
     for (from, to, says) in [
-        ("key ", "kye ", "flight_delay.toml:6: unknown key kye"),
+        ("key ", "kye ", "flight_delay.toml:7: unknown key kye"),
         ("\"7d\"", "7", "extract.flights.lookback must be a string, not a whole number"),
         ("\"7d\"", "\"a week\"", "lookback \"a week\" is not a number of days"),
         ("flight_date={date}", "flight_date={dat}", "unknown placeholder {dat}"),
@@ -34,7 +34,7 @@ fn a_job_file_is_told_what_is_wrong_with_it_by_line() {
         ("connection = \"ops\"", "connection = \"oops\"", "there is no connection \"oops\" (did you mean ops?)"),
         ("range  = [0.0, 1.0]", "rage = [0.0, 1.0]", "unknown key check.rage (did you mean range?)"),
         ("\"sched_dep_time\"]", "\"carrier\"]", "key names a column twice"),
-        ("\"0 3 * * *\"", "\"every night\"", "flight_delay.toml:2: schedule = \"every night\" is no line of cron"),
+        ("\"0 3 * * *\"", "\"every night\"", "flight_delay.toml:3: schedule = \"every night\" is no line of cron"),
     ] {
         let project = Project::flights();
         project.edit(JOB, from, to);

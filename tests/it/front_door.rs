@@ -28,7 +28,8 @@ fn an_empty_project_checks_and_is_clean_in_git() {
     let other = project.path("other").display().to_string();
     project.daymill(&["init", &other]).expect(0);
     let id = |folder: &str| {
-        std::fs::read_to_string(format!("{folder}/daymill.toml")).unwrap().lines().nth(1).unwrap().to_owned()
+        let text = std::fs::read_to_string(format!("{folder}/daymill.toml")).unwrap();
+        text.lines().find(|line| line.starts_with("id")).unwrap().to_owned()
     };
     assert_ne!(id(&folder), id(&other));
 }

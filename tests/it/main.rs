@@ -21,6 +21,7 @@ mod many;
 mod nightly;
 mod older;
 mod postgres;
+mod reference;
 mod servers;
 mod snapshots;
 mod sql;

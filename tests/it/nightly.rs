@@ -237,8 +237,8 @@ fn check_names_every_fault_at_once() {
     project.edit("jobs/carrier_daily.toml", "key         = [\"flight_date\", \"carrier\"]", "key = [\"flight_dat\"]");
     let told = project.daymill(&["check"]).expect(78).stdout;
     for fault in [
-        "flight_delay.toml:2: unknown key shedule (did you mean schedule?)",
-        "flight_delay.toml:3: timezone \"America/NewYork\" is not an IANA time zone (did you mean America/New_York?)",
+        "flight_delay.toml:3: unknown key shedule (did you mean schedule?)",
+        "flight_delay.toml:4: timezone \"America/NewYork\" is not an IANA time zone (did you mean America/New_York?)",
         "1 is not at most 0",
         "summary.sql does not select flight_dat",
         "did you mean flight_date?",

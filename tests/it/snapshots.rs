@@ -54,6 +54,7 @@ fn the_help_of_every_command() {
         "show",
         "models",
         "ledger",
+        "schema",
         "completions",
     ];
     for command in commands {

@@ -1,0 +1,22 @@
+//! The keys of case.toml.
+
+use super::key::{ANY_NUMBER, File, Key, Shape, Takes, key, section};
+
+pub const CASE: File = File {
+    name: "case",
+    path: "fixtures/cases/JOB/CASE/case.toml",
+    about: "A test of a job: the date it is run for, and how closely the rows must be those of `expected.csv`.",
+    root: Shape::of(&ROOT),
+};
+
+const ROOT: [Key; 4] = [
+    key("description", Takes::Text, "What the case shows.", "\"Two flights at the end of summer time\""),
+    key("date", Takes::Text, "The interval, as `--date` takes it.", "\"2013-06-08\"").required(),
+    key("now", Takes::Text, "What the time is when the case runs.", "\"2013-06-09T07:00:00Z\"")
+        .usually("long after the interval"),
+    section(
+        "tolerance",
+        Takes::Named("COLUMN", &ANY_NUMBER),
+        "How far a number may be from the expected one. Columns without a tolerance must be equal.",
+    ),
+];
