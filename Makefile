@@ -31,8 +31,8 @@ test: ## Run all tests, those on Postgres included
 faults: ## The whole catalogue of faults (a quarter of an hour)
 	DAYMILL_TEST_TOOLS=1 DAYMILL_FAULTS=full scripts/with-postgres.sh cargo test --locked --features failpoints --test it faults -- --nocapture
 
-snapshots: ## Take what the program prints now for right, and the schema of run.json; read the difference
-	INSTA_UPDATE=always scripts/with-postgres.sh cargo test --locked --features failpoints --test it snapshots::
+snapshots: ## Take what the program prints now for right: messages, help, docs/reference, schemas; read the difference
+	INSTA_UPDATE=always scripts/with-postgres.sh cargo test --locked --features failpoints --test it snapshots:: reference::
 
 sql-long: ## Drawn queries against Postgres for an hour
 	scripts/with-postgres.sh env DAYMILL_SQL_QUERIES=400000 cargo test --locked --features failpoints --test it sql::generated::drawn_queries_have -- --nocapture

@@ -93,16 +93,23 @@ impl Load {
         self.generation
     }
 
-    /// The lineage of the rows of this run.
+    /// The lineage of the rows of this run, once the table is known.
     pub fn lineage(&self, model: Option<(String, i64)>) -> Lineage {
-        Lineage { interval_start: self.id.interval.start, model, run_id: self.id.run_id.clone() }
+        let interval = &self.id.interval;
+        let dated = self.step.as_ref().is_none_or(|step| step.table.dated);
+        Lineage {
+            interval_start: interval.start,
+            interval_date: dated.then(|| interval.date()),
+            model,
+            run_id: self.id.run_id.clone(),
+        }
     }
 
     /// Checks an existing table against the schema before any row is made, and the job's claim to it.
     pub async fn prepare(&mut self, table: TableSchema) -> Result<()> {
         claim::require_table(&mut self.db, &table.name, &self.id.job).await?;
-        let step = Step { id: self.id.clone(), generation: self.generation, table };
-        self.warehouse.prepare(&mut self.db, &step).await?;
+        let mut step = Step { id: self.id.clone(), generation: self.generation, table };
+        self.warehouse.prepare(&mut self.db, &mut step).await?;
         self.step = Some(step);
         Ok(())
     }

@@ -124,13 +124,9 @@ async fn once(
     pipeline::run(&context, &mut pipeline::Sessions::default(), &mut report).await?;
     let mut db = ledger::open(&project, "test", "daymill/test").await?;
     let table = Identifier::new(&job.load.table)?;
-    let names: Vec<String> = crate::warehouse::of(&project, "test")
-        .columns(&mut db, &table)
-        .await?
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect();
-    let own = &names[..names.len().saturating_sub(crate::rows::LINEAGE.len())];
+    let there = crate::warehouse::of(&project, "test").columns(&mut db, &table).await?;
+    let lineage = |name: &String| crate::rows::LINEAGE.iter().any(|(own, _)| own == name);
+    let own: Vec<String> = there.into_iter().map(|column| column.name).filter(|name| !lineage(name)).collect();
     let columns = own
         .iter()
         .map(|n| Ok(format!("CAST({} AS TEXT)", Identifier::new(n)?)))

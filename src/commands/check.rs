@@ -121,17 +121,20 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
     if job.load.time.is_some() {
         findings.note(format!("{name}: load.time"), Within::new(&job, &interval, &planned.schema).map(|_| ()));
     }
-    let table = TableSchema::new(&job.load.table, &planned.schema, &job.key);
+    let table = TableSchema::new(&job.load, &planned.schema, &job.key);
     let what = format!("{name}: the table {} in {target}", job.load.table);
     if offline {
         findings.note(what, table);
         return;
     }
     let checked = match table {
-        Ok(table) => check_target(project, target, &table).await,
+        Ok(mut table) => check_target(project, target, &mut table).await.map(|()| table.added),
         Err(error) => Err(error),
     };
-    findings.note(what, checked);
+    let added = findings.note(what, checked).unwrap_or_default();
+    if let (false, Some(line)) = (added.is_empty(), findings.lines.last_mut()) {
+        line.notes.push(format!("the next run adds the columns {} to it", added.join(", ")));
+    }
 }
 
 fn show(global: &Global, findings: &Findings, lineage: bool) -> Result<u8> {

@@ -72,13 +72,13 @@ fn value(source: &Source, value: &DeValue<'_>, takes: &Takes, name: &str, line: 
     }
     let fault = |what: String| source.fault(line, format!("{name}{what}"), None);
     match (takes, value) {
-        (Takes::Whole { from, to }, number) => {
-            if integer(number).is_none_or(|number| !(*from..=*to).contains(&number)) {
-                fault(match *to {
-                    i64::MAX => format!(" must be {from} or more"),
-                    _ => format!(" must be from {from} to {to}"),
-                });
-            }
+        (Takes::Whole { from, to }, number)
+            if integer(number).is_none_or(|number| !(*from..=*to).contains(&number)) =>
+        {
+            fault(match *to {
+                i64::MAX => format!(" must be {from} or more"),
+                _ => format!(" must be from {from} to {to}"),
+            });
         }
         (Takes::Number { from, to }, number) => {
             let number = float(number).unwrap_or(f64::NAN);

@@ -291,6 +291,17 @@ const LOAD: Shape = Shape::of(&[
     )
     .usually("[]"),
     key(
+        "on_schema_change",
+        Takes::Word(&[
+            ("refuse", "the run fails and prints the ALTER TABLE"),
+            ("append", "columns that the table lacks are added to it, in the transaction of the load"),
+        ]),
+        "What it means when the table does not have a column that is published. Columns that the table has beyond those stay and are \
+         NULL, if they may be. A column of another type is always refused.",
+        "\"append\"",
+    )
+    .usually("\"refuse\""),
+    key(
         "time",
         Takes::Text,
         "A published date or timestamp that must lie in the interval. A row outside of it fails the run.",

@@ -81,8 +81,12 @@ pub async fn preview(
     report.warnings.extend(extraction.warnings.iter().cloned());
     let mut planned = plan(job, bundle.as_ref(), &extraction.tables, interval)?;
     report.lineage = std::mem::take(&mut planned.columns);
-    let table = TableSchema::new(&job.load.table, &planned.schema, &job.key)?;
-    let replaces = standing(context, &table).await?;
+    let mut table = TableSchema::new(&job.load, &planned.schema, &job.key)?;
+    let replaces = standing(context, &mut table).await?;
+    if !table.added.is_empty() {
+        let warning = format!("the table {} lacks {}: a run adds it", job.load.table, table.added.join(", "));
+        report.warnings.push(warning);
+    }
     if let Some(rows) = limit {
         planned.frame = planned.frame.limit(rows);
     }
@@ -128,7 +132,7 @@ pub async fn preview(
 }
 
 /// Rows of the interval that stand in the table, by the ledger. Refuses what a load would refuse.
-async fn standing(context: &Context, table: &TableSchema) -> Result<Option<u64>> {
+async fn standing(context: &Context, table: &mut TableSchema) -> Result<Option<u64>> {
     let Context { project, job, interval, target, .. } = context;
     let Some(mut db) = ledger::open_to_read(project, target).await? else { return Ok(None) };
     claim::require(&mut db, project, &job.name).await?;

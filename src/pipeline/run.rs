@@ -49,7 +49,7 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
         report.warnings.extend(extraction.warnings.iter().cloned());
         let mut planned = plan(job, bundle.as_ref(), &extraction.tables, interval)?;
         report.lineage = std::mem::take(&mut planned.columns);
-        load.prepare(TableSchema::new(&job.load.table, &planned.schema, &job.key)?).await?;
+        load.prepare(TableSchema::new(&job.load, &planned.schema, &job.key)?).await?;
         Ok((extraction, planned))
     };
     let (mut extraction, planned) = match prepared.await {

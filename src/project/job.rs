@@ -109,6 +109,14 @@ pub struct LoadSpec {
     pub keep: Vec<String>,
     /// A published date or timestamp that must lie in the interval.
     pub time: Option<String>,
+    pub on_schema_change: SchemaChange,
+}
+
+/// What becomes of published columns that the table does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaChange {
+    Refuse,
+    Append,
 }
 
 #[derive(Clone, Debug)]
@@ -322,7 +330,10 @@ impl JobReader<'_> {
         if ["daymill_", "sqlite_", "pg_"].iter().any(|prefix| lower.starts_with(prefix)) {
             table.fault(at.line, format!("load.table {:?} begins as names of Daymill or of the database do", at.value));
         }
-        Some(LoadSpec { table: at.value, keep, time })
+        let on_schema_change = table
+            .word("on_schema_change", &[("refuse", SchemaChange::Refuse), ("append", SchemaChange::Append)])
+            .map_or(SchemaChange::Refuse, |at| at.value);
+        Some(LoadSpec { table: at.value, keep, time, on_schema_change })
     }
 }
 

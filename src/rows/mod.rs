@@ -10,5 +10,5 @@ mod sql_type;
 pub use column_type::{COLUMN_TYPES, ColumnType};
 pub use encode::{EPOCH_DAYS, EPOCH_MICROS, Encoded, Tail, encode};
 pub use keys::{key_hashes, one_zero};
-pub use lineage::{LINEAGE, Lineage};
+pub use lineage::{INTERVAL_DATE, LINEAGE, Lineage};
 pub use sql_type::SqlType;

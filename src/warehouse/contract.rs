@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 
 use chrono::{DateTime, Utc};
 
-use super::table::{Column, TableSchema};
+use super::table::{Column, Existing, TableSchema};
 use crate::digest::ContentHash;
 use crate::error::Result;
 use crate::identifier::Identifier;
@@ -60,8 +60,9 @@ pub struct Expected<'a> {
 /// `repeated`, at most once; `publish`; then the ledger commits, and `committed`. An attempt that fails ends with a rollback
 /// of the ledger's transaction in place of what is left of them: nothing that was written may be seen then, by anyone.
 pub trait Warehouse: Send {
-    /// Refuses a table that is there with other columns, or that would drop or change rows. Makes nothing.
-    fn prepare<'a>(&'a mut self, db: &'a mut Db, step: &'a Step) -> Task<'a, ()>;
+    /// Fits the step to the table that is there. Refuses one with columns that cannot be lived with, or that would drop or
+    /// change rows. Makes nothing.
+    fn prepare<'a>(&'a mut self, db: &'a mut Db, step: &'a mut Step) -> Task<'a, ()>;
 
     /// Takes the next rows. No reader sees them.
     fn write<'a>(&'a mut self, db: &'a mut Db, step: &'a Step, rows: Rows<'a>) -> Task<'a, ()>;
@@ -98,11 +99,11 @@ pub struct RowsByLineage {
 
 /// The tables of a warehouse as they stand.
 pub trait Tables: Send + Sync {
-    /// Names and types of a table's columns, in order; none when it is not there.
-    fn columns<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<(String, String)>>;
+    /// A table's columns, in order; none when it is not there.
+    fn columns<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<Existing>>;
 
-    /// Refuses a table that a load could not be made into. Makes nothing.
-    fn check<'a>(&'a self, db: &'a mut Db, table: &'a TableSchema) -> Task<'a, ()>;
+    /// Refuses a table that a load could not be made into, and fits it to the one that is there. Makes nothing.
+    fn check<'a>(&'a self, db: &'a mut Db, table: &'a mut TableSchema) -> Task<'a, ()>;
 
     /// Those of the published intervals that begin at `starts` of which a reader sees no row. Reads no rows.
     fn missing<'a>(

@@ -22,7 +22,7 @@ const LARGE_INTERVAL: usize = 100_000;
 const STAGING: &str = "pg_temp.daymill_staging";
 
 /// Asks for the columns of a table. Types are spelt as `format_type` spells them.
-const COLUMNS: &str = "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute \
+const COLUMNS: &str = "SELECT attname::text, format_type(atttypid, atttypmod), CASE WHEN attnotnull AND NOT atthasdef AND attidentity = '' THEN 'required' END FROM pg_attribute \
     WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
 
 /// Of the server, and of the relation.
@@ -86,16 +86,27 @@ impl Words for Postgres {
         Some(format!("SELECT pg_advisory_xact_lock(7237118, {name})"))
     }
 
-    fn indexes_at_once(&self) -> bool {
-        false
-    }
-
     /// Where intervals are large, a B-tree would cost as much as the rows themselves (3 million rows: 4.6 s, 2.4 s
     /// without) and grow to gigabytes; the summary of each range of pages that BRIN keeps costs a third of that and a few
     /// kilobytes, and finds an interval as well, since its rows stand together.
-    fn make_index(&self, db: &Db, index: &Identifier, table: &Identifier, rows: u64) -> String {
-        let by = if large(rows) { "USING brin (interval_start) WITH (autosummarize = on)" } else { "(interval_start)" };
-        format!("CREATE INDEX IF NOT EXISTS {index} ON {} {by}", db.published(table))
+    ///
+    /// Keys are unique at the end of a load, which then names those that are not.
+    fn make_index(&self, db: &Db, index: &Identifier, table: &Identifier, key: Option<&str>, rows: u64) -> String {
+        let published = db.published(table);
+        match key {
+            _ if large(rows) => format!(
+                "CREATE INDEX IF NOT EXISTS {index} ON {published} USING brin (interval_start) WITH (autosummarize = on)"
+            ),
+            Some(key) => format!(
+                "ALTER TABLE {published} ADD CONSTRAINT {index} UNIQUE (interval_start, {key}) DEFERRABLE INITIALLY DEFERRED"
+            ),
+            None => format!("CREATE INDEX IF NOT EXISTS {index} ON {published} (interval_start)"),
+        }
+    }
+
+    /// An entry of a B-tree holds a third of a page at most.
+    fn indexes_text(&self) -> bool {
+        false
     }
 
     /// The pages of the rows are summarized now and not when the server comes to it, so that the next run's DELETE does not

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::ledger;
 use crate::project::Project;
 
-pub async fn check_target(project: &Project, target: &str, table: &TableSchema) -> Result<()> {
+pub async fn check_target(project: &Project, target: &str, table: &mut TableSchema) -> Result<()> {
     if ledger::is_new(project, target) {
         return Ok(());
     }

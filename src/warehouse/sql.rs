@@ -54,10 +54,14 @@ impl SqlWarehouse {
         db.script(db.dialect().begin()).await?;
         let stand = step.fence(db).await?;
         let made = sql_table::create(&step.table, db, self.words, &step.id.job).await?;
-        self.unindexed = made && !self.words.indexes_at_once();
+        self.unindexed = made;
         let (published, start) = (db.published(&step.table.name), self.start(step));
         if failpoints::sabotaged("truncate") && self.path == LoadPath::Direct {
             return db.script(&format!("TRUNCATE {published}")).await;
+        }
+        if !made && !step.table.added.is_empty() {
+            let added = step.table.added.join(", ");
+            self.warnings.push(format!("the table {} has new columns: {added}", step.table.name.name()));
         }
         if made {
             self.warn_of_lost(db, step).await?;
@@ -108,9 +112,6 @@ impl SqlWarehouse {
         if !self.relation.triggers {
             return Ok(());
         }
-        if let Some(deferred) = self.words.run_deferred() {
-            db.script(deferred).await?;
-        }
         let start = step.id.interval.start;
         let start = self.words.as_instant(&format!("'{}'", instant(start)));
         let found = self.words.read_back(db, &table.name, &table.columns, &start).await?.hex();
@@ -129,7 +130,11 @@ impl SqlWarehouse {
             self.begin(db, step).await?;
         }
         if self.path == LoadPath::Staged && self.writing {
-            self.taken = self.words.publish_staged(db, step).await?;
+            let taken = self.words.publish_staged(db, step).await;
+            self.taken = taken.map_err(|e| sql_table::not_unique(&step.table, e))?;
+        }
+        if let Some(deferred) = self.words.run_deferred() {
+            db.script(deferred).await.map_err(|e| sql_table::not_unique(&step.table, e))?;
         }
         self.believe(db, step, expected).await?;
         if self.unindexed {
@@ -140,13 +145,18 @@ impl SqlWarehouse {
 }
 
 impl Warehouse for SqlWarehouse {
-    fn prepare<'a>(&'a mut self, db: &'a mut Db, step: &'a Step) -> Task<'a, ()> {
+    fn prepare<'a>(&'a mut self, db: &'a mut Db, step: &'a mut Step) -> Task<'a, ()> {
         Box::pin(async move {
             let columns = self.words.existing(db, &step.table.name).await?;
             if !columns.is_empty() {
                 self.relation = relation::examine(db, self.words, &step.table).await?;
             }
-            step.table.agrees_with(&columns)
+            step.table.fit(&columns, &db.published(&step.table.name))?;
+            if !step.table.added.is_empty() {
+                // An altered table is nobody's to read until the commit, so all rows come first.
+                self.path = LoadPath::Staged;
+            }
+            Ok(())
         })
     }
 

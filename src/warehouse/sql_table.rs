@@ -2,41 +2,76 @@
 
 use super::table::TableSchema;
 use super::words::Words;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::ledger::{Db, claim};
 use crate::rows::SqlType;
 
-/// Inside the load transaction. Whether the table was made now. Where an index costs less after the first rows,
-/// [`index`] is then still to be called.
+/// Rows of an interval up to which the index holds the key too. It costs half as much as the rows themselves (Postgres, days of
+/// 16,000 rows: 5.2 s for 2 million with the interval alone, 8.2 with the key, 10.0 when it is unique) and six times the room.
+const SMALL_INTERVAL: u64 = 20_000;
+
+/// Inside the load transaction: makes the table, or adds the columns that it lacks. Whether it was made now; [`index`] is then
+/// still to be called, since an index costs less after the first rows.
 pub async fn create(table: &TableSchema, db: &mut Db, words: &dyn Words, job: &str) -> Result<bool> {
-    let mut new = words.existing(db, &table.name).await?.is_empty();
-    if let (true, Some(hold)) = (new, words.hold_creation(&db.published(&table.name))) {
+    let published = db.published(&table.name);
+    let mut existing = words.existing(db, &table.name).await?;
+    let changes = existing.is_empty() || !table.added.is_empty();
+    if let (true, Some(hold)) = (changes, words.hold_creation(&published)) {
         db.script(&hold).await?;
-        // Another load may have made it while this one waited.
-        new = words.existing(db, &table.name).await?.is_empty();
+        // Another load may have done it while this one waited.
+        existing = words.existing(db, &table.name).await?;
     }
+    let new = existing.is_empty();
     if new {
-        let (published, columns) = (db.published(&table.name), table.definitions(false).join(", "));
+        let columns = table.definitions(false).join(", ");
         db.script(&format!("CREATE TABLE IF NOT EXISTS {published} ({columns})")).await?;
+    } else if !table.added.is_empty() {
+        let mut now = table.clone();
+        now.fit(&existing, &published)?;
+        for column in &now.added {
+            db.script(&format!("ALTER TABLE {published} ADD COLUMN {column}")).await?;
+        }
     }
     claim::claim_table(db, &table.name, job).await?;
-    if new && words.indexes_at_once() {
-        index(table, db, words, 0).await?;
-    }
     Ok(new)
 }
 
-/// By the interval, which is how a run finds the rows that it replaces; `rows` are those of the first interval.
+/// By the interval, which is how a run finds the rows that it replaces, and by the key where that is cheap; `rows` are those of
+/// the first interval.
 pub async fn index(table: &TableSchema, db: &mut Db, words: &dyn Words, rows: u64) -> Result<()> {
+    let index = Identifier::new(&index_name(table))?;
+    let keys = &table.columns[..table.key_columns];
+    let fits = words.indexes_text() || keys.iter().all(|(_, kind)| *kind != SqlType::Text);
+    let list = keys.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(", ");
+    let key = (fits && rows <= SMALL_INTERVAL).then_some(list.as_str());
+    db.script(&words.make_index(db, &index, &table.name, key, rows)).await
+}
+
+fn index_name(table: &TableSchema) -> String {
     // Of long names many begin alike, and an index that is there already would be taken for this one.
     let short: String = table.name.name().chars().take(10).collect();
-    let digest = crate::digest::name(table.name.name().as_bytes());
-    let index = match table.name.name().len() {
-        0..=50 => Identifier::new(&format!("{}_interval", table.name.name()))?,
-        _ => Identifier::new(&format!("{short}_{digest:016x}_interval"))?,
-    };
-    db.script(&words.make_index(db, &index, &table.name, rows)).await
+    match table.name.name() {
+        name if name.len() <= 50 => format!("{name}_interval"),
+        name => format!("{short}_{:016x}_interval", crate::digest::name(name.as_bytes())),
+    }
+}
+
+/// What it means that the database found two rows alike.
+pub fn not_unique(table: &TableSchema, error: Error) -> Error {
+    let alike =
+        error.causes.iter().any(|cause| cause == "SQLSTATE 23505") || error.message.contains("UNIQUE constraint");
+    if !alike {
+        return error;
+    }
+    let mut found =
+        Error::data(format!("two rows for the table {} are alike in a unique index of it", table.name.name()));
+    found.causes = std::iter::once(error.message).chain(error.causes).collect();
+    found.hint(format!(
+        "nothing was published; the key {} stands on two rows, or the job had another key when the table was made (then drop {})",
+        table.columns[..table.key_columns].iter().map(|(name, _)| name.name()).collect::<Vec<_>>().join(", "),
+        index_name(table)
+    ))
 }
 
 /// A few keys that stand on more than one row of `from`, for a message.

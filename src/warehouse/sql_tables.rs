@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::relation::{self, Relation};
 use super::sql::SqlWarehouse;
-use super::table::{Column, TableSchema};
+use super::table::{Column, Existing, TableSchema};
 use super::words::Words;
 use super::{LoadPath, RowsByLineage, Tables, Task, Warehouse};
 use crate::digest::ContentHash;
@@ -19,14 +19,14 @@ const AT_ONCE: usize = 500;
 pub struct SqlTables(pub &'static dyn Words);
 
 impl SqlTables {
-    async fn require(&self, db: &mut Db, table: &TableSchema) -> Result<()> {
+    async fn require(&self, db: &mut Db, table: &mut TableSchema) -> Result<()> {
         let columns = self.0.existing(db, &table.name).await?;
         self.0.require_grants(db, &table.name, !columns.is_empty()).await?;
         match columns.is_empty() {
             true => Relation::default(),
             false => relation::examine(db, self.0, table).await?,
         };
-        table.agrees_with(&columns)
+        table.fit(&columns, &db.published(&table.name))
     }
 
     async fn gone(&self, db: &mut Db, table: &Identifier, starts: &[DateTime<Utc>]) -> Result<Vec<DateTime<Utc>>> {
@@ -81,11 +81,11 @@ impl SqlTables {
 }
 
 impl Tables for SqlTables {
-    fn columns<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<(String, String)>> {
+    fn columns<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<Existing>> {
         Box::pin(self.0.existing(db, table))
     }
 
-    fn check<'a>(&'a self, db: &'a mut Db, table: &'a TableSchema) -> Task<'a, ()> {
+    fn check<'a>(&'a self, db: &'a mut Db, table: &'a mut TableSchema) -> Task<'a, ()> {
         Box::pin(self.require(db, table))
     }
 

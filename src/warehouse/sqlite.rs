@@ -24,6 +24,8 @@ use crate::rows::{EPOCH_DAYS, EPOCH_MICROS};
 const MAX_PARAMETERS: usize = 32_000;
 const MAX_ROWS: usize = 256;
 
+const COLUMNS: &str = "SELECT name, lower(type), CASE WHEN \"notnull\" = 1 AND dflt_value IS NULL THEN 'required' END FROM pragma_table_info($1)";
+
 const STAGING: &str = "temp.daymill_staging";
 
 /// A trigger is kept as its text; one that does not say AFTER runs before.
@@ -43,7 +45,7 @@ pub struct Sqlite;
 
 impl Words for Sqlite {
     fn columns(&self, _db: &Db, table: &Identifier) -> Query {
-        ("SELECT name, lower(type) FROM pragma_table_info($1)", table.name().into())
+        (COLUMNS, table.name().into())
     }
 
     fn relation(&self, _db: &Db, table: &Identifier) -> Query {
@@ -79,12 +81,15 @@ impl Words for Sqlite {
         None
     }
 
-    fn indexes_at_once(&self) -> bool {
-        true
+    fn make_index(&self, _: &Db, index: &Identifier, table: &Identifier, key: Option<&str>, _: u64) -> String {
+        match key {
+            Some(key) => format!("CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {table} (interval_start, {key})"),
+            None => format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (interval_start)"),
+        }
     }
 
-    fn make_index(&self, _db: &Db, index: &Identifier, table: &Identifier, _rows: u64) -> String {
-        format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (interval_start)")
+    fn indexes_text(&self) -> bool {
+        true
     }
 
     fn refresh_index(&self, _published: &str, _rows: u64) -> Option<String> {
@@ -109,10 +114,12 @@ impl Words for Sqlite {
     fn publish_staged<'a>(&'a self, db: &'a mut Db, step: &'a Step) -> Task<'a, u64> {
         let (id, table) = (&step.id, &step.table);
         let (published, columns, own) = (db.published(&table.name), table.column_list(), table.row_list());
-        let start = instant(id.interval.start);
+        let (start, date) = (instant(id.interval.start), id.interval.date());
+        let dated = if table.dated { format!("'{date}', ") } else { String::new() };
         let model = id.model.as_deref().and_then(crate::models::reference::label_parts);
         let (name, version) = model.map_or((Value::Null, Value::Null), |(name, version)| (name.into(), version.into()));
-        let sql = format!("INSERT INTO {published} ({columns}) SELECT {own}, '{start}', $1, $2, $3 FROM {STAGING}");
+        let sql =
+            format!("INSERT INTO {published} ({columns}) SELECT {own}, '{start}', {dated}$1, $2, $3 FROM {STAGING}");
         let run_id = id.run_id.as_str().into();
         Box::pin(async move { db.execute(&sql, &[name, version, run_id]).await })
     }

@@ -4,7 +4,8 @@ use arrow::datatypes::Schema;
 
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
-use crate::rows::{LINEAGE, SqlType};
+use crate::project::job::{LoadSpec, SchemaChange};
+use crate::rows::{INTERVAL_DATE, LINEAGE, SqlType};
 
 /// A column of a published table, and its type.
 pub type Column = (Identifier, SqlType);
@@ -15,10 +16,31 @@ pub struct TableSchema {
     /// The key first, then what the job keeps, then the scores.
     pub columns: Vec<Column>,
     pub key_columns: usize,
+    /// Whether it has the date of the interval.
+    pub dated: bool,
+    /// Whether columns that it lacks may be added to it.
+    appends: bool,
+    /// `name type` of the columns that are to be added to it.
+    pub added: Vec<String>,
+}
+
+/// A column of a table that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Existing {
+    pub name: String,
+    /// As `format_type` of Postgres spells it.
+    pub kind: String,
+    /// Every row must be given a value.
+    pub required: bool,
+}
+
+/// Whether every row has this part of its lineage.
+pub fn always(name: &str) -> bool {
+    matches!(name, "interval_start" | "run_id")
 }
 
 impl TableSchema {
-    pub fn new(name: &str, columns: &Schema, key: &[String]) -> Result<TableSchema> {
+    pub fn new(load: &LoadSpec, columns: &Schema, key: &[String]) -> Result<TableSchema> {
         let columns = columns.fields().iter().map(|field| {
             let identifier = Identifier::new(field.name())?;
             if LINEAGE.iter().any(|(reserved, _)| *reserved == field.name()) {
@@ -31,9 +53,12 @@ impl TableSchema {
             Ok((identifier, kind))
         });
         Ok(TableSchema {
-            name: Identifier::new(name)?,
+            name: Identifier::new(&load.table)?,
             columns: columns.collect::<Result<_>>()?,
             key_columns: key.len(),
+            dated: true,
+            appends: load.on_schema_change == SchemaChange::Append,
+            added: Vec::new(),
         })
     }
 
@@ -44,14 +69,15 @@ impl TableSchema {
 
     fn all(&self) -> impl Iterator<Item = (String, String, SqlType)> {
         let own = self.columns.iter().map(|(name, kind)| (name.to_string(), name.name().to_owned(), *kind));
-        own.chain(LINEAGE.iter().map(|(name, kind)| ((*name).to_owned(), (*name).to_owned(), *kind)))
+        let lineage = LINEAGE.iter().filter(|(name, _)| self.dated || *name != INTERVAL_DATE);
+        own.chain(lineage.map(|(name, kind)| ((*name).to_owned(), (*name).to_owned(), *kind)))
     }
 
     /// `name type` of every column; keys and lineage are NOT NULL unless it is a staging table.
     pub fn definitions(&self, staging: bool) -> Vec<String> {
         let keys = self.key_columns;
         let define = |(i, (quoted, name, kind)): (usize, (String, String, SqlType))| {
-            let required = !staging && (i < keys || matches!(name.as_str(), "interval_start" | "run_id"));
+            let required = !staging && (i < keys || always(&name));
             format!("{quoted} {}{}", kind.name(), if required { " NOT NULL" } else { "" })
         };
         self.all().enumerate().map(define).collect()
@@ -76,34 +102,51 @@ impl TableSchema {
         serde_json::to_string(&columns).unwrap_or_default()
     }
 
-    /// A table that is there must have exactly the columns that this run writes.
-    pub fn agrees_with(&self, existing: &[(String, String)]) -> Result<()> {
+    /// Fits the columns of a table that is there: those that it lacks are to be added, if the job says so; those that it has
+    /// beyond this job's stay as they are. `published` is its name in SQL, for a message.
+    pub fn fit(&mut self, existing: &[Existing], published: &str) -> Result<()> {
         if existing.is_empty() {
             return Ok(());
         }
-        let wanted: Vec<(String, String)> =
-            self.with_lineage().map(|(name, kind)| (name, kind.name().to_owned())).collect();
-        let mut faults = Vec::new();
-        for (name, kind) in &wanted {
-            match existing.iter().find(|(n, _)| n == name) {
-                None => faults.push(format!("it has no column {name:?} ({kind})")),
-                Some((_, found)) if !found.eq_ignore_ascii_case(kind) => {
-                    faults.push(format!("its column {name:?} is {found}, not {kind}"))
+        self.dated = existing.iter().any(|column| column.name == INTERVAL_DATE);
+        let (mut faults, mut added) = (Vec::new(), Vec::new());
+        let own = self.columns.len();
+        for (at, (quoted, name, kind)) in self.all().enumerate() {
+            match existing.iter().find(|column| column.name == name) {
+                None if at >= self.key_columns && at < own => added.push(format!("{quoted} {}", kind.name())),
+                None => faults.push(format!("it has no column {name:?} ({})", kind.name())),
+                Some(found) if !found.kind.eq_ignore_ascii_case(kind.name()) => {
+                    faults.push(format!("its column {name:?} is {}, not {}", found.kind, kind.name()));
                 }
                 Some(_) => {}
             }
         }
-        faults.extend(
-            existing
-                .iter()
-                .filter(|(n, _)| !wanted.iter().any(|(w, _)| w == n))
-                .map(|(n, k)| format!("it has the column {n:?} ({k}), which this job does not write")),
-        );
-        if faults.is_empty() {
+        let beyond =
+            existing.iter().filter(|column| column.required && !self.all().any(|(_, name, _)| name == column.name));
+        faults.extend(beyond.map(|column| {
+            format!("its column {:?} is NOT NULL without a default, and this job does not write it", column.name)
+        }));
+        if faults.is_empty() && (added.is_empty() || self.appends) {
+            self.added = added;
             return Ok(());
         }
+        let lacking: Vec<String> = added.iter().map(|column| format!("it has no column {column}")).collect();
         let mut error = Error::config(format!("the table {} is there with other columns", self.name.name()));
-        error.causes = faults;
-        Err(error.hint("Daymill never alters your table: change it yourself, or give load.table another name"))
+        let hint = match (faults.is_empty(), published.is_empty()) {
+            (false, _) => {
+                "Daymill never changes a column: change it yourself, or give load.table another name".to_owned()
+            }
+            (true, true) => "say on_schema_change = \"append\" in [load], and new files have the column".to_owned(),
+            (true, false) => format!(
+                "{}; or say on_schema_change = \"append\" in [load]",
+                added
+                    .iter()
+                    .map(|column| format!("ALTER TABLE {published} ADD COLUMN {column}"))
+                    .collect::<Vec<_>>()
+                    .join("; ")
+            ),
+        };
+        error.causes = faults.into_iter().chain(lacking).collect();
+        Err(error.hint(hint))
     }
 }

@@ -1,6 +1,6 @@
 //! What databases that speak SQL say apart: the words of one of them.
 
-use super::table::{Column, TableSchema};
+use super::table::{Column, Existing, TableSchema};
 use super::{LoadPath, Rows, Step, Task};
 use crate::digest::ContentHash;
 use crate::identifier::Identifier;
@@ -11,14 +11,21 @@ pub type Query = (&'static str, Value);
 
 /// The words of one database.
 pub trait Words: Send + Sync {
-    /// Asks for the names and types of a table's columns, in order.
+    /// Asks for the names and types of a table's columns, in order, and which are `required`.
     fn columns(&self, db: &Db, table: &Identifier) -> Query;
-    /// Names and types of a table's columns; none when it is not there.
-    fn existing<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<(String, String)>> {
+    /// A table's columns; none when it is not there.
+    fn existing<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<Existing>> {
         Box::pin(async move {
             let (sql, name) = self.columns(db, table);
             let rows = db.fetch(sql, &[name]).await?;
-            Ok(rows.into_iter().filter_map(|mut row| Some((row[0].take()?, row[1].take()?))).collect())
+            let column = |mut row: Vec<Option<String>>| {
+                Some(Existing {
+                    name: row[0].take()?,
+                    kind: row[1].take()?,
+                    required: row[2].as_deref() == Some("required"),
+                })
+            };
+            Ok(rows.into_iter().filter_map(column).collect())
         })
     }
     /// Asks what stands between a load and the rows of a table: `refuse` or `after`, and the words.
@@ -38,15 +45,15 @@ pub trait Words: Send + Sync {
     fn staging(&self) -> &'static str;
     /// Holds others off who would make the same table now; nothing where one transaction writes at a time.
     fn hold_creation(&self, published: &str) -> Option<String>;
-    /// Whether a new table gets its index at once. Otherwise it gets it after its first rows, which takes less time.
-    fn indexes_at_once(&self) -> bool;
-    /// Makes the index by the interval, for intervals of so many rows.
-    fn make_index(&self, db: &Db, index: &Identifier, table: &Identifier, rows: u64) -> String;
+    /// Makes the index by the interval, for intervals of so many rows. `key` is the key's columns.
+    fn make_index(&self, db: &Db, index: &Identifier, table: &Identifier, key: Option<&str>, rows: u64) -> String;
+    /// Whether keys may be of any length in an index.
+    fn indexes_text(&self) -> bool;
     /// Brings the index up to date after so many rows, where it does not keep up by itself.
     fn refresh_index(&self, published: &str, rows: u64) -> Option<String>;
     /// Deletes the rows of an interval.
     fn delete(&self, published: &str, start: &str) -> String;
-    /// Makes triggers that wait for the COMMIT run now.
+    /// Makes constraints and triggers that wait for the COMMIT run now.
     fn run_deferred(&self) -> Option<&'static str>;
 
     /// Rows into the table or into the staging place; how many were taken.

@@ -237,7 +237,9 @@ fn rows_that_somebody_else_added_or_took_are_replaced_and_told() {
         project.daymill(&RUN).expect(0);
         execute("DELETE FROM out WHERE id = 1");
         project.daymill(&RUN).expect(0).says("held 2 rows of 2024-01-05 where the ledger says 3");
-        execute("INSERT INTO out SELECT 77, x, interval_start, model, model_version, run_id FROM out WHERE id = 1");
+        execute(
+            "INSERT INTO out SELECT 77, x, interval_start, interval_date, model, model_version, run_id FROM out WHERE id = 1",
+        );
         project.daymill(&RUN).expect(0).says("held 4 rows of 2024-01-05 where the ledger says 3");
         // Another table has its own rows.
         project.daymill(&["run", "j", "--date", "2024-01-06"]).expect(0);

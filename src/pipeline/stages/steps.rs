@@ -125,7 +125,7 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
     report.sources = Some(sources);
     let mut load = begin_load(context, &mut None, report, model.as_deref()).await?;
     let planned = select(&context.job, None, frame).and_then(|planned| {
-        let table = TableSchema::new(&context.job.load.table, &planned.schema, &context.job.key)?;
+        let table = TableSchema::new(&context.job.load, &planned.schema, &context.job.key)?;
         Ok((planned, table))
     });
     let planned = match planned {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
@@ -20,7 +20,7 @@ use crate::error::{Class, Error, Result};
 use crate::failpoints;
 use crate::ledger::{Db, claim};
 use crate::rows::SqlType;
-use crate::warehouse::table::TableSchema;
+use crate::warehouse::table::{TableSchema, always};
 use crate::warehouse::{Expected, Rows, Step, Task, Warehouse};
 
 /// Rows of a group, and bytes after which a group ends earlier.
@@ -141,8 +141,8 @@ impl LakeLoad {
 }
 
 impl Warehouse for LakeLoad {
-    fn prepare<'a>(&'a mut self, _db: &'a mut Db, step: &'a Step) -> Task<'a, ()> {
-        Box::pin(async move { step.table.agrees_with(&manifest::read(&self.folder(step))?.columns) })
+    fn prepare<'a>(&'a mut self, _: &'a mut Db, step: &'a mut Step) -> Task<'a, ()> {
+        Box::pin(async move { manifest::fit(&self.folder(step), &mut step.table) })
     }
 
     fn write<'a>(&'a mut self, _db: &'a mut Db, step: &'a Step, rows: Rows<'a>) -> Task<'a, ()> {
@@ -191,7 +191,7 @@ fn failed(path: &Path, error: &parquet::errors::ParquetError) -> Error {
 fn schema(table: &TableSchema) -> SchemaRef {
     let required: Vec<&str> = table.columns[..table.key_columns].iter().map(|(name, _)| name.name()).collect();
     let field = |(name, kind): (String, SqlType)| {
-        let nullable = !required.contains(&name.as_str()) && !matches!(name.as_str(), "interval_start" | "run_id");
+        let nullable = !required.contains(&name.as_str()) && !always(&name);
         Field::new(name, stored(kind), nullable)
     };
     Arc::new(Schema::new(table.with_lineage().map(field).collect::<Vec<_>>()))
@@ -207,6 +207,8 @@ fn with_lineage(step: &Step, batch: &RecordBatch) -> Result<RecordBatch> {
     let model = step.id.model.as_deref().and_then(crate::models::reference::label_parts);
     let start = step.id.interval.start.timestamp_micros();
     columns.push(Arc::new(TimestampMicrosecondArray::from_value(start, rows).with_timezone("UTC")));
+    let date = step.id.interval.date().to_epoch_days();
+    columns.push(Arc::new(Date32Array::from_value(date, rows)));
     columns.push(Arc::new(StringArray::from_iter(std::iter::repeat_n(model.map(|(name, _)| name), rows))));
     columns.push(Arc::new(Int64Array::from_iter(std::iter::repeat_n(model.map(|(_, version)| version), rows))));
     columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(step.id.run_id.as_str(), rows))));

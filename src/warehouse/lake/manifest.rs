@@ -17,6 +17,7 @@ use crate::interval::instant;
 use crate::ledger::Db;
 use crate::plain_file;
 use crate::rows::LINEAGE;
+use crate::warehouse::table::{Existing, TableSchema};
 
 /// Versions that are not read any more stay so long, for readers that began before.
 const KEPT: TimeDelta = TimeDelta::hours(1);
@@ -110,6 +111,19 @@ pub fn known(folder: &Folder) -> Result<Manifest> {
         Err(error) if error.class == Class::Data => Ok(Manifest::default()),
         read => read,
     }
+}
+
+/// The columns of the newest file.
+pub fn columns(folder: &Folder) -> Result<Vec<Existing>> {
+    let columns = read(folder)?.columns.into_iter();
+    Ok(columns.map(|(name, kind)| Existing { name, kind, required: false }).collect())
+}
+
+/// Fits a schema to the files that are there: each has its own columns, and all that are written now have the date.
+pub fn fit(folder: &Folder, table: &mut TableSchema) -> Result<()> {
+    table.fit(&columns(folder)?, "")?;
+    table.dated = true;
+    Ok(())
 }
 
 /// What the ledger says of a table. A file that is gone is left out: `lost` counts them.

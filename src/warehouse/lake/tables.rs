@@ -15,7 +15,7 @@ use crate::digest::ContentHash;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::ledger::Db;
-use crate::warehouse::table::{Column, TableSchema};
+use crate::warehouse::table::{Column, Existing, TableSchema};
 use crate::warehouse::{LoadPath, RowsByLineage, Tables, Task, Warehouse};
 
 /// The folder.
@@ -24,12 +24,12 @@ pub struct Lake {
 }
 
 impl Tables for Lake {
-    fn columns<'a>(&'a self, _: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<(String, String)>> {
-        Box::pin(async move { Ok(manifest::read(&Folder::of(&self.path, table))?.columns) })
+    fn columns<'a>(&'a self, _: &'a mut Db, table: &'a Identifier) -> Task<'a, Vec<Existing>> {
+        Box::pin(async move { manifest::columns(&Folder::of(&self.path, table)) })
     }
 
-    fn check<'a>(&'a self, db: &'a mut Db, table: &'a TableSchema) -> Task<'a, ()> {
-        Box::pin(async move { table.agrees_with(&self.columns(db, &table.name).await?) })
+    fn check<'a>(&'a self, _: &'a mut Db, table: &'a mut TableSchema) -> Task<'a, ()> {
+        Box::pin(async move { manifest::fit(&Folder::of(&self.path, &table.name), table) })
     }
 
     fn missing<'a>(

@@ -172,7 +172,7 @@ fn a_table_with_other_columns_or_of_another_job_is_refused() {
         house.publish();
         house.project.write("sql/j.sql", SQL.replace("SELECT id", "SELECT id, id + 1 AS more"));
         house.project.daymill(&DAY).expect(78).says("the table out is there with other columns").says("more");
-        assert!(house.project.daymill(&["check", "j"]).expect(78).stdout.contains("it has no column \"more\""));
+        assert!(house.project.daymill(&["check", "j"]).expect(78).stdout.contains("it has no column \"more\" bigint"));
         house.project.write("sql/j.sql", SQL.replace("CAST(CAST(id % 1000 AS real) / 3 AS real) AS r", "f AS r"));
         house.project.daymill(&DAY).expect(78).says("its column \"r\" is real, not double precision");
         house.project.write("sql/j.sql", SQL);
@@ -183,6 +183,121 @@ fn a_table_with_other_columns_or_of_another_job_is_refused() {
             .expect(78)
             .says("the table out belongs to the job j");
         house.verified();
+    }
+}
+
+/// With a column more than before.
+const MORE: &str = "SELECT id, id % 7 AS more, f, CAST(CAST(id % 1000 AS real) / 3 AS real) AS r, t, b, d, CAST(at AS timestamp) AS local, at FROM rows";
+
+#[test]
+fn columns_are_added_when_the_job_says_so_and_going_back_works() {
+    for house in houses() {
+        let day = |date: &'static str| ["run", "j", "--date", date];
+        house.day("2024-01-02", &many(3));
+        let before = house.publish();
+        house.project.daymill(&day("2024-01-02")).expect(0);
+        house.project.write("sql/j.sql", MORE);
+        let refused = house.project.daymill(&DAY).expect(78).says("it has no column \"more\" bigint");
+        let hint =
+            if house.lake.is_some() { "new files have the column" } else { "ADD COLUMN \"more\" bigint; or say" };
+        refused.says(hint).says("on_schema_change = \"append\"");
+        house.project.edit("jobs/j.toml", "table = \"out\"", "table = \"out\"\non_schema_change = \"append\"");
+        assert!(
+            house
+                .project
+                .daymill(&["check", "j"])
+                .expect(0)
+                .stdout
+                .contains("the next run adds the columns \"more\" bigint")
+        );
+        house.project.daymill(&[&DAY[..], &["--dry-run"]].concat()).expect(0).says("a run adds it");
+        // A load that dies before its commit leaves the table as it was.
+        house.project.failing("before-commit=panic(stopped)", &DAY).expect(70);
+        house.verified();
+        assert_eq!(house.project.run_json()["state"], "failed");
+        let added = house.publish();
+        assert_ne!(added, before);
+        // The other day has the old columns, and is what was published.
+        house.verified();
+        house.project.daymill(&day("2024-01-02")).expect(0);
+        // Back to the columns of before: the new one stays, and is NULL.
+        house.project.write("sql/j.sql", SQL);
+        house.project.edit("jobs/j.toml", "\non_schema_change = \"append\"", "");
+        assert_eq!(house.publish(), before);
+        house.project.daymill(&day("2024-01-02")).expect(0);
+        house.verified();
+        // Of another type it is no column to be added.
+        house.project.edit("jobs/j.toml", "table = \"out\"", "table = \"out\"\non_schema_change = \"append\"");
+        house.project.write("sql/j.sql", SQL.replace("CAST(CAST(id % 1000 AS real) / 3 AS real) AS r", "f AS r"));
+        house.project.daymill(&DAY).expect(78).says("its column \"r\" is real, not double precision");
+        house.verified();
+    }
+}
+
+#[test]
+fn columns_of_others_are_left_alone_when_they_can_be() {
+    for house in houses().into_iter().filter(|house| house.lake.is_none()) {
+        let before = house.publish();
+        house.execute("ALTER TABLE out ADD COLUMN comment text");
+        house.execute("ALTER TABLE out ADD COLUMN times integer NOT NULL DEFAULT 1");
+        assert_eq!(house.publish(), before);
+        // A table that an older Daymill made has no date of the interval.
+        house.execute("ALTER TABLE out DROP COLUMN interval_date");
+        assert_eq!(house.publish(), before);
+        if house.database.is_some() {
+            house.execute("ALTER TABLE out ALTER COLUMN times DROP DEFAULT");
+            house.project.daymill(&DAY).expect(78).says("its column \"times\" is NOT NULL without a default");
+            house.execute("ALTER TABLE out DROP COLUMN times");
+            assert_eq!(house.publish(), before);
+        }
+        house.verified();
+    }
+}
+
+#[test]
+fn rows_have_the_local_date_and_small_tables_an_index_of_their_keys() {
+    for house in houses() {
+        house.project.edit("jobs/j.toml", "\"UTC\"", "\"America/New_York\"");
+        house.publish();
+        match (&house.database, &house.lake) {
+            (Some(database), _) => {
+                assert_eq!(
+                    database.rows("SELECT DISTINCT interval_start::text, interval_date::text FROM out"),
+                    ["(\"2024-01-01 05:00:00+00\",2024-01-01)"]
+                );
+                let index = database.rows("SELECT indexdef FROM pg_indexes WHERE indexname = 'out_interval'");
+                assert!(index[0].contains("UNIQUE") && index[0].contains("(interval_start, id)"), "{index:?}");
+                // The key of a job may be another later.
+                house.job("j", "out", "f");
+                house.project.edit("jobs/j.toml", "\"UTC\"", "\"America/New_York\"");
+                house.day("2024-01-01", &many(2).replace("\"id\": 1", "\"id\": 0"));
+                let refused = house.project.daymill(&DAY).expect(65);
+                refused.says("alike in a unique index").says("(interval_start, id)").says("drop out_interval");
+                house.job("text", "words", "t");
+                house.project.daymill(&["run", "text", "--date", "2024-01-01"]).expect(0);
+                let index = database.rows("SELECT indexdef FROM pg_indexes WHERE indexname = 'words_interval'");
+                assert!(!index[0].contains("UNIQUE") && index[0].contains("(interval_start)"), "{index:?}");
+                // In a large interval the index does not hold the key.
+                house.job("large", "large", "id");
+                house.day("2024-01-01", &many(20_001));
+                house.project.daymill(&["run", "large", "--date", "2024-01-01"]).expect(0);
+                let index = database.rows("SELECT indexdef FROM pg_indexes WHERE indexname = 'large_interval'");
+                assert!(!index[0].contains("UNIQUE") && index[0].contains("(interval_start)"), "{index:?}");
+            }
+            (None, None) => {
+                let file = house.project.path("house/w.sqlite");
+                assert_eq!(rows_of(&file, "SELECT DISTINCT interval_date FROM out"), ["2024-01-01"]);
+                let index = rows_of(&file, "SELECT name FROM pragma_index_info('out_interval')");
+                assert_eq!(index, ["interval_start", "id"]);
+            }
+            (None, Some(_)) => {
+                let file = house.files("dt=2024-01-01/*.parquet").pop().unwrap();
+                let batch =
+                    daymill::parquet_file::all(&file, bytes::Bytes::from(std::fs::read(&file).unwrap())).unwrap();
+                let dates = batch.column_by_name("interval_date").unwrap();
+                assert_eq!(arrow::util::display::array_value_to_string(dates, 0).unwrap(), "2024-01-01");
+            }
+        }
     }
 }
 
