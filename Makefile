@@ -62,6 +62,7 @@ fixtures: ## Make the fixtures and the model bundles again (needs python3)
 	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_fixtures.py
 	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_foreign.py
 	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_frames.py
+	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_shop.py
 
 clean: ## Remove what runs left behind
 	rm -rf .daymill

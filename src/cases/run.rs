@@ -2,72 +2,52 @@
 //! with it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use super::case::{Case, Settings};
 use super::compare::compare;
 use super::input::input;
+use super::results::Outcome;
 use super::rows::{Rows, read_csv, write_csv};
-use crate::config::Source;
+use super::source;
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
-use crate::interval::{Selection, resolve};
+use crate::interval::{Interval, Selection, resolve};
 use crate::ledger;
 use crate::pipeline::report::RunReport;
+use crate::pipeline::stages::Writer;
 use crate::pipeline::{self, Context};
-use crate::project::{Job, Project, Target, job};
+use crate::project::connection::Connection;
+use crate::project::job::{FileFormat, FileSource, TableSource};
+use crate::project::{Job, Project, Target};
 
-/// A folder of a case.
-pub struct Case {
-    pub folder: PathBuf,
-    pub job: String,
-    pub name: String,
+/// With what cases are run.
+#[derive(Default)]
+pub struct Means {
+    /// What comes out is taken for right.
+    pub bless: bool,
+    /// A server for tests, on which the SQL of sources is run too.
+    pub postgres: Option<Connection>,
 }
 
-/// case.toml as written.
-struct Settings {
-    date: String,
-    now: Option<String>,
-    tolerance: BTreeMap<String, f64>,
-}
-
-/// The cases of a project, or of one job.
-pub fn find(root: &Path, job: Option<&str>) -> Result<Vec<Case>> {
-    if let Some(name) = job
-        && !job::list(root)?.iter().any(|j| j == name)
-    {
-        return Err(Error::config(format!("there is no job {name:?}")));
-    }
-    let pattern = Path::new(&glob::Pattern::escape(&root.to_string_lossy())).join("fixtures/cases/*/*/case.toml");
-    let paths =
-        glob::glob(&pattern.to_string_lossy()).map_err(|e| Error::defect("the pattern of cases is wrong").cause(e))?;
-    let mut cases = Vec::new();
-    for path in paths.flatten() {
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        let name = |p: Option<&Path>| {
-            p.and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
-        };
-        let case = Case { name: name(Some(&folder)), job: name(folder.parent()), folder };
-        if job.is_none_or(|wanted| wanted == case.job) {
-            cases.push(case);
-        }
-    }
-    Ok(cases)
-}
-
-/// What differs; nothing when the case passes.
-pub async fn run(project: &Project, case: &Case, bless: bool) -> Result<Vec<String>> {
-    let settings = settings(&case.folder.join("case.toml"))?;
+pub async fn run(project: &Project, case: &Case, means: &Means) -> Result<Outcome> {
+    let settings = case.settings()?;
     let target = project.target_name(None)?;
     let mut job = project.job(&case.job, &target)?;
     let work = tempfile::tempdir().map_err(|e| Error::new(Class::Io, "cannot make a temporary folder").cause(e))?;
     // A fixture is small on purpose.
     job.checks.retain(|check| check.column.is_some());
     job.require_interval()?;
+    let interval = interval(&job, &settings)?;
+    let given = given(project, &job, case, &interval, means, work.path()).await?;
     for spec in &mut job.extract {
         // The case's rows are those of its day.
         spec.snapshot = true;
-        spec.source = input(&case.folder.join("input"), spec)?;
+        spec.source = match given.get(&spec.name) {
+            Some(source) => source.clone(),
+            None => input(&case.folder, spec)?,
+        };
         // Times of a fixture without a zone are of UTC, whatever clock the source has.
         spec.zone = spec.zone.or(Some(chrono_tz::Tz::UTC));
         spec.formats.clear();
@@ -75,38 +55,90 @@ pub async fn run(project: &Project, case: &Case, bless: bool) -> Result<Vec<Stri
     let many = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let mut first: Option<(Rows, String)> = None;
     for (batch_rows, threads) in [(job.batch_rows, many), (1, 1), (7, many)] {
-        let (rows, hash) = once(project, &job, &settings, work.path(), batch_rows, threads).await?;
+        let came = once(project, &job, &interval, work.path(), batch_rows, threads).await;
+        let (rows, hash) = match (came, &settings.error) {
+            (Err(error), Some(expected)) => match unlike(&error, expected) {
+                Some(text) => return Ok(Outcome::Failed(text)),
+                None => continue,
+            },
+            (Ok(_), Some((code, _))) => {
+                return Ok(Outcome::Failed(format!(
+                    "the job succeeded, and was expected to fail with the exit code {code}"
+                )));
+            }
+            (came, None) => came?,
+        };
         match &first {
             None => first = Some((rows, hash)),
             Some((_, before)) if *before == hash => {}
-            Some(_) => return Ok(vec![format!("the rows differ in batches of {batch_rows} on {threads} threads")]),
+            Some(_) => {
+                let text = format!("the rows differ in batches of {batch_rows} on {threads} threads");
+                return Ok(Outcome::Failed(text));
+            }
         }
     }
-    let (rows, _) = first.unwrap_or_default();
+    let Some((rows, _)) = first else { return Ok(Outcome::Passed) };
     let expected = case.folder.join("expected.csv");
-    if bless {
+    if means.bless {
         write_csv(&expected, &rows)?;
-        return Ok(Vec::new());
+        return Ok(Outcome::Blessed);
     }
-    Ok(compare(&read_csv(&expected)?, &rows, job.key.len(), &settings.tolerance))
+    let differences = compare(&read_csv(&expected)?, &rows, job.key.len(), &settings.tolerance);
+    Ok(if differences.is_empty() { Outcome::Passed } else { Outcome::Differs(differences) })
 }
 
-/// One run on a new warehouse; its rows in the order of the key, and their hash.
-async fn once(
+/// In what an error is not the expected one.
+fn unlike(error: &Error, (code, message): &(u8, String)) -> Option<String> {
+    let found = error.class.exit_code();
+    let text = format!("{error}\n{}", error.hint.as_deref().unwrap_or_default());
+    if found != *code {
+        return Some(format!("the job failed with the exit code {found}, not {code}\n{error}"));
+    }
+    (!text.contains(message)).then(|| format!("the error does not say {message:?}\n{error}"))
+}
+
+/// The tables that the SQL of Postgres sources gives on a server for tests.
+async fn given(
     project: &Project,
     job: &Job,
-    settings: &Settings,
+    case: &Case,
+    interval: &Interval,
+    means: &Means,
     work: &Path,
-    batch_rows: usize,
-    threads: usize,
-) -> Result<(Rows, String)> {
+) -> Result<BTreeMap<String, TableSource>> {
+    let mut given = BTreeMap::new();
+    let Some(connection) = means.postgres.as_ref().filter(|_| source::is_there(case)) else { return Ok(given) };
+    for (name, batch) in source::rows(project, job, case, interval, connection).await? {
+        let path = work.join(format!("{name}.parquet"));
+        let mut writer = Writer::create(&path, &batch.schema(), &[])?;
+        writer.write(&batch)?;
+        writer.finish()?;
+        let template = glob::Pattern::escape(&path.display().to_string());
+        let source = FileSource { format: FileFormat::Parquet, template, time_column: None, complete: None };
+        given.insert(name, TableSource::Files(source));
+    }
+    Ok(given)
+}
+
+fn interval(job: &Job, settings: &Settings) -> Result<Interval> {
     let now = settings
         .now
         .as_deref()
         .unwrap_or("9999-01-01T00:00:00Z")
         .parse()
         .map_err(|e| Error::config("now in case.toml is not a time").cause(e))?;
-    let interval = resolve(&Selection::Date(settings.date.clone()), job.grain, job.zone, now, false)?;
+    resolve(&Selection::Date(settings.date.clone()), job.grain, job.zone, now, false)
+}
+
+/// One run on a new warehouse; its rows in the order of the key, and their hash.
+async fn once(
+    project: &Project,
+    job: &Job,
+    interval: &Interval,
+    work: &Path,
+    batch_rows: usize,
+    threads: usize,
+) -> Result<(Rows, String)> {
     let path = work.join(format!("{batch_rows}-{threads}.sqlite"));
     let project = Arc::new(Project {
         id: None,
@@ -119,7 +151,7 @@ async fn once(
         keep_runs: 0,
     });
     let job = Arc::new(Job { batch_rows, ..job.clone() });
-    let context = Context::new(project.clone(), job.clone(), "test", interval, threads);
+    let context = Context::new(project.clone(), job.clone(), "test", interval.clone(), threads);
     let mut report = RunReport::new("test");
     pipeline::run(&context, &mut pipeline::Sessions::default(), &mut report).await?;
     let mut db = ledger::open(&project, "test", "daymill/test").await?;
@@ -137,23 +169,4 @@ async fn once(
     db.close().await;
     let rows = rows.into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect());
     Ok((std::iter::once(own.to_vec()).chain(rows).collect(), report.content_hash.unwrap_or_default()))
-}
-
-fn settings(path: &Path) -> Result<Settings> {
-    let source = Source::open(path)?;
-    let settings = source.read(&crate::keys::CASE, |table| {
-        table.string("description");
-        let tolerance = table.table("tolerance").map(|section| {
-            section.keys().into_iter().filter_map(|key| Some((key.clone(), section.float(&key)?.value))).collect()
-        });
-        Some(Settings {
-            date: table.string("date")?.value,
-            now: table.string("now").map(|at| at.value),
-            tolerance: tolerance.unwrap_or_default(),
-        })
-    });
-    match settings {
-        Some(settings) if !source.has_faults() => Ok(settings),
-        _ => Err(Error::faults(source.into_faults())),
-    }
 }

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::models::{Models, New};
 use super::runs::{Apply, Backfill, PlanArgs, Retry, Run, ScoreArgs, StageArgs, Status};
+use super::tests::Test;
 use super::words::{Example, LogFormat, Output, SchemaOf};
 
 #[derive(Parser, Debug)]
@@ -120,16 +121,7 @@ pub enum Command {
         lineage: bool,
     },
     /// Run the fixture cases of the jobs, hermetically
-    Test {
-        /// One job [default: all]
-        job: Option<String>,
-        /// Only the cases whose name contains this
-        #[arg(long, value_name = "TEXT")]
-        case: Option<String>,
-        /// Rewrite what is expected with what came out
-        #[arg(long)]
-        bless: bool,
-    },
+    Test(Test),
     /// The newest runs of the ledger
     Runs {
         /// One job [default: all]

@@ -25,7 +25,7 @@ pub fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Score(args) => run::score(&cli.global, args),
         Command::Load(args) => run::load(&cli.global, args),
         Command::Check { job, offline, lineage } => check::check(&cli.global, job.as_deref(), *offline, *lineage),
-        Command::Test { job, case, bless } => cases::test(&cli.global, job.as_deref(), case.as_deref(), *bless),
+        Command::Test(args) => cases::test(&cli.global, args),
         Command::Backfill(args) => backfill::backfill(&cli.global, args),
         Command::Plan(args) => backfill::plan(&cli.global, args),
         Command::Apply(args) => backfill::apply(&cli.global, args),

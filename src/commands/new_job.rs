@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use chrono::Utc;
 use chrono_tz::Tz;
 
+use crate::cases::{self, Recording};
 use crate::cli::{Global, NewJob};
 use crate::config::{toml_key, toml_string};
 use crate::error::{Error, Result};
@@ -100,12 +101,49 @@ pub fn new_job(global: &Global, args: &NewJob) -> Result<u8> {
     // What was written must be a job.
     project.job(&args.name, &target)?.require_interval()?;
     written.1 = true;
-    tell(args, &root, &written, &missing)
+    let case = if missing.is_empty() { Some(case(&project, args, &target, &from)) } else { None };
+    tell(args, &root, &written, &missing, case)
 }
 
-fn tell(args: &NewJob, root: &Path, written: &Written, missing: &[String]) -> Result<u8> {
-    let mut files: Vec<String> =
-        written.0.iter().map(|path| format!("  {}", path.strip_prefix(root).unwrap_or(path).display())).collect();
+/// Rows of a test case.
+const CASE_ROWS: u32 = 20;
+
+/// A test of the newest day: its folder, and its date.
+fn case(project: &Project, args: &NewJob, target: &str, from: &From) -> Result<(PathBuf, String)> {
+    let job = project.job(&args.name, target)?;
+    let date = match from {
+        From::Files { template, .. } => location::newest_date(&project.root, template)?,
+        From::Table { .. } => None,
+    };
+    let selection = date.map_or_else(|| Selection::AsOf(instant(Utc::now())), |date| Selection::Date(date.to_string()));
+    let interval = resolve(&selection, job.grain, job.zone, Utc::now(), true)?;
+    let wanted = Recording { interval: &interval, rows: CASE_ROWS, mask: &[], name: interval.label() };
+    let (folder, _) = super::shared::runtime()?.block_on(cases::record(project, &job, &wanted))?;
+    Ok((folder, interval.label()))
+}
+
+fn tell(
+    args: &NewJob,
+    root: &Path,
+    written: &Written,
+    missing: &[String],
+    case: Option<Result<(PathBuf, String)>>,
+) -> Result<u8> {
+    let mut date = "yesterday".to_owned();
+    let mut test = String::new();
+    let below = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
+    match case {
+        Some(Ok((folder, day))) => {
+            test = format!("\nA test of its newest day is in\n  {}\n", below(&folder));
+            date = day;
+        }
+        Some(Err(error)) => output::note(&format!(
+            "no test was written: {}; for a day that has rows: daymill test --record {} --date DATE",
+            error.message, args.name
+        )),
+        None => {}
+    }
+    let mut files: Vec<String> = written.0.iter().map(|path| format!("  {}", below(path))).collect();
     files.sort();
     files.dedup();
     if !missing.is_empty() {
@@ -116,13 +154,10 @@ fn tell(args: &NewJob, root: &Path, written: &Written, missing: &[String]) -> Re
             args.name
         ));
     }
+    let (name, files) = (&args.name, files.join("\n"));
     output::result(&format!(
-        "The job {} is in\n{}\n\n  daymill check {}\n  daymill run {} --date yesterday --dry-run --print scores\n  daymill run {} --date yesterday",
-        args.name,
-        files.join("\n"),
-        args.name,
-        args.name,
-        args.name
+        "The job {name} is in\n{files}\n{test}\n  daymill check {name}\n  daymill run {name} --date {date} --dry-run --print scores\n  \
+         daymill run {name} --date {date}"
     ))?;
     Ok(0)
 }

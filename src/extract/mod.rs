@@ -12,6 +12,7 @@ mod schema;
 mod source;
 pub mod sources;
 pub mod versions;
+pub mod whole;
 
 pub use cache::Cache;
 pub use extraction::Extraction;

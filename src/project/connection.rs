@@ -101,6 +101,22 @@ impl Connection {
         connection
     }
 
+    /// A connection that was given as a URL; references in it are resolved too.
+    pub fn of_url(name: &str, url: &str) -> Connection {
+        Connection {
+            name: name.to_owned(),
+            service: None,
+            url: Some(url.to_owned()),
+            host: None,
+            port: None,
+            user: None,
+            database: None,
+            password: None,
+            tls: None,
+            root_certificate: None,
+        }
+    }
+
     /// Reads the references and takes the URL apart.
     pub fn resolve(&self) -> Result<Dsn> {
         let named = |e: Error| e.context(format!("connection {}", self.name));

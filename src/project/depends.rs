@@ -27,7 +27,7 @@ impl Job {
     }
 
     /// Whether the rows of a table are those of one interval.
-    fn told_apart(&self, spec: &TableSpec) -> bool {
+    pub fn told_apart(&self, spec: &TableSpec) -> bool {
         match &spec.source {
             TableSource::Query { sql, .. } => self.bounded(&sql.text),
             TableSource::Files(source) => {

@@ -109,11 +109,14 @@ impl TableSchema {
             return Ok(());
         }
         self.dated = existing.iter().any(|column| column.name == INTERVAL_DATE);
-        let (mut faults, mut added) = (Vec::new(), Vec::new());
+        let (mut faults, mut lacking, mut added) = (Vec::new(), Vec::new(), Vec::new());
         let own = self.columns.len();
         for (at, (quoted, name, kind)) in self.all().enumerate() {
             match existing.iter().find(|column| column.name == name) {
-                None if at >= self.key_columns && at < own => added.push(format!("{quoted} {}", kind.name())),
+                None if at >= self.key_columns && at < own => {
+                    added.push(format!("{quoted} {}", kind.name()));
+                    lacking.push(format!("it has no column {name:?} ({})", kind.name()));
+                }
                 None => faults.push(format!("it has no column {name:?} ({})", kind.name())),
                 Some(found) if !found.kind.eq_ignore_ascii_case(kind.name()) => {
                     faults.push(format!("its column {name:?} is {}, not {}", found.kind, kind.name()));
@@ -130,7 +133,6 @@ impl TableSchema {
             self.added = added;
             return Ok(());
         }
-        let lacking: Vec<String> = added.iter().map(|column| format!("it has no column {column}")).collect();
         let mut error = Error::config(format!("the table {} is there with other columns", self.name.name()));
         let hint = match (faults.is_empty(), published.is_empty()) {
             (false, _) => {

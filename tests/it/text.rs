@@ -289,7 +289,7 @@ fn what_a_job_says_of_text_is_checked() {
         ("csv = \"t.csv\"\nquote = \",\"", COLUMNS, "quote is the same character as another mark"),
         ("csv = \"t.csv\"\ndecimal = \",\"", COLUMNS, "the decimal mark is the same character as the delimiter"),
         ("csv = \"t.csv\"\nencoding = \"windows-1253x\"", COLUMNS, "encoding \"windows-1253x\" is not known"),
-        ("csv = \"t.csv\"\nskip = -1", COLUMNS, "skip is a number of lines, 0 or more"),
+        ("csv = \"t.csv\"\nskip = -1", COLUMNS, "skip must be 0 or more"),
         ("jsonl = \"t.jsonl\"\ndelimiter = \";\"", COLUMNS, "delimiter"),
         ("csv = \"t.csv\"", "id = { type = \"int\", format = \"%d\" }", "has a format and is no date or timestamp"),
         ("csv = \"t.csv\"", "id = { type = \"date\", format = \"%Q\" }", "format = \"%Q\" cannot be read"),

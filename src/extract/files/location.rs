@@ -186,6 +186,33 @@ pub fn newest(root: &Path, template: &str) -> Result<Option<PathBuf>> {
     Ok(matching(root, &pattern, &mut Vec::new())?.pop())
 }
 
+/// The last date that has a file by its name, when the template says the whole date.
+pub fn newest_date(root: &Path, template: &str) -> Result<Option<NaiveDate>> {
+    let Some(path) = newest(root, template)? else { return Ok(None) };
+    let parts = [
+        ("date", r"\d{4}-\d{2}-\d{2}"),
+        ("year", r"\d{4}"),
+        ("month", r"\d{2}"),
+        ("day", r"\d{2}"),
+        ("hour", r"\d{2}"),
+    ];
+    let mut pattern = regex::escape(template).replace(r"\*\*", ".*").replace(r"\*", "[^/]*").replace(r"\?", "[^/]");
+    for (name, digits) in parts {
+        let placeholder = regex::escape(&format!("{{{name}}}"));
+        pattern = pattern.replacen(&placeholder, &format!("(?<{name}>{digits})"), 1).replace(&placeholder, digits);
+    }
+    let Ok(pattern) = regex::Regex::new(&format!("{pattern}$")) else { return Ok(None) };
+    let text = path.display().to_string();
+    let Some(found) = pattern.captures(&text) else { return Ok(None) };
+    let part = |name: &str| found.name(name).map(|part| part.as_str());
+    let date = match (part("date"), part("year"), part("month"), part("day")) {
+        (Some(date), ..) => date.to_owned(),
+        (None, Some(year), Some(month), Some(day)) => format!("{year}-{month}-{day}"),
+        _ => return Ok(None),
+    };
+    Ok(date.parse().ok())
+}
+
 /// A column that stands in the name of a folder: `key=value`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Partition {

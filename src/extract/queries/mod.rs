@@ -4,3 +4,4 @@ mod copy_stream;
 pub mod session;
 pub mod snapshot;
 pub mod source;
+pub mod trial;

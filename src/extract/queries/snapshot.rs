@@ -179,11 +179,11 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-fn place(error: Error, table: &str, path: &Path) -> Error {
+pub(super) fn place(error: Error, table: &str, path: &Path) -> Error {
     error.context(format!("table {table}, {}", path.display()))
 }
 
-fn joined(chunks: Vec<DataFrame>) -> Result<DataFrame> {
+pub(super) fn joined(chunks: Vec<DataFrame>) -> Result<DataFrame> {
     let mut chunks = chunks.into_iter();
     let mut whole = chunks.next().ok_or_else(|| Error::defect("a query gave no frame"))?;
     for chunk in chunks {
@@ -274,13 +274,13 @@ pub fn wanted(spec: &TableSpec, source: &str, found: &[(String, Option<Wire>, St
 
 /// How the rows of a query are asked for: the COPY, the form of its columns, and the columns nobody asked for.
 #[derive(Default)]
-struct Question {
-    copy: String,
-    columns: Vec<(String, Wire)>,
+pub(super) struct Question {
+    pub(super) copy: String,
+    pub(super) columns: Vec<(String, Wire)>,
     ignored: Vec<String>,
 }
 
-async fn question(
+pub(super) async fn question(
     session: &mut Session,
     spec: &TableSpec,
     sql: &SqlFile,

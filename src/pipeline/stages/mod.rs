@@ -8,3 +8,4 @@ mod writer;
 
 pub use standalone::{StandaloneScoring, score_loose};
 pub use steps::{extract, folder, load, score, transform};
+pub use writer::Writer;

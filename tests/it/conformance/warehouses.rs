@@ -172,7 +172,9 @@ fn a_table_with_other_columns_or_of_another_job_is_refused() {
         house.publish();
         house.project.write("sql/j.sql", SQL.replace("SELECT id", "SELECT id, id + 1 AS more"));
         house.project.daymill(&DAY).expect(78).says("the table out is there with other columns").says("more");
-        assert!(house.project.daymill(&["check", "j"]).expect(78).stdout.contains("it has no column \"more\" bigint"));
+        assert!(
+            house.project.daymill(&["check", "j"]).expect(78).stdout.contains("it has no column \"more\" (bigint)")
+        );
         house.project.write("sql/j.sql", SQL.replace("CAST(CAST(id % 1000 AS real) / 3 AS real) AS r", "f AS r"));
         house.project.daymill(&DAY).expect(78).says("its column \"r\" is real, not double precision");
         house.project.write("sql/j.sql", SQL);
@@ -197,7 +199,7 @@ fn columns_are_added_when_the_job_says_so_and_going_back_works() {
         let before = house.publish();
         house.project.daymill(&day("2024-01-02")).expect(0);
         house.project.write("sql/j.sql", MORE);
-        let refused = house.project.daymill(&DAY).expect(78).says("it has no column \"more\" bigint");
+        let refused = house.project.daymill(&DAY).expect(78).says("it has no column \"more\" (bigint)");
         let hint =
             if house.lake.is_some() { "new files have the column" } else { "ADD COLUMN \"more\" bigint; or say" };
         refused.says(hint).says("on_schema_change = \"append\"");
