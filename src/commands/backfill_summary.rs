@@ -9,6 +9,21 @@ use crate::error::{Class, Error, Result};
 use crate::output;
 use crate::run_state::RunState;
 
+/// Failures of one kind: the first in full, and which others.
+fn failure(group: &[(&Task, &Error)]) -> String {
+    let Some((task, error)) = group.first() else { return String::new() };
+    let hint = error.hint.as_ref().map(|h| format!("\n    hint: {}", output::line(h))).unwrap_or_default();
+    let causes: String = error.causes.iter().map(|cause| format!("\n    {}", output::line(cause))).collect();
+    let more = match &group[1..] {
+        [] => String::new(),
+        [(other, _)] => format!("\n    and so did {}", other.interval.label()),
+        [.., (last, _)] => {
+            format!("\n    and so did {} others, up to {}", group.len() - 1, last.interval.label())
+        }
+    };
+    format!("  ✗ {}  {}{causes}{hint}{more}", task.interval.label(), output::line(&error.message))
+}
+
 /// How a backfill ended.
 pub struct Summary<'a> {
     pub id: &'a str,
@@ -23,6 +38,21 @@ impl Summary<'_> {
     fn failed(&self) -> impl Iterator<Item = (&Task, &Error)> {
         let ended = self.tasks.iter().zip(self.finished);
         ended.filter_map(|(task, end)| Some((task, end.as_ref()?.result.as_ref().err()?)))
+    }
+
+    /// The failed intervals, those together that failed in the same way.
+    fn alike(&self) -> Vec<Vec<(&Task, &Error)>> {
+        let mut groups: Vec<(String, Vec<(&Task, &Error)>)> = Vec::new();
+        for (task, error) in self.failed() {
+            let own =
+                |text: &str| text.replace(&task.interval.label(), "").replace(&task.interval.date().to_string(), "");
+            let kind = own(&format!("{error}{:?}", error.hint));
+            match groups.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, group)) => group.push((task, error)),
+                None => groups.push((kind, vec![(task, error)])),
+            }
+        }
+        groups.into_iter().map(|(_, group)| group).collect()
     }
 
     fn state(&self) -> RunState {
@@ -87,11 +117,7 @@ impl Summary<'_> {
             output::seconds(self.seconds),
             output::seconds(self.seconds / self.tasks.len().max(1) as f64)
         )];
-        lines.extend(self.failed().map(|(task, error)| {
-            let hint = error.hint.as_ref().map(|h| format!("\n    hint: {}", output::line(h))).unwrap_or_default();
-            let causes: String = error.causes.iter().map(|cause| format!("\n    {}", output::line(cause))).collect();
-            format!("  ✗ {}  {}{causes}{hint}", task.interval.label(), output::line(&error.message))
-        }));
+        lines.extend(self.alike().iter().map(|group| failure(group)));
         let left = self.finished.iter().filter(|end| end.is_none()).count();
         if left > 0 {
             lines.push(format!("  {left} intervals were not begun"));

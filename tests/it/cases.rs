@@ -118,6 +118,7 @@ fn the_sql_of_a_source_runs_over_fixtures_and_leaves_nothing() {
     project.edit("sql/sales.sql", "NOT o.voided", "o.void");
     on_server(&project).expect(65).says("shop=Ost: total expected , found 7.0").says("--bless");
     // Tables that are somebody's are not touched.
+    project.write(&format!("{source}/setup.sql"), "SELECT 1");
     database
         .execute("CREATE SCHEMA ref; CREATE TABLE ref.shops (shop_id bigint, name text); CREATE TABLE orders (x int)");
     on_server(&project).expect(65).says("the server has a table ref.shops of its own");

@@ -71,10 +71,10 @@ fn tables(shape: &'static Shape, path: &str) -> Vec<(String, &'static Shape)> {
 }
 
 /// What the reader says of a key with a value.
-fn faults(file: &'static File, header: &str, key: &Key, value: &str) -> Vec<String> {
+fn faults(file: &'static File, (header, shape): (&str, &Shape), key: &Key, value: &str) -> Vec<String> {
     let conditions = key.only.first().map_or(String::new(), |only| match only.contains('=') {
         true => format!("{only}\n"),
-        false => format!("{only} = \"x\"\n"),
+        false => format!("{only} = {}\n", shape.key(only).unwrap().example),
     });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file.toml");
@@ -93,18 +93,18 @@ fn every_example_is_taken_and_every_other_type_refused() {
             for key in shape.keys {
                 let place = format!("{} {header} {}", file.name, key.name);
                 assert!(!key.about.is_empty() && key.about.ends_with('.'), "{place}");
-                let wrong = faults(file, &header, key, "1979-05-27");
+                let wrong = faults(file, (&header, shape), key, "1979-05-27");
                 if !matches!(key.takes, Takes::Anything) {
                     assert!(matches!(wrong.as_slice(), [one] if one.contains(" must be ")), "{place}: {wrong:?}");
                 }
                 if key.example.is_empty() {
                     continue;
                 }
-                assert_eq!(faults(file, &header, key, key.example), [""; 0], "{place}");
+                assert_eq!(faults(file, (&header, shape), key, key.example), [""; 0], "{place}");
                 if let Need::Default(default) = key.need
                     && !default.contains(['`', ' '])
                 {
-                    assert_eq!(faults(file, &header, key, default), [""; 0], "{place}: the default");
+                    assert_eq!(faults(file, (&header, shape), key, default), [""; 0], "{place}: the default");
                 }
                 seen += 1;
             }
