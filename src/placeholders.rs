@@ -21,6 +21,47 @@ pub fn postgres(sql: &str, date: NaiveDate, span: &Interval) -> Result<String> {
     })
 }
 
+/// Where a character of what [`postgres`] makes stands in the user's text: line and column, both from 1. `character` is counted
+/// from 1, as Postgres counts.
+pub fn place(sql: &str, made: &str, character: usize) -> Option<(u32, u32)> {
+    let names = RefCell::new(Vec::new());
+    // With marks in place of values the two texts can be followed side by side.
+    let marked = replace(sql, |name| {
+        names.borrow_mut().push(name.to_owned());
+        Some('\u{1}'.to_string())
+    });
+    let (marked, names) = (marked.ok()?, names.into_inner());
+    let mut made = made.chars();
+    let (mut seen, mut line, mut column, mut next) = (0, 1, 1, 0);
+    for c in marked.chars() {
+        let (width, length) = match c {
+            '\u{1}' => {
+                let value = value_length(made.as_str());
+                made.nth(value.checked_sub(1)?)?;
+                let written = names.get(next)?.chars().count() + 1;
+                next += 1;
+                (written, value)
+            }
+            _ => {
+                made.next()?;
+                (1, 1)
+            }
+        };
+        if seen + length >= character {
+            return Some((line, column as u32));
+        }
+        seen += length;
+        (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + width) };
+    }
+    None
+}
+
+/// The length of a typed literal, `'...'::pg_catalog.type`.
+fn value_length(text: &str) -> usize {
+    let quoted = text.chars().skip(1).position(|c| c == '\'').map_or(0, |end| end + 2);
+    quoted + text.chars().skip(quoted).take_while(|c| c.is_ascii_lowercase() || matches!(c, ':' | '.' | '_')).count()
+}
+
 /// The placeholders that a text has.
 pub fn used(sql: &str) -> BTreeSet<String> {
     let names = RefCell::new(BTreeSet::new());
@@ -167,6 +208,26 @@ fn dollar_quoted(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_found_behind_placeholders() {
+        let interval = crate::interval::day("2013-06-08".parse().unwrap(), chrono_tz::Tz::America__New_York).unwrap();
+        let sql = "SELECT a -- :date\nFROM t WHERE d = :date AND é >= :start AND x.nope < :end\n  AND y.last";
+        let made = postgres(sql, interval.date(), &interval).unwrap();
+        for (word, expected) in [("a", (1, 8)), ("FROM", (2, 1)), ("x.nope", (2, 46)), ("y.last", (3, 7))] {
+            let character = made[..made.find(&format!(" {word}")).unwrap_or(made.find(word).unwrap())].chars().count();
+            let character = character + if made.contains(&format!(" {word}")) { 2 } else { 1 };
+            let found = place(sql, &made, character).unwrap();
+            let line = sql.lines().nth(found.0 as usize - 1).unwrap();
+            let rest: String = line.chars().skip(found.1 as usize - 1).collect();
+            assert!(rest.starts_with(word), "{word}: {found:?} {rest}");
+            assert_eq!(found, expected, "{word}");
+        }
+        // Inside of a value: the placeholder.
+        let character = made.find("2013").unwrap() + 1;
+        assert_eq!(place(sql, &made, made[..character].chars().count()), Some((2, 18)));
+        assert_eq!(place(sql, &made, 10_000), None);
+    }
 
     #[test]
     fn only_placeholders_are_replaced() {

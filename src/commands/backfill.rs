@@ -360,7 +360,7 @@ fn describe(plan: &Plan, jobs: u16) -> String {
     if let (Some(estimate), true) = (plan.estimate, chosen > 0) {
         let total = estimate.seconds * chosen as f64 / f64::from(jobs.max(1)).min(chosen as f64);
         lines.push(format!(
-            "from history: about {} rows and {} an interval, so about {} rows in {}",
+            "from history: about {} rows and {} an interval: {} rows in {}",
             output::count(estimate.rows),
             output::seconds(estimate.seconds),
             output::count(estimate.rows * chosen as u64),

@@ -285,10 +285,8 @@ fn show(global: &Global, model: &str) -> Result<u8> {
     ));
     if let Some(lineage) = described["lineage"].as_object() {
         for (key, value) in lineage {
-            lines.push(format!(
-                "lineage    {key} = {}",
-                value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-            ));
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            lines.push(output::within(&format!("lineage    {key} = {value}")));
         }
     }
     let gains = gains(&bundle);

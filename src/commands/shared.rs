@@ -20,7 +20,9 @@ use crate::score::Bundle;
 pub fn root(global: &Global) -> Result<PathBuf> {
     let here = || std::env::current_dir().map_err(|e| Error::new(Class::Io, "there is no current folder").cause(e));
     let start = global.project.clone().map_or_else(here, Ok)?;
-    Project::find(&start)
+    let root = Project::find(&start)?;
+    output::below(&root);
+    Ok(root)
 }
 
 /// An id, or enough of its beginning to mean one.
@@ -116,7 +118,7 @@ pub fn reported(
     if let Err(error) = result {
         // What was looked at is wanted most when something is wrong with it.
         if report.preview.is_some() && global.output == Output::Human {
-            output::result(&output::summary(&report))?;
+            output::result(&output::ended(&report))?;
         }
         if let Ok(Some(path)) = &written {
             tracing::info!("run.json: {}", path.display());
@@ -127,7 +129,7 @@ pub fn reported(
     }
     written?;
     if global.output == Output::Human {
-        output::result(&output::summary(&report))?;
+        output::result(&output::ended(&report))?;
     }
     Ok(report)
 }

@@ -42,7 +42,8 @@ fn list(global: &Global, rows: &[RunRow]) -> Result<()> {
         ]
     };
     let rows: Vec<_> = rows.iter().map(cells).collect();
-    output::result(&output::table(&["run", "job", "interval", "state", "rows", "model", "started (UTC)"], &rows))
+    let header = ["run", "job", "interval", "state", "rows", "model", "started (UTC)"];
+    output::result(&output::table_without(&header, &rows, &["model", "started (UTC)"]))
 }
 
 /// Prints each attempt as it begins and as it ends, until a signal.
@@ -136,7 +137,6 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
         format!("started    {}", run.started_at),
         format!("finished   {}", run.finished_at.as_deref().unwrap_or("-")),
         format!("model      {}", run.model.as_deref().unwrap_or("-")),
-        format!("rows       {}", run.rows_published.map_or("-".into(), |n| output::count(n.max(0) as u64))),
         format!("content    {}", run.content_hash.as_deref().filter(|h| !h.is_empty()).unwrap_or("-")),
     ];
     match run.report.as_deref().map(Recorded::read) {
@@ -149,7 +149,7 @@ pub fn show(global: &Global, run: &str) -> Result<u8> {
     Ok(0)
 }
 
-/// What the ledger keeps of a run.
+/// What the ledger keeps of a run: what it printed at its end, and what it looked at.
 enum Recorded {
     Report(Box<RunReport>),
     /// Of an attempt that published nothing.
@@ -172,17 +172,15 @@ impl Recorded {
 }
 
 fn details(report: &RunReport) -> Vec<String> {
-    let mut lines = Vec::new();
-    for stage in &report.stages {
-        lines.push(format!("stage      {:<26} {}", output::line(&stage.name), output::seconds(stage.seconds)));
-    }
+    let mut lines = vec![String::new(), output::summary(report), String::new()];
     for check in &report.checks {
         let passed = if check.passed { "passed" } else { "failed" };
         lines.push(format!("check      {passed} {} ({})", output::line(&check.check), output::line(&check.found)));
     }
     for input in &report.inputs {
         let (table, from) = (output::line(&input.table), output::line(&input.from));
-        lines.push(format!("input      {table}: {} rows from {from}", input.rows));
+        let head = format!("input      {table}: {} rows from ", output::count(input.rows));
+        lines.push(format!("{head}{}", output::path(&from, head.chars().count())));
     }
     lines.extend(report.warnings.iter().map(|warning| format!("warning    {}", output::line(warning))));
     lines

@@ -211,6 +211,9 @@ fn urgency(standing: &IntervalStatus) -> u8 {
 type Month<'a> = ((i32, u32), Vec<(u32, &'a IntervalStatus)>);
 
 /// One line a month; months in which nothing was ever published are drawn together.
+/// Columns that a month with gaps between its days takes.
+const WIDE: usize = 72;
+
 fn calendar(found: &[InventoryItem], terminal: bool) -> Vec<String> {
     let mut days: BTreeMap<NaiveDate, &IntervalStatus> = BTreeMap::new();
     for s in found {
@@ -227,8 +230,14 @@ fn calendar(found: &[InventoryItem], terminal: bool) -> Vec<String> {
             None => months.push((month, vec![(date.day(), standing)])),
         }
     }
-    let ruler: String = (1..=31).map(|day| if day % 5 == 0 { format!("{day:>2}") } else { "  ".into() }).collect();
-    let mut lines = vec![output::paint("2", &format!("          {ruler}"), terminal)];
+    // A day takes two columns, or one where there are few.
+    let narrow = output::width().is_some_and(|width| width < WIDE);
+    let (margin, gap) = if narrow { ("", "") } else { ("  ", " ") };
+    let ruler: String = match narrow {
+        true => (1..=31).map(|day| if day % 10 == 0 { (day / 10).to_string() } else { " ".into() }).collect(),
+        false => (1..=31).map(|day| if day % 5 == 0 { format!("{day:>2}") } else { "  ".into() }).collect(),
+    };
+    let mut lines = vec![output::paint("2", &format!("{margin}        {ruler}"), terminal)];
     let empty = |days: &[(u32, &IntervalStatus)]| {
         days.iter().all(|(_, s)| matches!(s, IntervalStatus::Missing | IntervalStatus::Future))
     };
@@ -237,19 +246,19 @@ fn calendar(found: &[InventoryItem], terminal: bool) -> Vec<String> {
         if last > first && empty(days) {
             let ((to_year, to_month), _) = months[last];
             let n: usize = months[first..=last].iter().map(|(_, days)| days.len()).sum();
-            lines.push(format!("  {year}-{month:02} to {to_year}-{to_month:02}  nothing, {n} days"));
+            lines.push(format!("{margin}{year}-{month:02} to {to_year}-{to_month:02}  nothing, {n} days"));
             continue;
         }
         for ((year, month), days) in &months[first..=last] {
             let cell = |day: u32| match days.iter().find(|(d, _)| *d == day) {
                 Some((_, standing)) => {
                     let (color, glyph) = glyph(standing);
-                    format!(" {}", output::paint(color, glyph, terminal))
+                    format!("{gap}{}", output::paint(color, glyph, terminal))
                 }
-                None => "  ".into(),
+                None => format!("{gap} "),
             };
             let line: String = (1..=31).map(cell).collect();
-            lines.push(format!("  {year}-{month:02} {}", line.trim_end()));
+            lines.push(format!("{margin}{year}-{month:02} {}", line.trim_end()));
         }
     }
     lines

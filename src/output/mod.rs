@@ -2,8 +2,10 @@
 
 mod figures;
 mod summary;
+mod width;
 mod writer;
 
-pub use figures::{count, seconds, table};
-pub use summary::summary;
+pub use figures::{count, seconds, table, table_without};
+pub use summary::{ended, summary};
+pub use width::{path, width, within};
 pub use writer::*;

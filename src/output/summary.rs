@@ -1,9 +1,13 @@
 //! What a person reads at the end of a run.
 
 use super::figures::{count, seconds, table};
+use super::width;
 use super::writer::{self, paint};
 use crate::pipeline::report::{ColumnSummary, Preview, RunReport, ScoreSummary};
 use crate::run_state::RunState;
+
+/// What stands before each line.
+const LABEL: usize = 12;
 
 /// The end of a run, as a person reads it.
 pub fn summary(report: &RunReport) -> String {
@@ -24,30 +28,23 @@ pub fn summary(report: &RunReport) -> String {
         seconds(report.seconds)
     ));
     if let (Some(table), Some(target)) = (&report.table, &report.target) {
-        let would = report.preview.as_ref().map_or_else(String::new, replaced);
-        lines.push(format!("{}{table} in {target}{would}", label("table")));
+        let would = report.preview.iter().flat_map(replaced);
+        let parts: Vec<String> = std::iter::once(format!("{table} in {target}")).chain(would).collect();
+        let name = |i: usize| label(if i == 0 { "table" } else { "" });
+        lines.extend(width::broken(&parts, LABEL).iter().enumerate().map(|(i, line)| format!("{}{line}", name(i))));
     }
+    let mut broken = |name: &str, parts: &[String]| {
+        let name = |i: usize| label(if i == 0 { name } else { "" });
+        lines.extend(width::broken(parts, LABEL).into_iter().enumerate().map(|(i, line)| format!("{}{line}", name(i))));
+    };
     if let Some(interval) = &report.interval {
-        lines.push(format!(
-            "{}{} to {} ({} h of {})",
-            label("interval"),
-            interval.start,
-            interval.end,
-            interval.hours,
-            interval.timezone
-        ));
+        let (start, end) = (to_the_minute(&interval.start), to_the_minute(&interval.end));
+        broken("interval", &[format!("{start} to {end}"), format!("{} h of {}", interval.hours, interval.timezone)]);
     }
-    lines.push(format!("{}{}", label("rows"), rows(report)));
+    broken("rows", &rows(report));
     if let Some(model) = &report.model {
-        lines.push(format!(
-            "{}{}@{}, {}; oracle: {} rows within {:.1e}",
-            label("model"),
-            model.name,
-            model.version,
-            model.kind,
-            model.oracle.rows,
-            model.oracle.max_difference
-        ));
+        let oracle = format!("oracle: {} rows within {:.1e}", model.oracle.rows, model.oracle.max_difference);
+        broken("model", &[format!("{}@{}", model.name, model.version), model.kind.clone(), oracle]);
     }
     for scores in &report.scores {
         lines.extend(histogram(scores).into_iter().enumerate().map(|(i, line)| {
@@ -58,63 +55,88 @@ pub fn summary(report: &RunReport) -> String {
         let passed = report.checks.iter().filter(|c| c.passed).count();
         lines.push(format!("{}{passed} of {} passed", label("checks"), report.checks.len()));
     }
-    let stages = report.stages.iter().map(|s| format!("{} {}", s.name, seconds(s.seconds))).collect::<Vec<_>>();
-    let stages = if stages.is_empty() { String::new() } else { format!("{}; ", stages.join(", ")) };
-    lines.push(format!("{}{stages}peak memory {} MB", label("time"), report.peak_memory_mb));
+    let stages = report.stages.iter().map(|s| format!("{} {}", s.name, seconds(s.seconds)));
+    let memory = format!("peak memory {} MB", report.peak_memory_mb);
+    let parts: Vec<String> = stages.chain([memory]).collect();
+    let mut broken = |name: &str, parts: &[String]| {
+        let name = |i: usize| label(if i == 0 { name } else { "" });
+        lines.extend(width::broken(parts, LABEL).into_iter().enumerate().map(|(i, line)| format!("{}{line}", name(i))));
+    };
+    broken("time", &parts);
     for file in &report.files {
-        let (path, columns) = (from_here(&file.path), file.columns.join(", "));
-        lines.push(format!("{}{path}: {} rows of {columns}", label("left"), count(file.rows)));
+        let first = format!("{}: {} rows of {}", file.path, count(file.rows), file.columns.first().map_or("", |c| c));
+        let parts: Vec<String> = std::iter::once(first).chain(file.columns.iter().skip(1).cloned()).collect();
+        broken("left", &parts);
     }
     if let Some(hash) = &report.content_hash {
         lines.push(format!("{}{}", label("content"), &hash[..16]));
     }
     if let Some(head) = &report.ledger_head {
-        lines.push(format!("{}{head}", label("ledger")));
+        let fits = width::width().is_none_or(|width| head.len() + LABEL <= width);
+        let shown = match head.char_indices().nth(20) {
+            Some((at, _)) if !fits => format!("{}… (all of it: daymill ledger head)", &head[..at]),
+            _ => head.clone(),
+        };
+        lines.push(format!("{}{shown}", label("ledger")));
     }
     if let Some(preview) = &report.preview {
         lines.extend(looked_at(preview));
-    } else if report.table.is_some() {
-        lines.push(format!("{}daymill show {}", label("more"), report.run_id));
     }
     lines.join("\n")
 }
 
-/// A path as somebody here would write it.
-fn from_here(path: &str) -> &str {
-    let Ok(here) = std::env::current_dir() else { return path };
-    std::path::Path::new(path).strip_prefix(here).ok().and_then(|rest| rest.to_str()).unwrap_or(path)
+/// The end of a run that was made now.
+pub fn ended(report: &RunReport) -> String {
+    let published = report.preview.is_none() && report.table.is_some();
+    let more = if published { format!("\n  {:<10}daymill show {}", "more", report.run_id) } else { String::new() };
+    format!("{}{more}", summary(report))
+}
+
+/// An instant without seconds that are none.
+fn to_the_minute(instant: &str) -> String {
+    instant.strip_suffix(":00Z").map_or_else(|| instant.to_owned(), |minute| format!("{minute}Z"))
 }
 
 /// How many rows came, went and were written.
-fn rows(report: &RunReport) -> String {
+fn rows(report: &RunReport) -> Vec<String> {
     let rows = &report.rows;
-    let imputed = if rows.imputed > 0 { format!(", {} values imputed", count(rows.imputed)) } else { String::new() };
     let outside = if rows.outside > 0 { format!(" ({} outside of it)", count(rows.outside)) } else { String::new() };
-    format!(
-        "{} read{outside}, {} transformed, {} dropped{imputed}, {} {}",
-        count(rows.extracted),
-        count(rows.transformed),
-        count(rows.dropped),
-        count(rows.published),
-        if report.preview.is_some() { "to write" } else { "written" }
-    )
+    let mut parts = vec![
+        format!("{} read{outside}", count(rows.extracted)),
+        format!("{} transformed", count(rows.transformed)),
+        format!("{} dropped", count(rows.dropped)),
+    ];
+    if rows.imputed > 0 {
+        parts.push(format!("{} values imputed", count(rows.imputed)));
+    }
+    parts.push(format!("{} {}", count(rows.published), if report.preview.is_some() { "to write" } else { "written" }));
+    parts
 }
 
 /// What would happen to the rows that stand.
-fn replaced(preview: &Preview) -> String {
-    match preview.replaces {
-        Some(rows) => format!(": {} published rows would be replaced; nothing was written", count(rows)),
-        None => ": nothing is published of it yet; nothing was written".into(),
-    }
+fn replaced(preview: &Preview) -> [String; 2] {
+    let stands = match preview.replaces {
+        Some(rows) => format!("{} published rows would be replaced", count(rows)),
+        None => "nothing is published of it yet".into(),
+    };
+    [stands, "nothing was written".into()]
 }
 
 /// The columns of the transform in figures, and the first rows.
 fn looked_at(preview: &Preview) -> Vec<String> {
     let mut pages = Vec::new();
     let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    // Of a long fraction the beginning says enough.
+    let short = |text: &Option<String>| match text
+        .as_ref()
+        .and_then(|text| text.split_once('.')?.1.get(6..).and(text.parse::<f64>().ok()))
+    {
+        Some(number) => format!("{number:.4}"),
+        None => dash(text),
+    };
     let figures = |column: &ColumnSummary| {
         let mean = column.mean.map_or_else(|| "-".into(), |mean| format!("{mean:.4}"));
-        vec![column.name.clone(), count(column.nulls), dash(&column.min), mean, dash(&column.max)]
+        vec![column.name.clone(), count(column.nulls), short(&column.min), mean, short(&column.max)]
     };
     let rows: Vec<_> = preview.columns.iter().map(figures).collect();
     pages.push(String::new());
@@ -136,14 +158,7 @@ fn histogram(scores: &ScoreSummary) -> Vec<String> {
     let top = scores.histogram.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     let bar = |share: &f64| if *share == 0.0 { ' ' } else { BARS[((share / top * 7.0).round() as usize).min(7)] };
     let quantiles: Vec<String> = scores.quantiles.iter().map(|(p, v)| format!("{:.0} % {v:.3}", p * 100.0)).collect();
-    vec![
-        format!(
-            "{:.3} {} {:.3}   mean {:.3}",
-            scores.min,
-            scores.histogram.iter().map(bar).collect::<String>(),
-            scores.max,
-            scores.mean
-        ),
-        quantiles.join("  "),
-    ]
+    let bars = scores.histogram.iter().map(bar).collect::<String>();
+    let first = format!("{:.3} {bars} {:.3}   mean {:.3}", scores.min, scores.max, scores.mean);
+    std::iter::once(first).chain(width::broken(&quantiles, LABEL)).collect()
 }

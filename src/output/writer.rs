@@ -2,15 +2,43 @@
 //! stop here.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use crate::error::{Class, Error, Result};
 use crate::project::secrets::{redact, redact_json};
 
 /// The result of a command, for a person.
 pub fn result(text: &str) -> Result<()> {
-    write(clean(&redact(text)))
+    write(clean(&redact(&from_here(text))))
+}
+
+/// The project's folder, and how it is named from the current one.
+static PROJECT: OnceLock<(String, String)> = OnceLock::new();
+
+/// From now on paths below the project's folder are shown as somebody in the current folder would write them.
+pub fn below(root: &Path) {
+    let Ok(here) = std::env::current_dir() else { return };
+    // A folder far up would shorten what it should not.
+    if root.components().count() < 3 {
+        return;
+    }
+    let from_here = match (root.strip_prefix(&here), here.strip_prefix(root)) {
+        (Ok(below), _) if below.as_os_str().is_empty() => String::new(),
+        (Ok(below), _) => format!("{}/", below.display()),
+        (_, Ok(above)) => "../".repeat(above.components().count()),
+        _ => return,
+    };
+    let _ = PROJECT.set((format!("{}/", root.display()), from_here));
+}
+
+/// A text with the project's paths as somebody here would write them.
+pub fn from_here(text: &str) -> String {
+    match PROJECT.get() {
+        Some((root, name)) if text.contains(root.as_str()) => text.replace(root.as_str(), name),
+        _ => text.to_owned(),
+    }
 }
 
 /// The result of a command, for a machine: one line.
@@ -105,7 +133,7 @@ pub fn note(text: &str) {
 
 /// A line of the log that is text already.
 pub fn said(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", clean(&redact(text)));
+    let _ = writeln!(std::io::stderr().lock(), "{}", clean(&redact(&from_here(text))));
 }
 
 /// A message with its level, where that has to be said.

@@ -59,5 +59,8 @@ pub async fn enforce(
     for verdict in report.checks.iter().filter(|v| !v.passed && v.severity == Severity::Warn) {
         report.warnings.push(format!("check {}: {}", verdict.check, verdict.found));
     }
-    gate(&report.checks)
+    let label = report.interval.as_ref().map_or("DATE", |interval| interval.label.as_str());
+    gate(&report.checks).map_err(|error| {
+        error.hint(format!("look at the rows with: daymill run {} --date {label} --dry-run --print scores", job.name))
+    })
 }

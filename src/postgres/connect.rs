@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 use crate::project::connection::{Dsn, Tls};
 
 const SEARCH_PATH: &str = "pg_catalog,public,pg_temp";
+const CONNECT_HINT: &str =
+    "is the server up, and are the host, the port and the role of the connection in daymill.toml right?";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens a session whose meaning does not depend on the server's or the role's settings.
@@ -58,11 +60,14 @@ pub async fn connect(dsn: &Dsn, application: &str) -> Result<PgConnection> {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) if super::classify::refuses_settings(&error) => return Err(pooled(dsn)),
         Ok(Err(error)) => {
-            return Err(super::classify::error(&error).context(format!("cannot connect to {}", dsn.display())));
+            let mut error = super::classify::error(&error).context(format!("cannot connect to {}", dsn.display()));
+            error.hint = error.hint.or_else(|| Some(CONNECT_HINT.into()));
+            return Err(error);
         }
         Err(_) => {
             return Err(Error::new(crate::error::Class::Unavailable, format!("cannot connect to {}", dsn.display()))
                 .cause(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))
+                .hint(CONNECT_HINT)
                 .transient());
         }
     };

@@ -296,7 +296,7 @@ impl JobReader<'_> {
                 Some(SqlFile { path, text })
             }
             Err(error) => {
-                table.fault(at.line, error.to_string().replace('\n', ": "));
+                table.fault(at.line, error.to_string().replace("\n  ", ": "));
                 None
             }
         }

@@ -114,7 +114,7 @@ pub fn gate(verdicts: &[Verdict]) -> Result<()> {
             let mut error =
                 Error::data(format!("{} of {} checks failed; nothing was published", failed.len(), verdicts.len()));
             error.causes = failed.iter().map(|v| format!("{}: {}", v.check, v.found)).collect();
-            Err(error.hint("look at the rows with: daymill score JOB --date D, then read its Parquet file"))
+            Err(error)
         }
     }
 }

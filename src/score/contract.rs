@@ -2,7 +2,7 @@
 //! value that is not there or not finite. NULL, NaN and infinity are three things, and none reaches a model unasked:
 //! a rectifier turns NaN into a confident zero, so looking at scores afterwards finds nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
@@ -187,7 +187,11 @@ impl Contract {
                 .column_by_name(&feature.name)
                 .ok_or_else(|| Error::input(format!("the feature {:?} is missing", feature.name)))?;
             let end = at + feature.width() * rows;
-            feature.encode(array, &mut features.values[at..end], &mut findings)?;
+            let encoded = feature.encode(array, &mut features.values[at..end], &mut findings);
+            encoded.map_err(|error| match error.message.ends_with(UNKNOWN) {
+                true => self.unknown_words(batch).unwrap_or(error),
+                false => error,
+            })?;
             at = end;
         }
         let count = |flags: &[bool]| flags.iter().filter(|f| **f).count() as u64;
@@ -207,6 +211,46 @@ impl Contract {
         Ok((kept, Features { rows: rows - counts.dropped as usize, values }, counts))
     }
 }
+
+impl Contract {
+    /// All words of a batch that the vocabularies do not have, where that is an error.
+    fn unknown_words(&self, batch: &RecordBatch) -> Option<Error> {
+        let mut causes = Vec::new();
+        for feature in &self.features {
+            let Kind::Category { codes, unknown: Unknown::Error, .. } = &feature.kind else { continue };
+            let array = batch.column_by_name(&feature.name)?;
+            let whole = if array.data_type().is_floating() { whole_numbers(array).ok()? } else { array.clone() };
+            let text = cast(&whole, &DataType::Utf8View).ok()?;
+            let mut words: BTreeMap<&str, u64> = BTreeMap::new();
+            text.as_string_view().iter().flatten().filter(|word| !codes.contains_key(*word)).for_each(|word| {
+                *words.entry(word).or_default() += 1;
+            });
+            if words.is_empty() {
+                continue;
+            }
+            let shown: Vec<String> =
+                words.iter().take(SHOWN).map(|(word, rows)| format!("{word:?} in {rows} rows")).collect();
+            let more =
+                if words.len() > SHOWN { format!(", and {} more words", words.len() - SHOWN) } else { String::new() };
+            causes.push(format!("{}: {}{more}", feature.name, shown.join(", ")));
+        }
+        if causes.is_empty() {
+            return None;
+        }
+        let rows = batch.num_rows();
+        let mut error =
+            Error::data(format!("words that the model's vocabularies do not have, in a batch of {rows} rows"));
+        error.causes = causes;
+        Some(error.hint(
+            "train the model on them, or set unknown = \"missing\" for the feature in model.toml; nothing was written",
+        ))
+    }
+}
+
+/// How an error about one word ends; the one about all words of the batch takes its place.
+const UNKNOWN: &str = "which the model's vocabulary does not have";
+/// Words that a message shows of a feature.
+const SHOWN: usize = 5;
 
 impl Feature {
     fn encode(&self, array: &ArrayRef, out: &mut [f32], findings: &mut Findings) -> Result<()> {
@@ -293,8 +337,7 @@ impl Feature {
                     (Some(code), _) => Some(*code as f32),
                     (None, Unknown::Missing) => None,
                     (None, Unknown::Error) => {
-                        return Err(Error::data(format!("the feature {:?} is {word:?}, which the model's vocabulary does not have", self.name))
-                            .hint("train the model on it, or set unknown = \"missing\" for the feature in model.toml; nothing was written"));
+                        return Err(Error::data(format!("the feature {:?} is {word:?}, {UNKNOWN}", self.name)));
                     }
                 },
                 None => Some(self.settle("NULL", self.null, f32::NAN, row, findings)?).filter(|code| !code.is_nan()),

@@ -82,7 +82,7 @@ fn located(path: &Path, place: Place, message: &str) -> String {
 }
 
 /// The line of the text with a caret below the place; only so much of a long line as stands around it.
-fn caret(text: &str, place: Place) -> Vec<String> {
+pub fn caret(text: &str, place: Place) -> Vec<String> {
     const AROUND: usize = 60;
     let Some(line) = (place.line > 0).then(|| text.lines().nth(place.line as usize - 1)).flatten() else {
         return Vec::new();

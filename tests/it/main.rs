@@ -17,6 +17,7 @@ mod foreign;
 mod foreign_damage;
 mod frames;
 mod front_door;
+mod gallery;
 mod house;
 mod logs;
 mod many;

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::error::{Class, Error, Result};
+use crate::placeholders;
 use crate::postgres::classify;
 use crate::postgres::liveness::Backend;
 use crate::progress::Progress;
 use crate::project::Job;
+use crate::project::job::SqlFile;
+use crate::sql::error::Place;
 
 pub const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
 
@@ -25,10 +29,19 @@ pub async fn attended<T>(
     backend: &Backend,
     progress: &Progress,
 ) -> Result<T> {
+    answered(answer, backend, progress).await?.map_err(|e| source_error(&e))
+}
+
+/// The same, with the server's own error.
+pub async fn answered<T>(
+    answer: impl Future<Output = std::result::Result<T, sqlx::Error>>,
+    backend: &Backend,
+    progress: &Progress,
+) -> Result<std::result::Result<T, sqlx::Error>> {
     let mut answer = std::pin::pin!(backend.answered(answer));
     loop {
         match tokio::time::timeout(LOOK_UP_EVERY, &mut answer).await {
-            Ok(answer) => return answer.map_err(|e| source_error(&e)),
+            Ok(answer) => return Ok(answer),
             Err(_) => stopped(backend, progress).await?,
         }
     }
@@ -50,6 +63,21 @@ pub async fn begin_snapshot(connection: &mut PgConnection, job: &Job) -> std::re
         job.zone.name()
     );
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(connection).await.map(|_| ())
+}
+
+/// What the server says of a query, with the place in the user's file and a caret. `made` is the text that it was given.
+pub fn located(error: &sqlx::Error, sql: &SqlFile, made: &str) -> Error {
+    let mut found = source_error(error);
+    let postgres = error.as_database_error().and_then(|e| e.try_downcast_ref::<PgDatabaseError>());
+    let place = match postgres.and_then(PgDatabaseError::position) {
+        Some(PgErrorPosition::Original(character)) => placeholders::place(&sql.text, made, character),
+        _ => None,
+    };
+    let Some((line, column)) = place else { return found.context(sql.path.display()) };
+    found.message = format!("{}:{line}:{column}: {}", sql.path.display(), found.message);
+    let caret = crate::sql::error::caret(&sql.text, Place { line, column });
+    found.causes = caret.into_iter().chain(found.causes).collect();
+    found
 }
 
 /// What the server says of the user's query. A table or column that is not there is the source breaking its contract.

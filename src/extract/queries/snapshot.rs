@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Column, Connection, Executor, SqlSafeStr, Statement, T
 use tokio::sync::mpsc;
 
 use super::copy_stream::{Arrived, CopyStream};
-use super::session::{Session, Sessions, attended, begin_snapshot};
+use super::session::{Session, Sessions, answered, attended, begin_snapshot, located};
 use crate::arrow_bridge;
 use crate::error::{Error, Result};
 use crate::extract::cache::{Cache, Table};
@@ -179,8 +179,12 @@ impl<'a> Snapshot<'a> {
     }
 }
 
+/// Which table an error is about, and which file, unless it says so itself.
 pub(super) fn place(error: Error, table: &str, path: &Path) -> Error {
-    error.context(format!("table {table}, {}", path.display()))
+    match error.message.starts_with(&path.display().to_string()) {
+        true => error.context(format!("table {table}")),
+        false => error.context(format!("table {table}, {}", path.display())),
+    }
 }
 
 pub(super) fn joined(chunks: Vec<DataFrame>) -> Result<DataFrame> {
@@ -229,8 +233,8 @@ pub async fn describe(
     progress: &Progress,
 ) -> Result<Vec<(String, Option<Wire>, String)>> {
     let text = placeholders::postgres(&sql.text, date, span)?;
-    let prepared = connection.prepare(AssertSqlSafe(text).into_sql_str());
-    let statement = attended(prepared, backend, progress).await?;
+    let prepared = connection.prepare(AssertSqlSafe(text.clone()).into_sql_str());
+    let statement = answered(prepared, backend, progress).await?.map_err(|e| located(&e, sql, &text))?;
     let describe = |column: &sqlx::postgres::PgColumn| {
         let info = column.type_info();
         let is_enum = matches!(info.kind(), PgTypeKind::Enum(_));

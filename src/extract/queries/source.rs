@@ -45,7 +45,7 @@ impl Queries<'_> {
         let (interval, mut session) = (reader.interval, (connection, backend));
         let found = snapshot::describe(&mut session, sql, interval.date(), interval, &Progress::default())
             .await
-            .map_err(|e| e.context(sql.path.display()))?;
+            .map_err(|e| snapshot::place(e, &spec.name, &sql.path))?;
         let wanted = snapshot::wanted(spec, &sql.path.display().to_string(), &found)?;
         let column = |(name, wire): &(String, Wire)| Some((name.clone(), wire.column_type()?));
         Ok(schema::empty(&wanted.iter().filter_map(column).collect()).lazy())
