@@ -6,7 +6,7 @@ DAYMILL := $(CARGO_TARGET_DIR)/debug/daymill
 DATE ?= 2013-06-08
 FUZZ_SECONDS ?= 12
 
-.PHONY: help build install demo test snapshots faults faults-long sql-long fuzz avx512 lint bench fixtures clean
+.PHONY: help build install dist dist-test demo test snapshots faults faults-long sql-long fuzz avx512 lint bench fixtures clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,14 @@ build: ## Build the release binary
 
 install: ## Build the release and put daymill on the PATH (~/.cargo/bin)
 	cargo install --path . --locked
+
+dist: ## Make a Python wheel, a .deb and an archive in dist/, and try each in a new folder
+	scripts/dist.sh release
+	scripts/try-dist.sh
+
+dist-test: ## The same of what the tests built, to try the packages quickly
+	scripts/dist.sh test
+	scripts/try-dist.sh
 
 demo: ## Build quickly, score a night of flights into SQLite and show the result
 	cargo build --locked

@@ -154,6 +154,9 @@ pub enum Command {
         #[arg(long)]
         write: bool,
     },
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man { folder: PathBuf },
     /// Write a shell's completion script to stdout
     Completions {
         #[arg(value_enum)]

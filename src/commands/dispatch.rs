@@ -38,6 +38,12 @@ pub fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Show { run } => show::show(&cli.global, run),
         Command::Schema { file: Some(file), .. } => schema::print(*file),
         Command::Schema { file: None, .. } => schema::write(&cli.global),
+        Command::Man { folder } => {
+            std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", &e))?;
+            clap_mangen::generate_to(<Cli as clap::CommandFactory>::command(), folder)
+                .map_err(|e| Error::io(folder, "write", &e))?;
+            Ok(0)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut <Cli as clap::CommandFactory>::command(), "daymill", &mut script);

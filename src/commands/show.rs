@@ -182,7 +182,9 @@ fn details(report: &RunReport) -> Vec<String> {
         let head = format!("input      {table}: {} rows from ", output::count(input.rows));
         lines.push(format!("{head}{}", output::path(&from, head.chars().count())));
     }
-    lines.extend(report.warnings.iter().map(|warning| format!("warning    {}", output::line(warning))));
+    lines.extend(
+        report.warnings.iter().map(|warning| format!("warning    {}", output::sentence(&output::line(warning), 11))),
+    );
     lines
 }
 

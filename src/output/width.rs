@@ -42,6 +42,25 @@ pub fn cut(text: &str, width: usize) -> String {
     }
 }
 
+/// A sentence in lines, each after so many columns; a word that is wider stays whole.
+pub fn sentence(text: &str, before: usize) -> String {
+    let Some(room) = width().map(|width| width.saturating_sub(before).max(NARROWEST)) else { return text.to_owned() };
+    let (mut out, mut at) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if at > 0 && at + 1 + length > room {
+            out.push_str(&format!("\n{}", " ".repeat(before)));
+            at = 0;
+        } else if at > 0 {
+            out.push(' ');
+            at += 1;
+        }
+        out.push_str(word);
+        at += length;
+    }
+    out
+}
+
 /// A path after so many columns, cut at its beginning where there is no more room.
 pub fn path(path: &str, before: usize) -> String {
     let path = super::writer::from_here(path);

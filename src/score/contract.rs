@@ -228,8 +228,11 @@ impl Contract {
             if words.is_empty() {
                 continue;
             }
-            let shown: Vec<String> =
-                words.iter().take(SHOWN).map(|(word, rows)| format!("{word:?} in {rows} rows")).collect();
+            let shown: Vec<String> = words
+                .iter()
+                .take(SHOWN)
+                .map(|(word, rows)| format!("{word:?} in {rows} {}", if *rows == 1 { "row" } else { "rows" }))
+                .collect();
             let more =
                 if words.len() > SHOWN { format!(", and {} more words", words.len() - SHOWN) } else { String::new() };
             causes.push(format!("{}: {}{more}", feature.name, shown.join(", ")));

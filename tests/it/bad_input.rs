@@ -98,7 +98,7 @@ fn duplicates_empty_values_and_words_are_65() {
         (
             "    f.carrier,",
             "    CASE WHEN f.carrier = 'HA' THEN 'ZZ' ELSE f.carrier END AS carrier,",
-            "the feature \"carrier\" is \"ZZ\"",
+            "carrier: \"ZZ\" in 1 row",
         ),
     ] {
         let project = Project::flights();

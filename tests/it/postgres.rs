@@ -86,7 +86,7 @@ fn values_that_no_column_holds_are_refused_by_column() {
             Some("the feature \"temp\" is infinite"),
         ),
         ("UPDATE weather SET precip = 1e300 WHERE time_hour = '2013-06-08 12:00Z'", Some("the whole number")),
-        ("UPDATE flights SET carrier = 'ZZ' WHERE carrier = 'HA'", Some("the feature \"carrier\" is \"ZZ\"")),
+        ("UPDATE flights SET carrier = 'ZZ' WHERE carrier = 'HA'", Some("carrier: \"ZZ\" in 1 row")),
         ("UPDATE flights SET distance = NULL WHERE carrier = 'HA'", Some("the feature \"distance\" is NULL")),
         ("INSERT INTO flights SELECT * FROM flights WHERE carrier = 'HA'", Some("carrier='HA'")),
     ] {
