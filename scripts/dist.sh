@@ -11,8 +11,8 @@ out=$PWD/dist
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 machine=$(uname -m)
 case ${1:-release} in
-release) build=(--profile release) folder=release ;;
-test) build=(--profile dev --features failpoints) folder=debug ;;
+release) build=(--profile release) folder=release level=9 ;;
+test) build=(--profile dev --features failpoints) folder=debug level=1 ;;
 *)
     echo "dist: release or test, not $1" >&2
     exit 2
@@ -39,7 +39,8 @@ strip "$tree/usr/bin/daymill"
 gzip -9n "$tree/usr/share/man/man1"/*.1
 install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE "$tree/usr/share/doc/daymill/"
 
-tar -C "$tree" --owner=0 --group=0 --sort=name --mtime='2000-01-01 00:00Z' -czf "$out/daymill-$version-linux-$machine.tar.gz" usr
+tar -C "$tree" --owner=0 --group=0 --sort=name --mtime='2000-01-01 00:00Z' -cf - usr |
+    gzip "-$level" >"$out/daymill-$version-linux-$machine.tar.gz"
 
 if command -v dpkg-deb >/dev/null; then
     architecture=$(dpkg --print-architecture)
@@ -59,7 +60,7 @@ Description: scheduled batch inference and ETL
  Reads a day's records from Postgres or files, builds features with SQL, scores
  them in vectorized batches and replaces that day in a warehouse table.
 CONTROL
-    dpkg-deb --root-owner-group -Zxz -b "$tree" "$out/daymill_${version}_$architecture.deb" >/dev/null
+    dpkg-deb --root-owner-group -Zgzip "-z$level" -b "$tree" "$out/daymill_${version}_$architecture.deb" >/dev/null
 else
     echo "dist: no dpkg-deb here, so no .deb" >&2
 fi
