@@ -265,6 +265,24 @@ pub fn context(global: &Global, job: &str, target: Option<&str>) -> Result<Conte
 
 /// The intervals of a range; what is not said comes from the job.
 pub fn range(job: &Job, args: &RangeArgs) -> Result<Vec<Interval>> {
+    let mut all = asked_for(job, args)?;
+    let Some(ends) = job.ends else { return Ok(all) };
+    let asked = all.len();
+    all.retain(|interval| interval.date() <= ends);
+    match asked - all.len() {
+        0 => {}
+        _ if all.is_empty() => {
+            return Err(Error::usage(format!(
+                "all of these intervals are after the job's last date, ends = \"{ends}\""
+            ))
+            .hint(format!("`ends` stands in jobs/{}.toml", job.name)));
+        }
+        left => output::warn(&format!("{left} intervals after the job's last date are left out (ends = \"{ends}\")")),
+    }
+    Ok(all)
+}
+
+fn asked_for(job: &Job, args: &RangeArgs) -> Result<Vec<Interval>> {
     if let (Some(start), Some(end)) = (&args.start, &args.end) {
         return interval::within(start, end, job.grain, job.zone);
     }

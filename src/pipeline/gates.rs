@@ -25,6 +25,9 @@ pub fn tolerable(job: &Job, evidence: &Evidence) -> Result<()> {
     .hint("look into the missing values, or raise max_bad_fraction in [score] of the job file; nothing was published"))
 }
 
+/// How the error about keys that repeat begins.
+pub const REPEATED: &str = "the key (";
+
 /// Everything that must hold before rows are published.
 pub async fn enforce(
     job: &Job,
@@ -47,7 +50,8 @@ pub async fn enforce(
     evidence.require_times()?;
     tolerable(job, evidence)?;
     if evidence.repeated_key()? {
-        let mut error = Error::data(format!("the key ({}) is not unique; nothing was published", job.key.join(", ")));
+        let key = job.key.join(", ");
+        let mut error = Error::data(format!("{REPEATED}{key}) is not unique; nothing was published"));
         // The keys are named from the rows that were written.
         if let Some(load) = load {
             error.causes = load.repeated().await.unwrap_or_default();

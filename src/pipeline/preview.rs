@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::util::display::array_value_to_string;
-use polars::prelude::{DataFrame, DataType, LazyFrame, PolarsError, col};
+use polars::prelude::{DataFrame, DataType, LazyFrame, PolarsError, SortMultipleOptions, col, len, lit};
 
 use super::context::{Context, Sessions};
-use super::evidence::Looks;
+use super::evidence::{Evidence, Looks};
 use super::flow::{BatchSource, Finished, Work};
 use super::gates;
 use super::plan::{Planned, plan};
@@ -16,7 +16,7 @@ use super::report::{ColumnSummary, Preview, RunReport};
 use super::run::{diagnose_failure, no_rows, open_bundle, record_inputs};
 use super::sink::{Sink, drain};
 use crate::arrow_bridge;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::extract;
 use crate::ledger::{self, claim, history};
 use crate::progress::Stage;
@@ -105,8 +105,9 @@ pub async fn preview(
         lineage: Tail::default(),
         progress: progress.clone(),
     };
+    let keys = planned.frame.clone();
     let drained = drain(work, BatchSource::Whole(Box::new(planned.frame)), &mut first, report).await;
-    let mut evidence = drained.map_err(|stop| diagnose_failure(stop, job, &extraction))?;
+    let evidence = drained.map_err(|stop| diagnose_failure(stop, job, &extraction))?;
     extraction.inputs.iter().filter_map(|input| input.file.as_ref()).try_for_each(|file| file.recheck())?;
     let (sample_columns, sample) = match &features {
         Some(features) => text(&[arrow_bridge::to_batch(features)?]),
@@ -119,7 +120,19 @@ pub async fn preview(
         report.checks = Vec::new();
         return Ok(());
     }
-    gates::enforce(job, report, &mut evidence, None).await?;
+    gated(context, report, evidence, keys).await
+}
+
+/// Asks every gate, and names keys that repeat from the rows of the transform.
+async fn gated(context: &Context, report: &mut RunReport, mut evidence: Evidence, keys: LazyFrame) -> Result<()> {
+    let Context { job, interval, .. } = context;
+    let passed = gates::enforce(job, report, &mut evidence, None).await;
+    passed.map_err(|mut error| {
+        if error.message.starts_with(gates::REPEATED) {
+            error.causes = repeated(keys, &job.key).unwrap_or_default();
+        }
+        error
+    })?;
     match (evidence.seen().published, job.on_empty) {
         (0, OnEmpty::Error) => Err(no_rows(job, interval)),
         (0, OnEmpty::Skip) => {
@@ -142,6 +155,23 @@ async fn standing(context: &Context, table: &mut TableSchema) -> Result<Option<u
     db.close().await;
     let own = rows.into_iter().find(|row| (row.start, row.end) == (interval.start, interval.end));
     Ok(own.and_then(|row| row.published).map(|published| published.rows))
+}
+
+/// A few keys that stand on more than one row.
+fn repeated(frame: LazyFrame, key: &[String]) -> Result<Vec<String>> {
+    const COUNT: &str = "\u{1}rows";
+    let names: Vec<_> = key.iter().map(|name| col(name.as_str())).collect();
+    let twice = frame.group_by(names.clone()).agg([len().alias(COUNT)]).filter(col(COUNT).gt(lit(1)));
+    let few = transform::collect(twice.sort_by_exprs(names, SortMultipleOptions::default()).limit(3));
+    let few = few.map_err(|e| Error::defect("keys that repeat").cause(e))?;
+    let (_, rows) = text(&[arrow_bridge::to_batch(&few)?]);
+    let shown = |row: &Vec<Option<String>>| {
+        let value =
+            |(name, value): (&String, &Option<String>)| format!("{name}={}", value.as_deref().unwrap_or("NULL"));
+        let count = row.last().and_then(|count| count.as_deref()).unwrap_or("2");
+        format!("{} on {count} rows", key.iter().zip(row).map(value).collect::<Vec<_>>().join(" "))
+    };
+    Ok(rows.iter().map(shown).collect())
 }
 
 /// The columns of a plan in figures, and its first rows when some are wanted.

@@ -124,6 +124,11 @@ fn an_interval_after_the_job_s_last_is_no_failure() {
     // Nothing was recorded, and nothing is made.
     assert!(!project.path("w.sqlite").exists());
     project.daymill(&["run", "j", "--date", &day(5)]).expect(0);
+    // A range is cut there.
+    let plan = |from: u64| project.daymill(&["plan", "j", "--from", &day(from), "--to", &day(3)]);
+    let cut = plan(6).expect(0).says("2 intervals after the job's last date are left out");
+    assert!(cut.stdout.contains("1 of 2 intervals to run"), "{}", cut.stdout);
+    plan(4).expect(2).says("all of these intervals are after the job's last date");
 }
 
 #[test]

@@ -145,6 +145,8 @@ fn keys_that_repeat_are_named_and_nothing_is_published() {
         let before = house.publish();
         house.day("2024-01-01", &format!("{}{}", many(300), many(300)));
         house.project.daymill(&DAY).expect(65).says("id=0 on 2 rows").says("id=1 on 2 rows");
+        let dry = house.project.daymill(&[&DAY[..], &["--dry-run"]].concat());
+        dry.expect(65).says("id=0 on 2 rows").says("id=1 on 2 rows");
         house.verified();
         house.day("2024-01-01", ROWS);
         assert_eq!(house.publish(), before);
