@@ -12,10 +12,10 @@ use std::time::Instant;
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type};
+use daymill::models::import::sample;
 use daymill::score::Model;
 use daymill::score::contract::Features;
 use daymill::score::foreign::Format;
-use daymill::score::import::sample;
 
 const BLOCK: usize = 16_384;
 const ROUNDS: usize = 5;

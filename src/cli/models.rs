@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::words::iterations;
-use crate::score::import::Iterations;
+use crate::models::import::Iterations;
 
 #[derive(Subcommand, Debug)]
 pub enum New {

@@ -12,12 +12,13 @@ use crate::failpoints;
 use crate::interval::instant;
 use crate::models::ModelRef;
 use crate::models::cache::find;
+use crate::models::import::{self, Wishes, link_name};
 use crate::models::promotions::{Promotion, promote};
+use crate::models::{Bundle, diagnose};
 use crate::output;
+use crate::score::Model;
 use crate::score::ModelKind;
 use crate::score::contract::{Feature, Kind, Policy};
-use crate::score::import::{self, Wishes, link_name};
-use crate::score::{Bundle, Model, diagnose};
 
 pub fn models(global: &Global, command: &Models) -> Result<u8> {
     match command {

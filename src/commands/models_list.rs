@@ -8,9 +8,9 @@ use serde_json::json;
 
 use crate::cli::{Global, Output};
 use crate::error::Result;
+use crate::models::Bundle;
 use crate::models::promotions::{promoted, promotions};
 use crate::output;
-use crate::score::Bundle;
 
 /// Folders that are looked into below the project's.
 const DEEPEST: usize = 6;

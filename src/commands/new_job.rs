@@ -13,12 +13,12 @@ use crate::extract::files::location;
 use crate::extract::files::text::guess;
 use crate::extract::preflight;
 use crate::interval::{Selection, instant, resolve};
+use crate::models::Bundle;
+use crate::models::import::{self, Iterations, Wishes};
 use crate::output;
 use crate::project::Project;
 use crate::project::job::{self, FileFormat};
 use crate::rows::ColumnType;
-use crate::score::Bundle;
-use crate::score::import::{self, Iterations, Wishes};
 
 /// Where the rows come from.
 enum From {

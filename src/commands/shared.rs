@@ -7,6 +7,7 @@ use super::terminal;
 use crate::cli::{Global, IntervalArgs, Output};
 use crate::error::{Class, Error, Result};
 use crate::interval::{Selection, resolve};
+use crate::models::Bundle;
 use crate::models::ModelRef;
 use crate::models::cache::find;
 use crate::output;
@@ -14,7 +15,6 @@ use crate::pipeline::Context;
 use crate::pipeline::report::RunReport;
 use crate::progress::Progress;
 use crate::project::Project;
-use crate::score::Bundle;
 
 /// The project's folder, before anything in it is read.
 pub fn root(global: &Global) -> Result<PathBuf> {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::ModelRef;
 use crate::error::{Error, Result};
-use crate::score::Bundle;
+use crate::models::Bundle;
 
 /// By the folder of the version.
 #[derive(Debug, Default)]

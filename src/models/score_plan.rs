@@ -7,8 +7,8 @@ use arrow::array::{ArrayRef, Float32Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use crate::error::{Error, Result};
+use crate::models::Bundle;
 use crate::rows::key_hashes;
-use crate::score::Bundle;
 use crate::score::contract::Counts;
 
 /// One model, and which of its outputs are kept under which names.
@@ -109,8 +109,8 @@ mod tests {
     use arrow::datatypes::{Float32Type, Int64Type};
 
     use super::*;
+    use crate::models::import::sample;
     use crate::score::contract::{Kind, Policy};
-    use crate::score::import::sample;
 
     #[test]
     fn keys_stay_with_their_rows_and_outputs_take_the_place_of_columns() {

@@ -15,8 +15,8 @@ use crate::extract::Extraction;
 use crate::extract::chunk::chunk_rows;
 use crate::extract::files::table::Piece;
 use crate::interval::Interval;
+use crate::models::Bundle;
 use crate::project::Job;
-use crate::score::Bundle;
 use crate::transform;
 
 /// The table of a job whose rows its SQL takes one by one.

@@ -9,9 +9,9 @@ use super::flow::Layout;
 use crate::arrow_bridge;
 use crate::error::{Error, Result};
 use crate::interval::Interval;
+use crate::models::Bundle;
 use crate::models::{ScorePlan, Step};
 use crate::project::Job;
-use crate::score::Bundle;
 use crate::transform;
 
 /// The transform's plan, ready to run.

@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::extract::Input;
 use crate::fingerprint::{Fingerprint, Source};
 use crate::interval::{Interval, instant};
+use crate::models::bundle::{Bundle, OracleResult};
 use crate::project::secrets::redact_json;
 use crate::quality::checks::Verdict;
 use crate::quality::profile::ColumnProfile;
 use crate::run_state::RunState;
-use crate::score::bundle::{Bundle, OracleResult};
 use crate::transform::Lineage;
 
 /// The version of run.json's form; it grows when a field changes its meaning, not when one is added.

@@ -17,12 +17,12 @@ use crate::fingerprint::{Fingerprint, Source};
 use crate::interval::Interval;
 use crate::ledger::{AttemptId, Db, End};
 use crate::load::{Attempt, Load};
+use crate::models::Bundle;
 use crate::progress::Stage;
 use crate::project::Job;
 use crate::project::job::OnEmpty;
 use crate::rows::Lineage;
 use crate::run_state::RunState;
-use crate::score::Bundle;
 use crate::transform;
 use crate::warehouse::table::TableSchema;
 

@@ -170,7 +170,7 @@ fn read(path: &std::path::Path) -> arrow::array::RecordBatch {
 fn the_three_models_agree_with_the_libraries_that_trained_them() {
     for (version, tolerance) in [("1", 1e-5), ("2", 1e-5), ("3", 1e-6)] {
         let bundle =
-            daymill::score::Bundle::open(&repository().join("fixtures/models/flight_delay").join(version)).unwrap();
+            daymill::models::Bundle::open(&repository().join("fixtures/models/flight_delay").join(version)).unwrap();
         assert_eq!(bundle.oracle.rows, 96);
         assert!(bundle.oracle.max_difference <= tolerance, "{version}: {:?}", bundle.oracle);
     }

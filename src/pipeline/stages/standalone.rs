@@ -9,6 +9,7 @@ use crate::arrow_bridge;
 use crate::error::{Error, Result};
 use crate::extract;
 use crate::extract::files::{formats, table as source};
+use crate::models::Bundle;
 use crate::models::{ScorePlan, Step};
 use crate::pipeline::evidence::Looks;
 use crate::pipeline::flow::{BatchSource, Layout, Work};
@@ -16,7 +17,6 @@ use crate::pipeline::report::{ModelReport, RunReport};
 use crate::progress::Progress;
 use crate::project::job::FileFormat;
 use crate::rows::{ColumnType, Tail};
-use crate::score::Bundle;
 
 /// Scores any Parquet file with any bundle, without a job: rows in the order they came, the kept columns, the outputs.
 pub struct StandaloneScoring<'a> {

@@ -4,8 +4,9 @@
 
 use std::path::PathBuf;
 
+use daymill::models::Bundle;
 use daymill::score::contract::Features;
-use daymill::score::{Bundle, Model, ModelKind};
+use daymill::score::{Model, ModelKind};
 
 use crate::foreign::{folders, read};
 use crate::support::*;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use daymill::score::Bundle;
+use daymill::models::Bundle;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use polars::prelude::{Engine, LazyFrame, PlRefPath, ScanArgsParquet};
 

@@ -8,13 +8,15 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 
-use super::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
-use super::foreign::{Format, bytes_of};
-use super::imported::{ImportedModel, ModelMetadata};
-use super::{Bundle, Link, Model, diagnose};
+use super::bundle::Bundle;
+use super::diagnose;
 use crate::config::toml_string;
 use crate::digest;
 use crate::error::{Error, Result};
+use crate::score::contract::{Contract, Encoding, Feature, Kind, Policy, Unknown};
+use crate::score::foreign::{Format, bytes_of};
+use crate::score::imported::{ImportedModel, ModelMetadata};
+use crate::score::{Link, Model};
 
 /// Rows of an oracle.
 const ORACLE_ROWS: usize = 256;

@@ -5,11 +5,11 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 
-use super::contract::{Contract, Features, Kind};
-use super::foreign::Format;
-use super::imported::ModelMetadata;
-use super::{Link, Model};
 use crate::error::{Error, Result};
+use crate::score::contract::{Contract, Features, Kind};
+use crate::score::foreign::Format;
+use crate::score::imported::ModelMetadata;
+use crate::score::{Link, Model};
 
 /// Outputs nearer than this, relative to 1 or to the output, are equal.
 pub const NEAR: f64 = 1e-5;

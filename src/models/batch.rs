@@ -3,8 +3,8 @@
 use arrow::array::RecordBatch;
 
 use super::bundle::Bundle;
-use super::contract::{Counts, Features};
 use crate::error::{Error, Result};
+use crate::score::contract::{Counts, Features};
 
 /// The outputs of one batch, and the rows that are left of it after the contract dropped some.
 #[derive(Debug)]

@@ -9,16 +9,16 @@ use arrow::datatypes::{DataType, Float64Type};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::contract::{Codes, Contract, Encoding, Feature, Kind, Policy, Unknown};
-use super::dense::Dense;
-use super::imported::{ImportedModel, ModelMetadata};
-use super::pickle::pickled;
-use super::{Link, Model, ModelKind};
+use super::reference::ModelId;
 use crate::config::{At, Source, Table};
 use crate::digest;
 use crate::error::{Class, Error, Result};
-use crate::models::ModelId;
 use crate::plain_file;
+use crate::score::contract::{Codes, Contract, Encoding, Feature, Kind, Policy, Unknown};
+use crate::score::dense::Dense;
+use crate::score::imported::{ImportedModel, ModelMetadata};
+use crate::score::pickle::pickled;
+use crate::score::{Link, Model, ModelKind};
 
 #[derive(Debug)]
 pub struct Bundle {
