@@ -23,7 +23,7 @@ dist: ## Make a Python wheel, a .deb and an archive in dist/, and try each in a 
 
 dist-test: ## The same of what the tests built, to try the packages quickly
 	scripts/dist.sh test
-	scripts/try-dist.sh
+	scripts/try-dist.sh dist/test
 
 demo: ## Build quickly, score a night of flights into SQLite and show the result
 	cargo build --locked
@@ -40,7 +40,7 @@ faults: ## The whole catalogue of faults (a quarter of an hour)
 	DAYMILL_TEST_TOOLS=1 DAYMILL_FAULTS=full scripts/with-postgres.sh cargo test --locked --features failpoints --test it faults -- --nocapture
 
 snapshots: ## Take what the program prints now for right: messages, help, docs/reference, schemas; read the difference
-	INSTA_UPDATE=always scripts/with-postgres.sh cargo test --locked --features failpoints --test it snapshots:: reference::
+	INSTA_UPDATE=always scripts/with-postgres.sh cargo test --locked --features failpoints --test it snapshots:: reference:: gallery::
 
 sql-long: ## Drawn queries against Postgres for an hour
 	scripts/with-postgres.sh env DAYMILL_SQL_QUERIES=400000 cargo test --locked --features failpoints --test it sql::generated::drawn_queries_have -- --nocapture

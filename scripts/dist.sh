@@ -12,7 +12,7 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 machine=$(uname -m)
 case ${1:-release} in
 release) build=(--profile release) folder=release level=9 ;;
-test) build=(--profile dev --features failpoints) folder=debug level=1 ;;
+test) build=(--profile dev --features failpoints) folder=debug level=1 out=$PWD/dist/test ;;
 *)
     echo "dist: release or test, not $1" >&2
     exit 2

@@ -2,7 +2,7 @@
 # Tries what scripts/dist.sh made, as somebody would who has nothing else: each package in a new place, a new project, a scored table.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-dist=$PWD/dist
+dist=$PWD/${1:-dist}
 work=$(mktemp -d "${TMPDIR:-/tmp}/daymill-try.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 

@@ -168,8 +168,9 @@ impl Error {
         self
     }
 
+    /// A cause of several lines is several causes.
     pub fn cause(mut self, cause: impl fmt::Display) -> Error {
-        self.causes.push(cause.to_string());
+        self.causes.extend(cause.to_string().lines().map(|line| line.trim_end().to_owned()));
         self
     }
 

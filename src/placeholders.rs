@@ -36,7 +36,7 @@ pub fn place(sql: &str, made: &str, character: usize) -> Option<(u32, u32)> {
     for c in marked.chars() {
         let (width, length) = match c {
             '\u{1}' => {
-                let value = value_length(made.as_str());
+                let value = value_length(made.as_str(), names.get(next)?);
                 made.nth(value.checked_sub(1)?)?;
                 let written = names.get(next)?.chars().count() + 1;
                 next += 1;
@@ -56,10 +56,10 @@ pub fn place(sql: &str, made: &str, character: usize) -> Option<(u32, u32)> {
     None
 }
 
-/// The length of a typed literal, `'...'::pg_catalog.type`.
-fn value_length(text: &str) -> usize {
-    let quoted = text.chars().skip(1).position(|c| c == '\'').map_or(0, |end| end + 2);
-    quoted + text.chars().skip(quoted).take_while(|c| c.is_ascii_lowercase() || matches!(c, ':' | '.' | '_')).count()
+/// The length of a placeholder's value: what is quoted, and its type.
+fn value_length(text: &str, name: &str) -> usize {
+    let kind = if name == "date" { "::pg_catalog.date" } else { "::pg_catalog.timestamptz" };
+    text.chars().skip(1).position(|c| c == '\'').map_or(0, |end| end + 2) + kind.len()
 }
 
 /// The placeholders that a text has.
@@ -212,9 +212,10 @@ mod tests {
     #[test]
     fn a_place_is_found_behind_placeholders() {
         let interval = crate::interval::day("2013-06-08".parse().unwrap(), chrono_tz::Tz::America__New_York).unwrap();
-        let sql = "SELECT a -- :date\nFROM t WHERE d = :date AND é >= :start AND x.nope < :end\n  AND y.last";
+        let sql =
+            "SELECT a -- :date\nFROM t WHERE d = :date AND é >= :start::timestamp AND x.nope < :end\n  AND y.last";
         let made = postgres(sql, interval.date(), &interval).unwrap();
-        for (word, expected) in [("a", (1, 8)), ("FROM", (2, 1)), ("x.nope", (2, 46)), ("y.last", (3, 7))] {
+        for (word, expected) in [("a", (1, 8)), ("FROM", (2, 1)), ("x.nope", (2, 57)), ("y.last", (3, 7))] {
             let character = made[..made.find(&format!(" {word}")).unwrap_or(made.find(word).unwrap())].chars().count();
             let character = character + if made.contains(&format!(" {word}")) { 2 } else { 1 };
             let found = place(sql, &made, character).unwrap();

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 
@@ -41,6 +41,8 @@ pub async fn record(project: &Project, job: &Job, wanted: &Recording<'_>) -> Res
     let written = write(project, job, wanted, &folder).await;
     if written.is_err() {
         let _ = std::fs::remove_dir_all(&folder);
+        // Only those that hold nothing else.
+        let _ = folder.ancestors().skip(1).take(3).try_for_each(std::fs::remove_dir);
     }
     Ok((folder, written?))
 }
@@ -84,17 +86,17 @@ fn masked(batch: &RecordBatch, column: &str, salt: &str) -> Result<RecordBatch> 
     let array = batch.column(at);
     let text = cast(array, &DataType::Utf8View).map_err(|e| Error::defect("a column as text").cause(e))?;
     let hash = |value: &str| digest::hex(format!("{salt}\0{value}").as_bytes());
-    let number = |value: &str| i64::from_str_radix(&hash(value)[..12], 16).unwrap_or_default();
+    // As small as columns of Postgres may be.
+    let number = |value: &str| i64::from_str_radix(&hash(value)[..8], 16).unwrap_or_default() >> 1;
     let values = text.as_string_view().iter();
     let masked: ArrayRef = match array.data_type() {
         DataType::Utf8View => {
             Arc::new(values.map(|v| v.map(|v| format!("x{}", &hash(v)[..10]))).collect::<StringViewArray>())
         }
         DataType::Int64 => Arc::new(values.map(|v| v.map(number)).collect::<Int64Array>()),
-        DataType::Boolean => Arc::new(values.map(|v| v.map(|v| number(v) % 2 == 0)).collect::<BooleanArray>()),
         other => {
             return Err(Error::usage(format!("--mask {column}: a column of the type {other} is not masked"))
-                .hint("text, whole numbers and booleans are; leave others out of the job, or edit the case"));
+                .hint("text and whole numbers are; leave others out of the job, or edit the case"));
         }
     };
     let mut columns = batch.columns().to_vec();

@@ -29,9 +29,9 @@ pub struct NewJob {
     /// A model: a file of XGBoost, LightGBM, CatBoost or ONNX, or one that is there, as models/x@champion
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
-    /// Whose days they are
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
-    pub timezone: String,
+    /// The clock of the days, and of times without a zone [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
     /// The table that is published [default: the job's name]
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,

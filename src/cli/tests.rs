@@ -18,13 +18,13 @@ pub struct Test {
     #[arg(long, value_name = "URL", env = "DAYMILL_TEST_POSTGRES", hide_env_values = true)]
     pub postgres: Option<String>,
     /// Print the results in the Test Anything Protocol
-    #[arg(long, conflicts_with = "output")]
+    #[arg(long)]
     pub tap: bool,
     /// Also write the results as a JUnit file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
     /// Make a case of a real day of this job
-    #[arg(long, value_name = "JOB", requires = "date", conflicts_with_all = ["job", "bless", "postgres", "tap", "junit"])]
+    #[arg(long, value_name = "JOB", requires = "date", conflicts_with_all = ["job", "bless", "tap", "junit"])]
     pub record: Option<String>,
     /// The day to record
     #[arg(long, value_name = "DATE", requires = "record", allow_hyphen_values = true)]

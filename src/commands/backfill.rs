@@ -427,6 +427,7 @@ fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str
     let summary = Summary {
         id: &id,
         command,
+        target: super::shared::target_flag(&context.project, &context.target),
         plan,
         tasks: &tasks,
         finished: &finished,

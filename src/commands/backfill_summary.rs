@@ -28,6 +28,8 @@ fn failure(group: &[(&Task, &Error)]) -> String {
 pub struct Summary<'a> {
     pub id: &'a str,
     pub command: &'a str,
+    /// The flag by which a command means the same target.
+    pub target: String,
     pub plan: &'a Plan,
     pub tasks: &'a [Task],
     pub finished: &'a [Option<Finished>],
@@ -133,7 +135,7 @@ impl Summary<'_> {
         let done = self.finished.iter().flatten().filter(|end| end.result.is_ok()).count();
         let (n, id) = (self.tasks.len(), self.id);
         Error::new(signal.class, format!("the backfill {id} was stopped: {done} of {n} intervals are done and stay"))
-            .hint(format!("go on with: daymill retry {id}"))
+            .hint(format!("go on with: daymill retry {id}{}", self.target))
     }
 
     pub fn failure(&self) -> Option<Error> {
@@ -157,7 +159,7 @@ impl Summary<'_> {
                 Class::Partial,
                 format!("{} of {} intervals failed: {shown}{more}", labels.len(), self.tasks.len()),
             )
-            .hint(format!("mend the cause, then: daymill retry {}", self.id)),
+            .hint(format!("mend the cause, then: daymill retry {}{}", self.id, self.target)),
         )
     }
 }

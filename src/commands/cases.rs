@@ -17,7 +17,13 @@ pub fn test(global: &Global, args: &Test) -> Result<u8> {
     let root = super::shared::root(global)?;
     let project = Project::open(&root)?;
     let named = |case: &Case| args.case.as_ref().is_none_or(|text| case.name.contains(text));
-    let cases: Vec<Case> = cases::find(&root, args.job.as_deref())?.into_iter().filter(named).collect();
+    let all = cases::find(&root, args.job.as_deref())?;
+    let names: Vec<String> = all.iter().map(Case::title).collect();
+    let cases: Vec<Case> = all.into_iter().filter(named).collect();
+    if let (true, false, Some(text)) = (cases.is_empty(), names.is_empty(), &args.case) {
+        return Err(Error::usage(format!("no case has {text:?} in its name"))
+            .hint(format!("the cases are: {}", names.join(", "))));
+    }
     if cases.is_empty() {
         return Err(Error::usage("there are no cases to run").hint(
             "a case is a folder fixtures/cases/JOB/CASE with case.toml, input/ and expected.csv; make one of a real day with: \

@@ -45,6 +45,21 @@ impl Findings {
     }
 }
 
+impl Findings {
+    /// Two jobs of one table would replace each other's rows.
+    fn twice(&mut self, project: &Project, names: &[String], target: &str) {
+        let jobs: Vec<_> = names.iter().filter_map(|name| project.job(name, target).ok()).collect();
+        for (at, job) in jobs.iter().enumerate() {
+            if let Some(other) = jobs[..at].iter().find(|other| other.load.table == job.load.table) {
+                let error =
+                    Error::config(format!("{} and {} both publish to {}", other.name, job.name, job.load.table));
+                let error = error.hint("give one of them another load.table: a run replaces its interval");
+                self.note::<()>(format!("{}: load.table", job.name), Err(error));
+            }
+        }
+    }
+}
+
 pub fn check(global: &Global, only: Option<&str>, offline: bool, lineage: bool) -> Result<u8> {
     let root = super::shared::root(global)?;
     let project = Project::open(&root)?;
@@ -60,6 +75,7 @@ pub fn check(global: &Global, only: Option<&str>, offline: bool, lineage: bool) 
         Some(name) => vec![name.to_owned()],
         None => job::list(&root)?,
     };
+    findings.twice(&project, &names, &target);
     let runtime = super::shared::runtime()?;
     for name in &names {
         runtime.block_on(check_job(&project, name, &target, offline, &mut findings));
@@ -128,7 +144,7 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
         return;
     }
     let checked = match table {
-        Ok(mut table) => check_target(project, target, &mut table).await.map(|()| table.added),
+        Ok(mut table) => check_target(project, target, &job.name, &mut table).await.map(|()| table.added),
         Err(error) => Err(error),
     };
     let added = findings.note(what, checked).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::Utc;
+use chrono::{NaiveDate, Utc};
 use chrono_tz::Tz;
 
 use crate::cases::{self, Recording};
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::extract::files::location;
 use crate::extract::files::text::guess;
 use crate::extract::preflight;
+use crate::extract::queries::newest::newest_date;
 use crate::interval::{Selection, instant, resolve};
 use crate::models::Bundle;
 use crate::models::import::{self, Iterations, Wishes};
@@ -34,6 +35,8 @@ impl Drop for Written {
     fn drop(&mut self) {
         for path in self.0.iter().filter(|_| !self.1) {
             let _ = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir_all(path));
+            // Only when nothing else is in it.
+            let _ = path.parent().map(std::fs::remove_dir);
         }
     }
 }
@@ -57,10 +60,9 @@ pub fn new_job(global: &Global, args: &NewJob) -> Result<u8> {
     }
     let (project, target) = super::shared::project(global)?;
     let root = project.root.clone();
-    let zone: Tz = args
-        .timezone
-        .parse()
-        .map_err(|_| Error::usage(format!("{:?} is not a time zone", args.timezone)).hint("as in Europe/Berlin"))?;
+    let zone = args.timezone.as_deref().unwrap_or("UTC");
+    let zone: Tz =
+        zone.parse().map_err(|_| Error::usage(format!("{zone:?} is not a time zone")).hint("as in Europe/Berlin"))?;
     let from = source(&project, args)?;
     let table = table_name(&from);
     let mut written = Written::default();
@@ -101,25 +103,37 @@ pub fn new_job(global: &Global, args: &NewJob) -> Result<u8> {
     // What was written must be a job.
     project.job(&args.name, &target)?.require_interval()?;
     written.1 = true;
-    let case = if missing.is_empty() { Some(case(&project, args, &target, &from)) } else { None };
-    tell(args, &root, &written, &missing, case)
+    let newest = newest(&project, args, zone, &from)?;
+    let case = if missing.is_empty() { Some(case(&project, args, &target, newest)) } else { None };
+    if args.timezone.is_none() {
+        output::note("days, and times without a zone, are of UTC; --timezone NAME says another clock");
+    }
+    tell(args, &root, &written, &missing, newest, case)
+}
+
+/// The newest day that has rows, when it can be told.
+fn newest(project: &Project, args: &NewJob, zone: Tz, from: &From) -> Result<Option<NaiveDate>> {
+    match (from, &args.time) {
+        (From::Files { template, .. }, _) => location::newest_date(&project.root, template),
+        (From::Table { connection, schema_and_table }, Some(time)) => {
+            let dsn = project.connection(connection)?.resolve()?;
+            super::shared::runtime()?.block_on(newest_date(&dsn, zone, schema_and_table, &quoted(time)))
+        }
+        (From::Table { .. }, None) => Ok(None),
+    }
 }
 
 /// Rows of a test case.
 const CASE_ROWS: u32 = 20;
 
 /// A test of the newest day: its folder, and its date.
-fn case(project: &Project, args: &NewJob, target: &str, from: &From) -> Result<(PathBuf, String)> {
+fn case(project: &Project, args: &NewJob, target: &str, date: Option<NaiveDate>) -> Result<PathBuf> {
     let job = project.job(&args.name, target)?;
-    let date = match from {
-        From::Files { template, .. } => location::newest_date(&project.root, template)?,
-        From::Table { .. } => None,
-    };
     let selection = date.map_or_else(|| Selection::AsOf(instant(Utc::now())), |date| Selection::Date(date.to_string()));
     let interval = resolve(&selection, job.grain, job.zone, Utc::now(), true)?;
     let wanted = Recording { interval: &interval, rows: CASE_ROWS, mask: &[], name: interval.label() };
     let (folder, _) = super::shared::runtime()?.block_on(cases::record(project, &job, &wanted))?;
-    Ok((folder, interval.label()))
+    Ok(folder)
 }
 
 fn tell(
@@ -127,21 +141,22 @@ fn tell(
     root: &Path,
     written: &Written,
     missing: &[String],
-    case: Option<Result<(PathBuf, String)>>,
+    newest: Option<NaiveDate>,
+    case: Option<Result<PathBuf>>,
 ) -> Result<u8> {
-    let mut date = "yesterday".to_owned();
+    let date = newest.map_or_else(|| "yesterday".to_owned(), |date| date.to_string());
     let mut test = String::new();
     let below = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
     match case {
-        Some(Ok((folder, day))) => {
-            test = format!("\nA test of its newest day is in\n  {}\n", below(&folder));
-            date = day;
-        }
+        Some(Ok(folder)) => test = format!("\nA test of its newest day is in\n  {}\n", below(&folder)),
         Some(Err(error)) => output::note(&format!(
             "no test was written: {}; for a day that has rows: daymill test --record {} --date DATE",
             error.message, args.name
         )),
-        None => {}
+        None => output::note(&format!(
+            "no test was written, since features are missing; later: daymill test --record {} --date {date}",
+            args.name
+        )),
     }
     let mut files: Vec<String> = written.0.iter().map(|path| format!("  {}", below(path))).collect();
     files.sort();

@@ -143,6 +143,15 @@ fn keep(report: &RunReport, folder: &Path) -> Result<PathBuf> {
     Ok(written)
 }
 
+/// What a command that is proposed must say to mean this target.
+pub fn target_flag(project: &Project, target: &str) -> String {
+    let said = std::env::var("DAYMILL_TARGET").ok().filter(|name| !name.is_empty());
+    match project.target_name(said.as_deref()) {
+        Ok(usual) if usual == target => String::new(),
+        _ => format!(" --target {target}"),
+    }
+}
+
 /// Writes a file, and the folders above it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(parent) = path.parent() {

@@ -166,8 +166,23 @@ impl Recorded {
         }
         match serde_json::from_str::<Failure>(text) {
             Ok(Failure { error }) => Ok(Recorded::Failure { error }),
-            Err(_) => RunReport::read(text).map(|report| Recorded::Report(Box::new(report))),
+            // What stands in the ledger may be anybody's.
+            Err(_) => {
+                let mut value = serde_json::from_str(text)?;
+                one_line(&mut value);
+                RunReport::read(&value.to_string()).map(|report| Recorded::Report(Box::new(report)))
+            }
         }
+    }
+}
+
+/// No text of it ends a line or drives the terminal.
+fn one_line(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = output::line(text),
+        Value::Array(values) => values.iter_mut().for_each(one_line),
+        Value::Object(values) => values.values_mut().for_each(one_line),
+        _ => {}
     }
 }
 

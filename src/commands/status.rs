@@ -152,8 +152,11 @@ fn page(context: &Context, found: &[InventoryItem]) -> String {
     lines.extend(calendar(found, terminal));
     lines.push(legend(found, terminal));
     lines.extend(trouble(found));
-    if !gaps.is_empty() {
-        lines.push(format!("  fill the gaps: daymill backfill {}", job.name));
+    if let (Some((first, _)), Some((_, last))) = (gaps.first(), gaps.last()) {
+        let (from, to) = (found[*first].interval.date(), found[*last].interval.date());
+        let range = if job.starts.is_some() { String::new() } else { format!(" --from {from} --to {to}") };
+        let target = super::shared::target_flag(&context.project, &context.target);
+        lines.push(format!("  fill the gaps: daymill backfill {}{range}{target}", job.name));
     }
     lines.join("\n")
 }

@@ -13,31 +13,36 @@ pub(super) fn table(source: &Source, values: &DeTable<'_>, shape: &Shape, name: 
         let key = key.get_ref().as_ref();
         let at = source.line_of(value.span().start);
         match shape.key(key) {
-            Some(declared) if fits(declared, values, true) => {
+            Some(declared) if fits(shape, declared, values, true) => {
                 self::value(source, value.get_ref(), &declared.takes, &full(name, key), at);
             }
             Some(declared) => {
                 source.fault(at, format!("{} is only for {}", full(name, key), declared.only.join(" or ")), None);
             }
             None => {
-                let known = shape.keys.iter().filter(|key| fits(key, values, true)).map(|key| key.name);
+                let known = shape.keys.iter().filter(|key| fits(shape, key, values, true)).map(|key| key.name);
                 source.fault(at, format!("unknown key {}", full(name, key)), meant(key, known));
             }
         }
     }
     let absent = |key: &&Key| key.need == Need::Required && !values.contains_key(key.name);
-    for key in shape.keys.iter().filter(absent).filter(|key| fits(key, values, false)) {
+    for key in shape.keys.iter().filter(absent).filter(|key| fits(shape, key, values, false)) {
         source.fault(line, missing(key, name), None);
     }
 }
 
 /// Whether a table with these values may have a key. What it is when the key that decides it is not there: `unsaid`.
-fn fits(key: &Key, values: &DeTable<'_>, unsaid: bool) -> bool {
+fn fits(shape: &Shape, key: &Key, values: &DeTable<'_>, unsaid: bool) -> bool {
     let there = |condition: &&str| match condition.split_once(" = ") {
         None => values.contains_key(*condition),
         Some((other, word)) => {
             let found = values.get(other).and_then(|value| value.get_ref().as_str());
-            found.map_or(unsaid, |found| found == word.trim_matches('"'))
+            // A word that is none says nothing.
+            let known = |found: &&str| match shape.key(other).map(|key| key.takes) {
+                Some(Takes::Word(words)) => words.iter().any(|(word, _)| word == found),
+                _ => true,
+            };
+            found.filter(known).map_or(unsaid, |found| found == word.trim_matches('"'))
         }
     };
     key.only.is_empty() || key.only.iter().any(there)
@@ -76,6 +81,7 @@ fn value(source: &Source, value: &DeValue<'_>, takes: &Takes, name: &str, line: 
             if integer(number).is_none_or(|number| !(*from..=*to).contains(&number)) =>
         {
             fault(match *to {
+                _ if integer(number).is_none() => " is too large a number".into(),
                 i64::MAX => format!(" must be {from} or more"),
                 _ => format!(" must be from {from} to {to}"),
             });
@@ -83,10 +89,10 @@ fn value(source: &Source, value: &DeValue<'_>, takes: &Takes, name: &str, line: 
         (Takes::Number { from, to }, number) => {
             let number = float(number).unwrap_or(f64::NAN);
             if number.is_nan() || number < *from || number > *to {
-                fault(if from.is_finite() {
-                    format!(" must be from {from} to {to}")
-                } else {
-                    " must be a number".into()
+                fault(match (from.is_finite(), *to < f64::MAX) {
+                    (true, true) => format!(" must be from {from} to {to}"),
+                    (true, false) => format!(" must be a number from {from}"),
+                    (false, _) => " must be a number".into(),
                 });
             }
         }

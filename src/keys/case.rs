@@ -1,6 +1,6 @@
 //! The keys of case.toml.
 
-use super::key::{ANY_NUMBER, File, Key, Shape, Takes, key, section};
+use super::key::{File, Key, Shape, Takes, key, section};
 
 pub const CASE: File = File {
     name: "case",
@@ -24,7 +24,7 @@ const ROOT: [Key; 6] = [
         .only(&["expect_error"]),
     section(
         "tolerance",
-        Takes::Named("COLUMN", &ANY_NUMBER),
+        Takes::Named("COLUMN", &Takes::Number { from: 0.0, to: f64::MAX }),
         "How far a number may be from the expected one. Columns without a tolerance must be equal.",
     ),
 ];

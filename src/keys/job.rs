@@ -92,7 +92,8 @@ const CONNECTION: Key = key("connection", Takes::Text, "The `[connection.NAME]` 
 const SQL: Key = key(
     "sql",
     Takes::Text,
-    "A file with one query in Postgres' own SQL; `:date`, `:start` and `:end` are those of the interval.",
+    "A file with one query in Postgres' own SQL; `:date`, `:start` and `:end` are those of the interval. The session's clock is \
+     that of the job's `timezone`, and so are comparisons of times without a zone, whatever `zone` says.",
     "\"sql/flight_delay/flights.sql\"",
 );
 const TIME_COLUMN: Key = key(
@@ -256,7 +257,7 @@ const TRANSFORM: Shape = Shape::of(&[key(
 const SCORE: Shape = Shape::of(&[
     key(
         "model",
-        Takes::Like("^.+(@.+|/[0-9]+)$"),
+        Takes::Like("^.+(@.+|/[0-9]+/?)$"),
         "The model: a folder with `@` and an alias or a version.",
         "\"models/flight_delay@champion\"",
     )

@@ -109,6 +109,7 @@ fn value(takes: &Takes) -> String {
         Takes::Whole { from: 1, to: i64::MAX } => "whole number from 1".into(),
         Takes::Whole { from, to: i64::MAX } if *from == i64::MIN => "whole number".into(),
         Takes::Whole { from, to } => format!("whole number from {from} to {to}"),
+        Takes::Number { from, to: f64::MAX } if from.is_finite() => format!("number from {from}"),
         Takes::Number { from, to } if from.is_finite() => format!("number from {from} to {to}"),
         Takes::Number { .. } => "number".into(),
         Takes::Pair => "two numbers".into(),

@@ -101,7 +101,7 @@ fn of_takes(takes: &Takes) -> Value {
             if from.is_finite() {
                 schema["minimum"] = json!(from);
             }
-            if to.is_finite() {
+            if *to < f64::MAX {
                 schema["maximum"] = json!(to);
             }
             schema

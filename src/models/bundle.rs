@@ -86,8 +86,10 @@ impl Bundle {
 
     pub fn open(folder: &Path) -> Result<Bundle> {
         let file = folder.join("model.toml");
-        let source =
-            Source::open(&file).map_err(|e| Error::input(format!("{} is not a bundle", folder.display())).cause(e))?;
+        let source = Source::open(&file).map_err(|e| {
+            let hint = "`daymill models list` says which models the project has, and `models import` makes one";
+            Error::input(format!("{} is not a bundle", folder.display())).cause(e).hint(hint)
+        })?;
         let signature = source.read(&crate::keys::MODEL, signature);
         let signature_sha256 = digest::hex(source.text().as_bytes());
         let signature = match signature {

@@ -53,7 +53,7 @@ pub fn table_without(header: &[&str], rows: &[Vec<String>], first: &[&str]) -> S
             return lines_of(&header, &rows, &widths);
         }
     }
-    pages(header, &rows, room)
+    pages(header, &short, room)
 }
 
 /// Of cut columns little is left below this width.

@@ -69,7 +69,7 @@ pub fn summary(report: &RunReport) -> String {
         broken("left", &parts);
     }
     if let Some(hash) = &report.content_hash {
-        lines.push(format!("{}{}", label("content"), &hash[..16]));
+        lines.push(format!("{}{}", label("content"), hash.get(..16).unwrap_or(hash)));
     }
     if let Some(head) = &report.ledger_head {
         let fits = width::width().is_none_or(|width| head.len() + LABEL <= width);
@@ -127,16 +127,19 @@ fn looked_at(preview: &Preview) -> Vec<String> {
     let mut pages = Vec::new();
     let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
     // Of a long fraction the beginning says enough.
-    let short = |text: &Option<String>| match text
-        .as_ref()
-        .and_then(|text| text.split_once('.')?.1.get(6..).and(text.parse::<f64>().ok()))
-    {
-        Some(number) => format!("{number:.4}"),
-        None => dash(text),
+    let short = |text: &Option<String>, number: bool| match text.as_ref().and_then(|text| text.parse::<f64>().ok()) {
+        Some(value) if number && value.fract() != 0.0 && value.abs() < 1e9 => format!("{value:.4}"),
+        _ => dash(text),
     };
     let figures = |column: &ColumnSummary| {
         let mean = column.mean.map_or_else(|| "-".into(), |mean| format!("{mean:.4}"));
-        vec![column.name.clone(), count(column.nulls), short(&column.min), mean, short(&column.max)]
+        vec![
+            column.name.clone(),
+            count(column.nulls),
+            short(&column.min, column.mean.is_some()),
+            mean,
+            short(&column.max, column.mean.is_some()),
+        ]
     };
     let rows: Vec<_> = preview.columns.iter().map(figures).collect();
     pages.push(String::new());

@@ -11,7 +11,7 @@ use crate::project::secrets::{redact, redact_json};
 
 /// The result of a command, for a person.
 pub fn result(text: &str) -> Result<()> {
-    write(clean(&redact(&from_here(text))))
+    write(clean(&from_here(&redact(text))))
 }
 
 /// The project's folder, and how it is named from the current one.
@@ -33,10 +33,23 @@ pub fn below(root: &Path) {
     let _ = PROJECT.set((format!("{}/", root.display()), from_here));
 }
 
+/// Replaces a path where one begins, and not in the middle of another.
+fn shortened(text: &str, root: &str, name: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(root) {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        let within = out.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '~'));
+        out.push_str(if within { root } else { name });
+        rest = &after[root.len()..];
+    }
+    out + rest
+}
+
 /// A text with the project's paths as somebody here would write them.
 pub fn from_here(text: &str) -> String {
     match PROJECT.get() {
-        Some((root, name)) if text.contains(root.as_str()) => text.replace(root.as_str(), name),
+        Some((root, name)) if text.contains(root.as_str()) => shortened(text, root, name),
         _ => text.to_owned(),
     }
 }
@@ -133,7 +146,7 @@ pub fn note(text: &str) {
 
 /// A line of the log that is text already.
 pub fn said(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", clean(&redact(&from_here(text))));
+    let _ = writeln!(std::io::stderr().lock(), "{}", clean(&from_here(&redact(text))));
 }
 
 /// A message with its level, where that has to be said.

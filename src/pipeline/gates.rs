@@ -63,8 +63,12 @@ pub async fn enforce(
     for verdict in report.checks.iter().filter(|v| !v.passed && v.severity == Severity::Warn) {
         report.warnings.push(format!("check {}: {}", verdict.check, verdict.found));
     }
+    let target = report.target.as_ref().map_or(String::new(), |target| format!(" --target {target}"));
     let label = report.interval.as_ref().map_or("DATE", |interval| interval.label.as_str());
     gate(&report.checks).map_err(|error| {
-        error.hint(format!("look at the rows with: daymill run {} --date {label} --dry-run --print scores", job.name))
+        error.hint(format!(
+            "look at the rows with: daymill run {} --date {label}{target} --dry-run --print scores",
+            job.name
+        ))
     })
 }

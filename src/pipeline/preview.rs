@@ -81,6 +81,7 @@ pub async fn preview(
     report.warnings.extend(extraction.warnings.iter().cloned());
     let mut planned = plan(job, bundle.as_ref(), &extraction.tables, interval)?;
     report.lineage = std::mem::take(&mut planned.columns);
+    report.warnings.append(&mut planned.notes);
     let mut table = TableSchema::new(&job.load, &planned.schema, &job.key)?;
     let replaces = standing(context, &mut table).await?;
     if !table.added.is_empty() {

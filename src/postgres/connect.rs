@@ -9,8 +9,7 @@ use crate::error::{Error, Result};
 use crate::project::connection::{Dsn, Tls};
 
 const SEARCH_PATH: &str = "pg_catalog,public,pg_temp";
-const CONNECT_HINT: &str =
-    "is the server up, and are the host, the port and the role of the connection in daymill.toml right?";
+const CONNECT_HINT: &str = "is the server up, and are the host, the port, the role and the database right?";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens a session whose meaning does not depend on the server's or the role's settings.

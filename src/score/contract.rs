@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::rows::SqlType;
 
 /// The position of each word in a vocabulary.
 pub type Codes = HashMap<String, usize, foldhash::fast::RandomState>;
@@ -165,9 +166,15 @@ impl Contract {
                 }
                 Some((_, kind)) if !feature.accepts(kind) => {
                     found.push(format!(
-                        "the feature {:?} must be a {} and is {kind}",
+                        "the feature {:?} must be a {} and is {}{}",
                         feature.name,
-                        feature.type_name()
+                        feature.type_name(),
+                        SqlType::of(kind).map_or_else(|| kind.to_string(), |known| known.name().to_owned()),
+                        if matches!(feature.kind, Kind::Number) {
+                            "; make a number of it in the transform"
+                        } else {
+                            ""
+                        }
                     ));
                 }
                 Some(_) => {}

@@ -91,16 +91,17 @@ impl Words for Postgres {
     /// kilobytes, and finds an interval as well, since its rows stand together.
     ///
     /// Keys are unique at the end of a load, which then names those that are not.
-    fn make_index(&self, db: &Db, index: &Identifier, table: &Identifier, key: Option<&str>, rows: u64) -> String {
+    /// The server names it: an index keeps its name when its table gets another.
+    fn make_index(&self, db: &Db, _: &Identifier, table: &Identifier, key: Option<&str>, rows: u64) -> String {
         let published = db.published(table);
         match key {
-            _ if large(rows) => format!(
-                "CREATE INDEX IF NOT EXISTS {index} ON {published} USING brin (interval_start) WITH (autosummarize = on)"
-            ),
-            Some(key) => format!(
-                "ALTER TABLE {published} ADD CONSTRAINT {index} UNIQUE (interval_start, {key}) DEFERRABLE INITIALLY DEFERRED"
-            ),
-            None => format!("CREATE INDEX IF NOT EXISTS {index} ON {published} (interval_start)"),
+            _ if large(rows) => {
+                format!("CREATE INDEX ON {published} USING brin (interval_start) WITH (autosummarize = on)")
+            }
+            Some(key) => {
+                format!("ALTER TABLE {published} ADD UNIQUE (interval_start, {key}) DEFERRABLE INITIALLY DEFERRED")
+            }
+            None => format!("CREATE INDEX ON {published} (interval_start)"),
         }
     }
 
@@ -164,6 +165,25 @@ impl Words for Postgres {
             }
             tuples.finish()?;
             Ok(rows)
+        })
+    }
+
+    fn require_owner<'a>(&'a self, db: &'a mut Db, table: &'a Identifier) -> Task<'a, ()> {
+        Box::pin(async move {
+            let sql = "SELECT current_user::text FROM pg_class WHERE oid = to_regclass($1) AND NOT pg_has_role(relowner, 'USAGE')";
+            match db
+                .fetch(sql, &[db.published(table).into()])
+                .await?
+                .into_iter()
+                .next()
+                .and_then(|mut row| row[0].take())
+            {
+                None => Ok(()),
+                Some(role) => Err(Error::config(format!(
+                    "the role {role} does not own the table {}, so it cannot add columns to it",
+                    table.name()
+                ))),
+            }
         })
     }
 

@@ -59,6 +59,7 @@ impl SqlWarehouse {
         if failpoints::sabotaged("truncate") && self.path == LoadPath::Direct {
             return db.script(&format!("TRUNCATE {published}")).await;
         }
+        self.warn_of_left(db, step).await?;
         if !made && !step.table.added.is_empty() {
             let added = step.table.added.join(", ");
             self.warnings.push(format!("the table {} has new columns: {added}", step.table.name.name()));
@@ -83,6 +84,33 @@ impl SqlWarehouse {
                 "the table {} held {deleted} rows of {} where the ledger says {stand}: somebody else changed them; all were replaced",
                 step.table.name.name(),
                 step.id.interval.label()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Columns that this interval had from the run before, and will not have now.
+    async fn warn_of_left(&mut self, db: &mut Db, step: &Step) -> Result<()> {
+        if step.table.beyond.is_empty() {
+            return Ok(());
+        }
+        let sql = "SELECT columns FROM {intervals} WHERE job = $1 AND table_name = $2 AND interval_start = $3";
+        let (job, table) = (step.id.job.as_str(), step.table.name.name());
+        let rows = db.fetch(sql, &[job.into(), table.into(), instant(step.id.interval.start).into()]).await?;
+        let columns = rows.first().and_then(|row| serde_json::from_str::<Vec<(String, String)>>(row[0].as_ref()?).ok());
+        let had = columns.unwrap_or_default();
+        let left: Vec<&str> = step
+            .table
+            .beyond
+            .iter()
+            .filter(|name| had.iter().any(|(had, _)| had == *name))
+            .map(String::as_str)
+            .collect();
+        if !left.is_empty() {
+            let label = step.id.interval.label();
+            self.warnings.push(format!(
+                "the job does not publish {} any more: NULL now in the rows of {label} in the table {table}",
+                left.join(", ")
             ));
         }
         Ok(())
@@ -126,15 +154,16 @@ impl SqlWarehouse {
     }
 
     async fn replace(&mut self, db: &mut Db, step: &Step, expected: Expected<'_>) -> Result<()> {
+        let published = db.published(&step.table.name);
         if self.path == LoadPath::Staged || !self.writing {
             self.begin(db, step).await?;
         }
         if self.path == LoadPath::Staged && self.writing {
             let taken = self.words.publish_staged(db, step).await;
-            self.taken = taken.map_err(|e| sql_table::not_unique(&step.table, e))?;
+            self.taken = taken.map_err(|e| sql_table::not_unique(&step.table, &published, e))?;
         }
         if let Some(deferred) = self.words.run_deferred() {
-            db.script(deferred).await.map_err(|e| sql_table::not_unique(&step.table, e))?;
+            db.script(deferred).await.map_err(|e| sql_table::not_unique(&step.table, &published, e))?;
         }
         self.believe(db, step, expected).await?;
         if self.unindexed {
@@ -153,6 +182,7 @@ impl Warehouse for SqlWarehouse {
             }
             step.table.fit(&columns, &db.published(&step.table.name))?;
             if !step.table.added.is_empty() {
+                self.words.require_owner(db, &step.table.name).await?;
                 // An altered table is nobody's to read until the commit, so all rows come first.
                 self.path = LoadPath::Staged;
             }

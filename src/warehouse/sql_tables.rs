@@ -26,7 +26,11 @@ impl SqlTables {
             true => Relation::default(),
             false => relation::examine(db, self.0, table).await?,
         };
-        table.fit(&columns, &db.published(&table.name))
+        table.fit(&columns, &db.published(&table.name))?;
+        match table.added.is_empty() {
+            true => Ok(()),
+            false => self.0.require_owner(db, &table.name).await,
+        }
     }
 
     async fn gone(&self, db: &mut Db, table: &Identifier, starts: &[DateTime<Utc>]) -> Result<Vec<DateTime<Utc>>> {

@@ -22,6 +22,8 @@ pub struct TableSchema {
     appends: bool,
     /// `name type` of the columns that are to be added to it.
     pub added: Vec<String>,
+    /// Columns that it has beyond those of the job.
+    pub beyond: Vec<String>,
 }
 
 /// A column of a table that is there.
@@ -59,6 +61,7 @@ impl TableSchema {
             dated: true,
             appends: load.on_schema_change == SchemaChange::Append,
             added: Vec::new(),
+            beyond: Vec::new(),
         })
     }
 
@@ -113,6 +116,9 @@ impl TableSchema {
         let own = self.columns.len();
         for (at, (quoted, name, kind)) in self.all().enumerate() {
             match existing.iter().find(|column| column.name == name) {
+                None if let Some(other) = existing.iter().find(|column| column.name.eq_ignore_ascii_case(&name)) => {
+                    faults.push(format!("it has the column {:?}, and the job publishes {name:?}", other.name));
+                }
                 None if at >= self.key_columns && at < own => {
                     added.push(format!("{quoted} {}", kind.name()));
                     lacking.push(format!("it has no column {name:?} ({})", kind.name()));
@@ -124,12 +130,15 @@ impl TableSchema {
                 Some(_) => {}
             }
         }
-        let beyond =
-            existing.iter().filter(|column| column.required && !self.all().any(|(_, name, _)| name == column.name));
+        let others: Vec<&Existing> =
+            existing.iter().filter(|column| !self.all().any(|(_, name, _)| name == column.name)).collect();
+        let beyond = others.iter().filter(|column| column.required);
         faults.extend(beyond.map(|column| {
             format!("its column {:?} is NOT NULL without a default, and this job does not write it", column.name)
         }));
         if faults.is_empty() && (added.is_empty() || self.appends) {
+            let lineage = |name: &str| LINEAGE.iter().any(|(own, _)| *own == name);
+            self.beyond = others.iter().map(|column| column.name.clone()).filter(|name| !lineage(name)).collect();
             self.added = added;
             return Ok(());
         }

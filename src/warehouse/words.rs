@@ -68,6 +68,10 @@ pub trait Words: Send + Sync {
         columns: &'a [Column],
         start: &'a str,
     ) -> Task<'a, ContentHash>;
+    /// Refuses a role that may not add columns to a table.
+    fn require_owner<'a>(&'a self, _db: &'a mut Db, _table: &'a Identifier) -> Task<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
     /// Refuses a role that lacks a right which a load needs.
     fn require_grants<'a>(&'a self, db: &'a mut Db, table: &'a Identifier, exists: bool) -> Task<'a, ()>;
 }

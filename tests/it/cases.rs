@@ -121,8 +121,50 @@ fn the_sql_of_a_source_runs_over_fixtures_and_leaves_nothing() {
     project.write(&format!("{source}/setup.sql"), "SELECT 1");
     database
         .execute("CREATE SCHEMA ref; CREATE TABLE ref.shops (shop_id bigint, name text); CREATE TABLE orders (x int)");
-    on_server(&project).expect(65).says("the server has a table ref.shops of its own");
+    on_server(&project).expect(65).says("of its own");
     assert!(database.rows("SELECT * FROM ref.shops").is_empty());
+}
+
+#[test]
+fn fixtures_are_what_their_files_say_and_stay_in_the_transaction() {
+    let (project, database) = (project(), Database::new());
+    let source = "fixtures/cases/server/a_day/source";
+    project.write(
+        "sql/sales.sql",
+        "SELECT shop, at::date AS day, 1.5::float8 AS total FROM visits WHERE at >= :date AND at < :date + 1",
+    );
+    project.write("fixtures/cases/server/a_day/case.toml", "date = \"2024-01-01\"\n");
+    project.write("fixtures/cases/server/a_day/expected.csv", "day,shop,total\n2024-01-01,a,1.5\n2024-01-01,b,1.5\n");
+    // By the clock of the file; in Berlin it is another day already.
+    project.write(
+        &format!("{source}/visits.csv"),
+        "shop,at\na,2024-01-01 00:10:00\nb,2024-01-01 23:30:00\nc,2024-01-02 00:00:00\n",
+    );
+    let setup = format!("{source}/setup.sql");
+    let on_server = || project.daymill(&["test", "--postgres", &database.url]);
+    project.write(&setup, "CREATE TEMP TABLE visits (shop text, at timestamp)");
+    on_server().expect(0);
+    project.write(&setup, "CREATE TEMP TABLE visits (shop varchar(1), at timestamp)");
+    project.write(&format!("{source}/visits.csv"), "shop,at\nabc,2024-01-01 00:10:00\n");
+    on_server().expect(65).says("value too long for type character varying(1)");
+    project.write(&setup, "CREATE TABLE leak (x int); COMMIT; BEGIN");
+    on_server().expect(65).says("setup.sql ends the transaction");
+    database.execute("CREATE TABLE visits (shop text, at timestamp)");
+    std::fs::remove_file(project.path(&setup)).unwrap();
+    on_server().expect(65).says("the server has a table visits of its own");
+}
+
+#[test]
+fn a_tolerance_is_of_a_column_and_a_number() {
+    let project = project();
+    case(&project, "files", "rows", "[tolerance]\ntwise = 1\n", "id,who,n\n1,a,2\n");
+    project.write("fixtures/cases/files/rows/expected.csv", "id,who,twice\n1,a,4\n");
+    project.daymill(&["test"]).expect(65).says("a tolerance for \"twise\", which is not published");
+    case(&project, "files", "rows", "[tolerance]\ntwice = inf\n", "id,who,n\n1,a,2\n");
+    project.daymill(&["test"]).expect(65).says("tolerance.twice must be a number from 0");
+    case(&project, "files", "rows", "[tolerance]\ntwice = -1\n", "id,who,n\n1,a,2\n");
+    project.daymill(&["test"]).expect(65).says("tolerance.twice must be a number from 0");
+    project.daymill(&["test", "--case", "zzz"]).expect(2).says("no case has \"zzz\" in its name").says("files/rows");
 }
 
 #[test]
@@ -164,6 +206,13 @@ fn a_real_day_becomes_a_case() {
     // A day without rows leaves nothing.
     project.daymill(&["test", "--record", "flight_delay", "--date", "2013-07-08"]).expect(66);
     assert!(!project.path("fixtures/cases/flight_delay/2013-07-08").exists());
+    // What others set for all commands is no hindrance.
+    let project = Project::flights()
+        .env("DAYMILL_TEST_POSTGRES", "postgres://nobody@127.0.0.1:1/none")
+        .env("DAYMILL_OUTPUT", "json");
+    project.own_fixtures();
+    project.daymill(&["test", "--record", "carrier_daily", "--date", "2013-06-08"]).expect(0);
+    assert!(project.daymill(&["test", "--tap"]).expect(0).stdout.starts_with("TAP version 13"));
 }
 
 #[test]

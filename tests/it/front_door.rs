@@ -424,7 +424,15 @@ fn a_job_is_written_from_a_table_of_postgres() {
     let project = project.env("FRONT_URL", &database.url);
     let new = ["new", "job", "orders", "--from", "ops.app.Orders", "--key", "id"];
     project.daymill(&new).expect(2).says("--time COLUMN");
-    project.daymill(&[&new[..], &["--time", "placed"]].concat()).expect(0);
+    let made = project.daymill(&[&new[..], &["--time", "placed"]].concat()).expect(0);
+    let made = made.says("are of UTC; --timezone NAME says another clock");
+    // The newest day is asked of the server.
+    assert!(
+        made.stdout.contains("A test of its newest day is in") && !made.stdout.contains("yesterday"),
+        "{}",
+        made.stdout
+    );
+    project.daymill(&["test", "orders"]).expect(0);
     let sql = std::fs::read_to_string(project.path("sql/orders/orders.sql")).unwrap();
     assert!(
         sql.contains("FROM app.\"Orders\"") && sql.contains("placed >= :start") && sql.contains("\"end\""),
@@ -433,11 +441,29 @@ fn a_job_is_written_from_a_table_of_postgres() {
     project.daymill(&["check", "orders"]).expect(0);
     project.daymill(&["run", "orders", "--date", "yesterday"]).expect(0);
     assert_eq!(project.run_json()["rows"]["published"], 30);
+    // The bounds of the SQL go by another clock than the values: that is said.
+    project.edit("jobs/orders.toml", "timezone    = \"UTC\"", "timezone    = \"Pacific/Auckland\"");
+    project.edit("jobs/orders.toml", "table = \"orders\"", "table = \"others\"");
+    std::fs::rename(project.path("jobs/orders.toml"), project.path("jobs/others.toml")).unwrap();
+    let warning = "placed is of the clock of UTC, and sql/orders/orders.sql compares it with :start and :end by the clock of Pacific/Auckland";
+    project
+        .daymill(&["run", "others", "--date", "yesterday", "--dry-run"])
+        .says(warning)
+        .says(":start AT TIME ZONE 'UTC'");
+    project.edit("sql/orders/orders.sql", "placed >= :start", "placed >= :start AT TIME ZONE 'UTC'");
+    assert!(!project.daymill(&["run", "others", "--date", "yesterday", "--dry-run"]).stderr.contains("of the clock"));
     project
         .daymill(&["new", "job", "x", "--from", "ops.app.nothing", "--key", "id", "--time", "t"])
         .expect(65)
         .says("does not exist");
-    assert!(!project.path("jobs/x.toml").exists() && !project.path("sql/x/nothing.sql").exists());
+    assert!(!project.path("jobs/x.toml").exists() && !project.path("sql/x").exists());
+    // A right that is missing is found by check, which reads no row.
+    let role = format!("reader_{}", uuid::Uuid::now_v7().simple());
+    database.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA app TO {role}"));
+    let (head, tail) = database.url.split_once("//").unwrap();
+    let url = format!("{head}//{role}:x@{}", tail.rsplit('@').next().unwrap());
+    let checked = project.env("FRONT_URL", &url).daymill(&["check", "others"]).expect(78).stdout;
+    assert!(checked.contains("permission denied for table Orders"), "{checked}");
 }
 
 #[test]

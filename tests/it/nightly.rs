@@ -225,6 +225,13 @@ fn the_ledger_is_shown() {
     }
     assert!(project.daymill(&["show"]).expect(0).stdout.contains("input      flights:"));
     project.daymill(&["show", "0000"]).expect(2);
+    // A report that somebody changed neither ends the program nor drives the terminal.
+    execute_sqlite(
+        &project.warehouse(),
+        "UPDATE daymill_runs SET report = json_set(report, '$.content_hash', 'abcdefghijklmnoé', '$.table', 'x' || char(10) || 'more')",
+    );
+    let shown = project.daymill(&["show"]).expect(0).stdout;
+    assert!(shown.contains("x\\nmore in dev"), "{shown}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use chrono::NaiveDate;
+use chrono_tz::Tz;
 use polars::prelude::DataFrame;
 use sqlx::postgres::PgTypeKind;
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, SqlSafeStr, Statement, TypeInfo};
@@ -110,6 +111,27 @@ impl<'a> Snapshot<'a> {
         Ok(Snapshot { origin, session, asked })
     }
 
+    /// Tables whose times without a zone are of another clock than the one by which their SQL compares them with the interval.
+    pub fn other_clocks(&self, job: Tz) -> Vec<String> {
+        let other = |asked: &Asked<'_>| {
+            let used = placeholders::used(&asked.sql.text);
+            let bounded = ["start", "end"].iter().any(|name| used.contains(*name));
+            let says = asked.sql.text.to_lowercase().contains("at time zone");
+            let local = asked.question.columns.iter().find_map(|(name, wire)| match wire {
+                Wire::Local(zone) if *zone != job => Some((name, zone)),
+                _ => None,
+            });
+            let (column, zone) = local.filter(|_| bounded && !says)?;
+            Some(format!(
+                "table {}: {column} is of the clock of {zone}, and {} compares it with :start and :end by the clock of {job}; if so, write \
+                 :start AT TIME ZONE '{zone}'",
+                asked.spec.name,
+                asked.sql.path.display()
+            ))
+        };
+        self.asked.iter().filter_map(other).collect()
+    }
+
     /// Every table with its columns: with its rows when they are known, without when they are not.
     pub fn tables(&self) -> Result<Vec<(String, DataFrame)>> {
         let frame = |asked: &Asked<'_>| match &asked.known {
@@ -181,9 +203,10 @@ impl<'a> Snapshot<'a> {
 
 /// Which table an error is about, and which file, unless it says so itself.
 pub(super) fn place(error: Error, table: &str, path: &Path) -> Error {
-    match error.message.starts_with(&path.display().to_string()) {
-        true => error.context(format!("table {table}")),
-        false => error.context(format!("table {table}, {}", path.display())),
+    match error.message.as_str() {
+        said if said.starts_with(&format!("table {table}: ")) => error,
+        said if said.starts_with(&path.display().to_string()) => error.context(format!("table {table}")),
+        _ => error.context(format!("table {table}, {}", path.display())),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Queries of one connection as a source.
 
 use polars::prelude::{IntoLazy, LazyFrame};
+use sqlx::AssertSqlSafe;
 
 use super::session::{Sessions, begin_snapshot, source_error};
 use super::snapshot::{self, Origin, Read, Snapshot};
@@ -10,6 +11,7 @@ use crate::extract::input::Input;
 use crate::extract::schema;
 use crate::extract::source::{Opened, Reader, Source, Task};
 use crate::fingerprint;
+use crate::placeholders;
 use crate::postgres::decode::Wire;
 use crate::postgres::liveness::Backend;
 use crate::progress::Progress;
@@ -24,6 +26,7 @@ pub struct Queries<'a> {
 
 struct OpenQueries<'a> {
     from: String,
+    warnings: Vec<String>,
     snapshot: Snapshot<'a>,
 }
 
@@ -47,6 +50,10 @@ impl Queries<'_> {
             .await
             .map_err(|e| snapshot::place(e, &spec.name, &sql.path))?;
         let wanted = snapshot::wanted(spec, &sql.path.display().to_string(), &found)?;
+        // Only what begins to run is asked for its rights.
+        let text = placeholders::postgres(&sql.text, interval.date(), interval)?;
+        let explained = sqlx::raw_sql(AssertSqlSafe(format!("EXPLAIN {text}"))).execute(&mut session.0).await;
+        explained.map_err(|e| snapshot::place(source_error(&e), &spec.name, &sql.path))?;
         let column = |(name, wire): &(String, Wire)| Some((name.clone(), wire.column_type()?));
         Ok(schema::empty(&wanted.iter().filter_map(column).collect()).lazy())
     }
@@ -97,7 +104,8 @@ impl Source for Queries<'_> {
         Box::pin(async move {
             let dsn = self.dsn(reader)?;
             let snapshot = self.snapshot(reader, sessions, &dsn).await?;
-            Ok(Box::new(OpenQueries { from: dsn.display(), snapshot }) as Box<dyn Opened + 'a>)
+            let warnings = snapshot.other_clocks(reader.job.zone);
+            Ok(Box::new(OpenQueries { from: dsn.display(), warnings, snapshot }) as Box<dyn Opened + 'a>)
         })
     }
 }
@@ -118,7 +126,8 @@ impl Opened for OpenQueries<'_> {
     {
         Box::pin(async move {
             let schemas = self.tables()?;
-            let OpenQueries { from, snapshot } = *self;
+            let OpenQueries { from, warnings, snapshot } = *self;
+            extraction.warnings.extend(warnings);
             let (tables, arriving) = snapshot.read(driving, sessions).await?;
             for Read { spec, table } in tables {
                 extraction.inputs.push(Input {

@@ -47,7 +47,12 @@ pub async fn run(
     let there = existing(&mut connection, fixtures).await?;
     if let Some(setup) = &fixtures.setup {
         let text = text(setup)?;
+        let before = transaction(&mut connection).await?;
         script(&mut connection, &text).await.map_err(|e| e.context(setup.display()))?;
+        if transaction(&mut connection).await? != before {
+            return Err(Error::config(format!("{} ends the transaction, which is to be rolled back", setup.display()))
+                .hint("leave COMMIT, ROLLBACK and BEGIN out of it; what it committed is on the server now"));
+        }
     }
     for (relation, rows) in &fixtures.relations {
         if there.contains(relation) {
@@ -84,11 +89,18 @@ async fn script(connection: &mut PgConnection, sql: &str) -> Result<()> {
     sqlx::raw_sql(sql).execute(connection).await.map(|_| ()).map_err(|e| source_error(&e))
 }
 
-/// Relations in a schema that are there before the fixtures: those are somebody's.
+/// Which transaction the session is in.
+async fn transaction(connection: &mut PgConnection) -> Result<String> {
+    let asked = sqlx::query_scalar::<_, String>("SELECT txid_current()::text").fetch_one(connection).await;
+    asked.map_err(|e| classify::error(&e))
+}
+
+/// Relations that are there before the fixtures: those are somebody's.
 async fn existing(connection: &mut PgConnection, fixtures: &Fixtures) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for (relation, _) in fixtures.relations.iter().filter(|(relation, _)| relation.contains('.')) {
-        let there = sqlx::query_scalar::<_, bool>("SELECT to_regclass($1) IS NOT NULL").bind(quoted(relation)?);
+    for (relation, _) in &fixtures.relations {
+        let name = if relation.contains('.') { quoted(relation)? } else { format!("public.{}", quoted(relation)?) };
+        let there = sqlx::query_scalar::<_, bool>("SELECT to_regclass($1) IS NOT NULL").bind(name);
         if there.fetch_one(&mut *connection).await.map_err(|e| classify::error(&e))? {
             found.push(relation.clone());
         }
@@ -132,9 +144,17 @@ async fn fill(connection: &mut PgConnection, relation: &str, batch: &RecordBatch
     let types = "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0";
     let types: Vec<(String, String)> =
         sqlx::query_as(types).bind(&name).fetch_all(&mut *connection).await.map_err(failed)?;
-    let value = |(column, _): &(Identifier, SqlType)| {
-        let kind = types.iter().find(|(name, _)| name == column.name()).map_or("text", |(_, kind)| kind);
-        format!("CAST(CAST({column} AS text) AS {kind})")
+    let value = |(column, own): &(Identifier, SqlType)| {
+        let kind = types.iter().find(|(name, _)| name == column.name()).map_or("text", |(_, kind)| kind.as_str());
+        match (own, kind) {
+            // Times without a zone were read as of UTC.
+            (SqlType::TimestampTz, kind) if kind.starts_with("timestamp") && kind.ends_with("without time zone") => {
+                format!("{column} AT TIME ZONE 'UTC'")
+            }
+            // Too long a text is an error only where it is assigned.
+            (_, kind) if kind.starts_with("character") => format!("CAST({column} AS text)"),
+            (_, kind) => format!("CAST(CAST({column} AS text) AS {kind})"),
+        }
     };
     let values = columns.iter().map(value).collect::<Vec<_>>().join(", ");
     script(

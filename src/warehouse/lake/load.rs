@@ -113,7 +113,9 @@ impl LakeLoad {
         next.intervals.retain(|old| old.start != interval.start);
         let at = next.intervals.partition_point(|old| old.start < interval.start);
         next.intervals.insert(at, entry);
-        next.columns = step.table.with_lineage().map(|(name, kind)| (name, kind.name().to_owned())).collect();
+        let own = step.table.with_lineage().map(|(name, kind)| (name, kind.name().to_owned())).collect();
+        let others = std::mem::replace(&mut next.columns, own);
+        manifest::extend(&mut next.columns, others);
         // The event of this publication is the next of the chain.
         next.version = manifest::head(db).await? + 1;
         self.next = Some(next);

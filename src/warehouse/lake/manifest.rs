@@ -113,7 +113,7 @@ pub fn known(folder: &Folder) -> Result<Manifest> {
     }
 }
 
-/// The columns of the newest file.
+/// The columns of all files.
 pub fn columns(folder: &Folder) -> Result<Vec<Existing>> {
     let columns = read(folder)?.columns.into_iter();
     Ok(columns.map(|(name, kind)| Existing { name, kind, required: false }).collect())
@@ -149,10 +149,8 @@ pub async fn of_ledger(db: &mut Db, lake: &Path, table: &Identifier) -> Result<(
         };
         let mut entry = Entry::new(&folder, (time(0)?, time(1)?), &text(2), &text(3));
         (entry.rows, entry.content) = (text(4).parse().unwrap_or_default(), text(5));
-        if let Ok(columns) = serde_json::from_str(&text(6)) {
-            manifest.columns = columns;
-            let lineage = LINEAGE.iter().map(|(name, kind)| ((*name).to_owned(), kind.name().to_owned()));
-            manifest.columns.extend(lineage);
+        if let Ok(columns) = serde_json::from_str::<Vec<(String, String)>>(&text(6)) {
+            extend(&mut manifest.columns, columns);
         }
         manifest.version = text(7).parse().unwrap_or_default();
         match folder.version(&entry.run_id).is_file() {
@@ -160,7 +158,20 @@ pub async fn of_ledger(db: &mut Db, lake: &Path, table: &Identifier) -> Result<(
             false => lost += 1,
         }
     }
+    if !manifest.columns.is_empty() {
+        let lineage = LINEAGE.iter().map(|(name, kind)| ((*name).to_owned(), kind.name().to_owned()));
+        extend(&mut manifest.columns, lineage);
+    }
     Ok((manifest, lost))
+}
+
+/// Adds the columns that are not among those known.
+pub fn extend(known: &mut Vec<(String, String)>, more: impl IntoIterator<Item = (String, String)>) {
+    for (name, kind) in more {
+        if !known.iter().any(|(other, _)| *other == name) {
+            known.push((name, kind));
+        }
+    }
 }
 
 /// Shows what a manifest says, unless a newer one stands: first the files by their intervals, then the manifest. What stands with

@@ -89,7 +89,7 @@ impl Guess {
             // A number that begins with a zero is a name, as a postal code.
             ColumnType::Int => cell.parse::<i64>().is_ok_and(|n| n.to_string() == cell || n == 0 && cell == "-0"),
             ColumnType::Float => cell.parse::<f64>().is_ok_and(|_| !named_number(cell)),
-            ColumnType::Bool => matches!(cell, "true" | "false"),
+            ColumnType::Bool => cell.eq_ignore_ascii_case("true") || cell.eq_ignore_ascii_case("false"),
             ColumnType::Date => cell.len() == 10 && NaiveDate::parse_from_str(cell, "%Y-%m-%d").is_ok(),
             ColumnType::Timestamp => timestamp(cell),
             ColumnType::Text => true,
@@ -150,6 +150,7 @@ mod tests {
         assert_eq!(kind(&["nan", "1"]), Text);
         assert_eq!(kind(&["9223372036854775808"]), Float);
         assert_eq!(kind(&["true", "false", ""]), Bool);
+        assert_eq!(kind(&["True", "FALSE"]), Bool);
         assert_eq!(kind(&["2024-02-29"]), Date);
         assert_eq!(kind(&["2024-02-29", "2024-02-30"]), Text);
         assert_eq!(kind(&["2024-02-29T06:00:00Z", "2024-02-29 06:00:00+01:00"]), Timestamp);
