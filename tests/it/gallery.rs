@@ -49,7 +49,7 @@ fn of_files() -> Vec<(&'static str, String)> {
             edited(JOB, "[extract.flights]", "[extract.flights]\ndelimiter = \";\"", 78),
         ),
         ("a time zone that is none", edited(JOB, "America/New_York", "America/NewYork", 78)),
-        ("a file of SQL that is not there", edited(JOB, "features.sql", "featurs.sql", 78)),
+        ("a file of SQL that is not there", edited(JOB, "features.sql", "other.sql", 78)),
         (
             "a password in the file",
             edited(

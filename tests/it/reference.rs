@@ -195,7 +195,7 @@ print("agreed")
     let (fine, text) = run(&taplo, &["check", "jobs/flight_delay.toml", "jobs/carrier_daily.toml", "daymill.toml"]);
     assert!(fine, "{text}");
     let job = std::fs::read_to_string(folder.join("jobs/flight_delay.toml")).unwrap();
-    std::fs::write(folder.join("jobs/flight_delay.toml"), job.replace("[load]", "[load]\ntabel = \"x\"")).unwrap();
+    std::fs::write(folder.join("jobs/flight_delay.toml"), job.replace("[load]", "[load]\ntables = \"x\"")).unwrap();
     let (fine, text) = run(&taplo, &["check", "jobs/flight_delay.toml"]);
-    assert!(!fine && text.contains("tabel"), "{text}");
+    assert!(!fine && text.contains("tables"), "{text}");
 }
