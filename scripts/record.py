@@ -17,7 +17,7 @@ WIDTH, LINE, SIZE = 8.4, 20, 14
 
 def run(command):
     master, slave = pty.openpty()
-    subprocess.run(["stty", "cols", "118", "rows", "40"], stdin=slave, check=True)
+    subprocess.run(["stty", "cols", "80", "rows", "40"], stdin=slave, check=True)
     environment = {**os.environ, "TERM": "xterm-256color"}
     child = subprocess.Popen(command, shell=True, stdin=slave, stdout=slave, stderr=slave, env=environment, close_fds=True)
     os.close(slave)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float64Type};
 
 use super::case::{Case, FOLDER};
 use super::results::Outcome;
@@ -61,7 +61,8 @@ async fn write(project: &Project, job: &Job, wanted: &Recording<'_>, folder: &Pa
         }
     }
     for (name, batch) in &tables {
-        let mut writer = Writer::create(&folder.join(format!("input/{name}.parquet")), &batch.schema(), &[])?;
+        let kind = if readable(job, name, batch) { "csv" } else { "parquet" };
+        let mut writer = Writer::create(&folder.join(format!("input/{name}.{kind}")), &batch.schema(), &[])?;
         writer.write(batch)?;
         writer.finish()?;
     }
@@ -78,6 +79,18 @@ async fn write(project: &Project, job: &Job, wanted: &Recording<'_>, folder: &Pa
         Outcome::Blessed => Ok(tables.into_iter().map(|(name, batch)| (name, batch.num_rows())).collect()),
         other => Err(Error::data(other.lines().join("\n"))),
     }
+}
+
+/// Whether a table can be CSV, which people can read, and come back as it was: its types are declared, and it has no text
+/// without characters, which would be NULL, and no number that is none.
+fn readable(job: &Job, table: &str, batch: &RecordBatch) -> bool {
+    let declared = job.extract.iter().any(|spec| spec.name == table && !spec.columns.is_empty());
+    let fine = |array: &ArrayRef| match array.data_type() {
+        DataType::Utf8View => array.as_string_view().iter().flatten().all(|text| !text.is_empty()),
+        DataType::Float64 => array.as_primitive::<Float64Type>().iter().flatten().all(f64::is_finite),
+        _ => true,
+    };
+    declared && batch.columns().iter().all(fine)
 }
 
 /// Other values in a column, the same for the same one in every table; nobody can tell what they were.

@@ -110,7 +110,7 @@ impl Summary<'_> {
         }
         let done = self.finished.iter().flatten().filter(|end| end.result.is_ok()).count();
         let rows: u64 = self.finished.iter().flatten().map(|end| end.report.rows.published).sum();
-        let mut lines = vec![format!(
+        let text = format!(
             "{} {}: {done} of {} intervals done, {} rows in {} ({} an interval)",
             self.command,
             self.plan.job,
@@ -118,7 +118,8 @@ impl Summary<'_> {
             output::count(rows),
             output::seconds(self.seconds),
             output::seconds(self.seconds / self.tasks.len().max(1) as f64)
-        )];
+        );
+        let mut lines = vec![output::sentence(&text, 2)];
         lines.extend(self.alike().iter().map(|group| failure(group)));
         let left = self.finished.iter().filter(|end| end.is_none()).count();
         if left > 0 {

@@ -125,6 +125,7 @@ pub fn init(folder: &Path, example: Option<Example>) -> Result<u8> {
     };
     let place = folder.display().to_string();
     let enter = if place == "." { String::new() } else { format!("\n  cd {place}") };
+    let place = if place == "." { "this folder" } else { &place };
     output::result(&format!("A project of {} files is in {place}.\n{enter}\n  {}", files.len(), steps.join("\n  ")))?;
     Ok(0)
 }

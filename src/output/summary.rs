@@ -88,7 +88,8 @@ pub fn summary(report: &RunReport) -> String {
 /// The end of a run that was made now.
 pub fn ended(report: &RunReport) -> String {
     let published = report.preview.is_none() && report.table.is_some();
-    let more = if published { format!("\n  {:<10}daymill show {}", "more", report.run_id) } else { String::new() };
+    let label = paint("2", &format!("  {:<10}", "more"), writer::on_terminal());
+    let more = if published { format!("\n{label}daymill show {}", report.run_id) } else { String::new() };
     format!("{}{more}", summary(report))
 }
 

@@ -70,6 +70,8 @@ pub enum Target {
 
 impl Connection {
     pub fn read(name: &str, table: &Table<'_>) -> Connection {
+        // There is one kind so far.
+        table.word("kind", &[("postgres", ())]);
         let string = |key: &str| table.string(key).map(|at| at.value);
         for key in ["url", "password"] {
             if let Some(at) = table.string(key)

@@ -296,7 +296,8 @@ impl JobReader<'_> {
                 Some(SqlFile { path, text })
             }
             Err(error) => {
-                table.fault(at.line, error.to_string().replace("\n  ", ": "));
+                let hint = "paths are taken from the project's folder";
+                table.fault_hint(at.line, error.to_string().replace("\n  ", ": "), hint);
                 None
             }
         }

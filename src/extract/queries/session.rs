@@ -87,5 +87,9 @@ pub fn source_error(error: &sqlx::Error) -> Error {
     if matches!(state.as_ref(), "42703" | "42P01" | "42804" | "42883") {
         found.class = Class::Data;
     }
+    if state == "42P01" && found.hint.is_none() {
+        found.hint =
+            Some("is its schema named, as in shop.orders? psql's \\dt *.* lists all tables that the role sees".into());
+    }
     found
 }
