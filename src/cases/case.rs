@@ -57,6 +57,15 @@ impl Case {
         format!("{}/{}", self.job, self.name)
     }
 
+    /// The folder of what the SQL of Postgres sources reads.
+    pub fn source(&self) -> PathBuf {
+        self.folder.join("source")
+    }
+
+    pub fn has_source(&self) -> bool {
+        self.source().is_dir()
+    }
+
     pub fn settings(&self) -> Result<Settings> {
         let source = Source::open(&self.folder.join("case.toml"))?;
         let settings = source.read(&keys::CASE, |table| {

@@ -113,7 +113,7 @@ async fn given(
     work: &Path,
 ) -> Result<BTreeMap<String, TableSource>> {
     let mut given = BTreeMap::new();
-    let Some(connection) = means.postgres.as_ref().filter(|_| source::is_there(case)) else { return Ok(given) };
+    let Some(connection) = means.postgres.as_ref().filter(|_| case.has_source()) else { return Ok(given) };
     for (name, batch) in source::rows(project, job, case, interval, connection).await? {
         let path = work.join(format!("{name}.parquet"));
         let mut writer = Writer::create(&path, &batch.schema(), &[])?;

@@ -1,7 +1,7 @@
 //! The SQL of Postgres sources, run over the relations that a case has for it: `source/RELATION.parquet`, `.csv` or `.jsonl`,
 //! and `source/setup.sql`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use arrow::array::RecordBatch;
 
@@ -14,15 +14,6 @@ use crate::interval::Interval;
 use crate::project::connection::Connection;
 use crate::project::job::{FileFormat, FileSource, SqlFile, TableSource, TableSpec};
 use crate::project::{Job, Project};
-
-/// Whether a case has what the SQL would read.
-pub fn is_there(case: &Case) -> bool {
-    folder(case).is_dir()
-}
-
-fn folder(case: &Case) -> PathBuf {
-    case.folder.join("source")
-}
 
 /// The rows that the SQL of each Postgres table gives.
 pub async fn rows(
@@ -43,7 +34,7 @@ pub async fn rows(
     if queries.is_empty() {
         return Ok(Vec::new());
     }
-    let fixtures = fixtures(project, job, &folder(case), interval).await?;
+    let fixtures = fixtures(project, job, &case.source(), interval).await?;
     trial::run(&connection.resolve()?, job, interval, &queries, &fixtures).await
 }
 

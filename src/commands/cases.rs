@@ -47,6 +47,13 @@ pub fn test(global: &Global, args: &Test) -> Result<u8> {
         results.push((case.title(), outcome, at.elapsed()));
     }
     runtime.shutdown_background();
+    let without = cases.iter().filter(|case| !case.has_source()).count();
+    if means.postgres.is_some() && without > 0 {
+        output::note(&format!(
+            "{without} of {} cases have no source/: for them no SQL of a source was run",
+            cases.len()
+        ));
+    }
     report(global, args, &results)
 }
 

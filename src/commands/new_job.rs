@@ -103,7 +103,7 @@ pub fn new_job(global: &Global, args: &NewJob) -> Result<u8> {
     // What was written must be a job.
     project.job(&args.name, &target)?.require_interval()?;
     written.1 = true;
-    let newest = newest(&project, args, zone, &from)?;
+    let newest = newest(&project, args, zone, &from).unwrap_or_default();
     let case = if missing.is_empty() { Some(case(&project, args, &target, newest)) } else { None };
     if args.timezone.is_none() {
         output::note("days, and times without a zone, are of UTC; --timezone NAME says another clock");

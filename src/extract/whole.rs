@@ -10,11 +10,12 @@ use crate::arrow_bridge;
 use crate::error::{Error, Result};
 use crate::interval::Interval;
 use crate::progress::Progress;
+use crate::project::job::TableSpec;
 use crate::project::{Job, Project};
 
 /// Every table of an interval.
 pub async fn whole(project: &Project, job: &Job, interval: &Interval) -> Result<Vec<(String, RecordBatch)>> {
-    batches(&read(project, job, interval).await?)
+    batches(&read(project, job, interval, |_| None).await?)
 }
 
 /// Of each table that follows the interval so many rows, and as many of the time before it; other tables whole.
@@ -24,26 +25,26 @@ pub async fn sample(
     interval: &Interval,
     rows: u32,
 ) -> Result<Vec<(String, RecordBatch)>> {
-    let whole = read(project, job, interval).await?;
+    let follows = |spec: &TableSpec| job.told_apart(spec) && !spec.snapshot;
+    let few = |spec: &TableSpec| follows(spec) && spec.lookback_days == 0;
+    let whole = read(project, job, interval, |spec| few(spec).then_some(rows)).await?;
+    // Without its lookback a table is the interval.
     let mut alone = job.clone();
+    alone.extract.retain(|spec| follows(spec) && spec.lookback_days > 0);
     alone.extract.iter_mut().for_each(|spec| spec.lookback_days = 0);
-    let looks_back = job.extract.iter().any(|spec| spec.lookback_days > 0);
-    let inside = if looks_back { read(project, &alone, interval).await? } else { whole.clone() };
+    let inside = read(project, &alone, interval, |_| None).await?;
     let mut sampled = Vec::new();
-    for ((name, frame), (_, inside)) in whole.into_iter().zip(inside) {
-        let spec = job.extract.iter().find(|spec| spec.name == name);
-        let follows = spec.is_some_and(|spec| job.told_apart(spec) && !spec.snapshot);
+    for (name, frame) in whole {
         let few = |frame: DataFrame| frame.head(Some(rows as usize));
-        let rows = match spec.is_some_and(|spec| spec.lookback_days > 0) {
-            _ if !follows => frame,
-            false => few(frame),
-            true => {
-                let failed = |e| Error::defect(format!("the rows of {name} before the interval")).cause(e);
-                let earlier = few(without(frame, &inside).map_err(failed)?);
-                earlier.vstack(&few(inside)).map_err(failed)?
+        let failed = |e| Error::defect(format!("the rows of {name} before the interval")).cause(e);
+        let frame = match inside.iter().find(|(other, _)| *other == name) {
+            None => frame,
+            Some((_, inside)) => {
+                let earlier = few(without(frame, inside).map_err(failed)?);
+                earlier.vstack(&few(inside.clone())).map_err(failed)?
             }
         };
-        sampled.push((name, rows));
+        sampled.push((name, frame));
     }
     batches(&sampled)
 }
@@ -55,7 +56,13 @@ fn without(frame: DataFrame, other: &DataFrame) -> polars::prelude::PolarsResult
     frame.lazy().join(other.clone().lazy(), &on, &on, args).collect()
 }
 
-async fn read(project: &Project, job: &Job, interval: &Interval) -> Result<Vec<(String, DataFrame)>> {
+/// Every table; of some no more than so many rows.
+async fn read(
+    project: &Project,
+    job: &Job,
+    interval: &Interval,
+    few: impl Fn(&TableSpec) -> Option<u32>,
+) -> Result<Vec<(String, DataFrame)>> {
     let context = ExtractContext {
         cache: &Cache::default(),
         sessions: &mut Sessions::new(),
@@ -66,7 +73,12 @@ async fn read(project: &Project, job: &Job, interval: &Interval) -> Result<Vec<(
     // What the tables are read from must outlive the reading.
     let tables = std::mem::take(&mut extraction.tables);
     let collected = |(name, frame): (String, LazyFrame)| {
-        let rows = frame.collect().map_err(|e| Error::input(format!("the table {name} cannot be read")).cause(e))?;
+        let spec = job.extract.iter().find(|spec| spec.name == name);
+        let rows = match spec.and_then(&few) {
+            Some(rows) => frame.limit(rows).collect(),
+            None => frame.collect(),
+        };
+        let rows = rows.map_err(|e| Error::input(format!("the table {name} cannot be read")).cause(e))?;
         Ok((name, rows))
     };
     tables.into_iter().map(collected).collect()

@@ -12,7 +12,6 @@ const LABEL: usize = 12;
 /// The end of a run, as a person reads it.
 pub fn summary(report: &RunReport) -> String {
     let terminal = writer::on_terminal();
-    let label = |text: &str| paint("2", &format!("  {text:<10}"), terminal);
     let mark = if report.state == RunState::Succeeded {
         paint("32;1", "✓", terminal)
     } else {
@@ -30,26 +29,21 @@ pub fn summary(report: &RunReport) -> String {
     if let (Some(table), Some(target)) = (&report.table, &report.target) {
         let would = report.preview.iter().flat_map(replaced);
         let parts: Vec<String> = std::iter::once(format!("{table} in {target}")).chain(would).collect();
-        let name = |i: usize| label(if i == 0 { "table" } else { "" });
-        lines.extend(width::broken(&parts, LABEL).iter().enumerate().map(|(i, line)| format!("{}{line}", name(i))));
+        lines.extend(labelled("table", width::broken(&parts, LABEL)));
     }
-    let mut broken = |name: &str, parts: &[String]| {
-        let name = |i: usize| label(if i == 0 { name } else { "" });
-        lines.extend(width::broken(parts, LABEL).into_iter().enumerate().map(|(i, line)| format!("{}{line}", name(i))));
-    };
     if let Some(interval) = &report.interval {
         let (start, end) = (to_the_minute(&interval.start), to_the_minute(&interval.end));
-        broken("interval", &[format!("{start} to {end}"), format!("{} h of {}", interval.hours, interval.timezone)]);
+        let parts = [format!("{start} to {end}"), format!("{} h of {}", interval.hours, interval.timezone)];
+        lines.extend(labelled("interval", width::broken(&parts, LABEL)));
     }
-    broken("rows", &rows(report));
+    lines.extend(labelled("rows", width::broken(&rows(report), LABEL)));
     if let Some(model) = &report.model {
         let oracle = format!("oracle: {} rows within {:.1e}", model.oracle.rows, model.oracle.max_difference);
-        broken("model", &[format!("{}@{}", model.name, model.version), model.kind.clone(), oracle]);
+        let parts = [format!("{}@{}", model.name, model.version), model.kind.clone(), oracle];
+        lines.extend(labelled("model", width::broken(&parts, LABEL)));
     }
     for scores in &report.scores {
-        lines.extend(histogram(scores).into_iter().enumerate().map(|(i, line)| {
-            format!("{}{line}", label(&if i == 0 { writer::line(&scores.name) } else { String::new() }))
-        }));
+        lines.extend(labelled(&writer::line(&scores.name), histogram(scores)));
     }
     if !report.checks.is_empty() {
         let passed = report.checks.iter().filter(|c| c.passed).count();
@@ -58,15 +52,11 @@ pub fn summary(report: &RunReport) -> String {
     let stages = report.stages.iter().map(|s| format!("{} {}", s.name, seconds(s.seconds)));
     let memory = format!("peak memory {} MB", report.peak_memory_mb);
     let parts: Vec<String> = stages.chain([memory]).collect();
-    let mut broken = |name: &str, parts: &[String]| {
-        let name = |i: usize| label(if i == 0 { name } else { "" });
-        lines.extend(width::broken(parts, LABEL).into_iter().enumerate().map(|(i, line)| format!("{}{line}", name(i))));
-    };
-    broken("time", &parts);
+    lines.extend(labelled("time", width::broken(&parts, LABEL)));
     for file in &report.files {
         let first = format!("{}: {} rows of {}", file.path, count(file.rows), file.columns.first().map_or("", |c| c));
         let parts: Vec<String> = std::iter::once(first).chain(file.columns.iter().skip(1).cloned()).collect();
-        broken("left", &parts);
+        lines.extend(labelled("left", width::broken(&parts, LABEL)));
     }
     if let Some(hash) = &report.content_hash {
         lines.push(format!("{}{}", label("content"), hash.get(..16).unwrap_or(hash)));
@@ -85,10 +75,20 @@ pub fn summary(report: &RunReport) -> String {
     lines.join("\n")
 }
 
+fn label(text: &str) -> String {
+    paint("2", &format!("  {text:<10}"), writer::on_terminal())
+}
+
+/// Lines of which the first says what they are.
+fn labelled(name: &str, lines: Vec<String>) -> Vec<String> {
+    let name = |i: usize| label(if i == 0 { name } else { "" });
+    lines.into_iter().enumerate().map(|(i, line)| format!("{}{line}", name(i))).collect()
+}
+
 /// The end of a run that was made now.
 pub fn ended(report: &RunReport) -> String {
     let published = report.preview.is_none() && report.table.is_some();
-    let label = paint("2", &format!("  {:<10}", "more"), writer::on_terminal());
+    let label = label("more");
     let more = if published { format!("\n{label}daymill show {}", report.run_id) } else { String::new() };
     format!("{}{more}", summary(report))
 }

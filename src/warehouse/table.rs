@@ -115,19 +115,20 @@ impl TableSchema {
         let (mut faults, mut lacking, mut added) = (Vec::new(), Vec::new(), Vec::new());
         let own = self.columns.len();
         for (at, (quoted, name, kind)) in self.all().enumerate() {
-            match existing.iter().find(|column| column.name == name) {
-                None if let Some(other) = existing.iter().find(|column| column.name.eq_ignore_ascii_case(&name)) => {
+            let alike = || existing.iter().find(|column| column.name.eq_ignore_ascii_case(&name));
+            match existing.iter().find(|column| column.name == name).or_else(alike) {
+                Some(other) if other.name != name => {
                     faults.push(format!("it has the column {:?}, and the job publishes {name:?}", other.name));
                 }
+                Some(found) if !found.kind.eq_ignore_ascii_case(kind.name()) => {
+                    faults.push(format!("its column {name:?} is {}, not {}", found.kind, kind.name()));
+                }
+                Some(_) => {}
                 None if at >= self.key_columns && at < own => {
                     added.push(format!("{quoted} {}", kind.name()));
                     lacking.push(format!("it has no column {name:?} ({})", kind.name()));
                 }
                 None => faults.push(format!("it has no column {name:?} ({})", kind.name())),
-                Some(found) if !found.kind.eq_ignore_ascii_case(kind.name()) => {
-                    faults.push(format!("its column {name:?} is {}, not {}", found.kind, kind.name()));
-                }
-                Some(_) => {}
             }
         }
         let others: Vec<&Existing> =

@@ -105,6 +105,9 @@ fn the_sql_of_a_source_runs_over_fixtures_and_leaves_nothing() {
     project.daymill(&["test"]).expect(65).says("pass --postgres URL");
     let on_server = |project: &Project| project.daymill(&["test", "--postgres", &database.url]);
     on_server(&project).expect(0).says("ok      server/a_day");
+    // That a case has nothing for the SQL is said.
+    case(&project, "files", "none", "expect_error = 65\n", TWICE);
+    on_server(&project).expect(0).says("1 of 2 cases have no source/");
     // A table of its own form, made by a script.
     project.write(
         &format!("{source}/setup.sql"),

@@ -21,6 +21,7 @@ mod gallery;
 mod house;
 mod logs;
 mod many;
+mod new_job;
 mod nightly;
 mod older;
 mod postgres;

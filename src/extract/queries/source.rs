@@ -52,7 +52,8 @@ impl Queries<'_> {
         let wanted = snapshot::wanted(spec, &sql.path.display().to_string(), &found)?;
         // Only what begins to run is asked for its rights.
         let text = placeholders::postgres(&sql.text, interval.date(), interval)?;
-        let explained = sqlx::raw_sql(AssertSqlSafe(format!("EXPLAIN {text}"))).execute(&mut session.0).await;
+        let explain = format!("EXPLAIN SELECT * FROM (\n{text}\n) AS daymill_source");
+        let explained = sqlx::raw_sql(AssertSqlSafe(explain)).execute(&mut session.0).await;
         explained.map_err(|e| snapshot::place(source_error(&e), &spec.name, &sql.path))?;
         let column = |(name, wire): &(String, Wire)| Some((name.clone(), wire.column_type()?));
         Ok(schema::empty(&wanted.iter().filter_map(column).collect()).lazy())
