@@ -132,6 +132,46 @@ fn an_interval_after_the_job_s_last_is_no_failure() {
 }
 
 #[test]
+fn a_command_that_is_proposed_can_be_pasted() {
+    let (project, today) = recent();
+    project.write(
+        "daymill.toml",
+        "default_target = \"t\"\n[target.t]\nkind = \"sqlite\"\npath = \"w.sqlite\"\n[target.other]\nkind = \"sqlite\"\npath = \"o.sqlite\"\n",
+    );
+    let date = |n: u64| (today - Days::new(n)).to_string();
+    for n in 2..5 {
+        std::fs::remove_file(project.path("in").join(format!("{}.csv", date(n)))).unwrap();
+    }
+    let other = ["--target", "other"];
+    let backfill = ["backfill", "j", "--from", &date(5), "--to", &date(1)];
+    let failed = project.daymill(&[&backfill[..], &other].concat()).expect(3);
+    // Three nights failed alike: the cause stands there once.
+    assert_eq!(failed.stdout.matches("no file matches").count(), 1, "{}", failed.stdout);
+    assert!(failed.stdout.contains(&format!("and so did 2 others, up to {}", date(2))), "{}", failed.stdout);
+    let hint = failed.stderr.split("then: daymill ").nth(1).unwrap().trim().to_owned();
+    assert!(hint.ends_with("--target other"), "{hint}");
+    project.daymill(&hint.split(' ').collect::<Vec<_>>()).expect(3);
+    // A job that does not say when it starts is filled by a range.
+    let status = project.daymill(&[&["status", "j"][..], &other].concat()).expect(0).stdout;
+    let proposed = format!("daymill backfill j --from {} --to {} --target other", date(4), date(2));
+    assert!(status.contains(&proposed), "{status}");
+    let usual = project.daymill(&["status", "j", "--last", "3d"]).expect(0).stdout;
+    assert!(usual.contains("daymill backfill j --from") && !usual.contains("--target"), "{usual}");
+}
+
+#[test]
+fn check_finds_what_a_run_would_refuse() {
+    let (project, _) = recent();
+    project.daymill(&["run", "j", "--date", "yesterday"]).expect(0);
+    std::fs::rename(project.path("jobs/j.toml"), project.path("jobs/renamed.toml")).unwrap();
+    let checked = project.daymill(&["check", "renamed"]).expect(78).stdout;
+    assert!(checked.contains("the table out belongs to the job j"), "{checked}");
+    std::fs::copy(project.path("jobs/renamed.toml"), project.path("jobs/j.toml")).unwrap();
+    let checked = project.daymill(&["check", "--offline"]).expect(78).stdout;
+    assert!(checked.contains("j and renamed both publish to out"), "{checked}");
+}
+
+#[test]
 fn published_intervals_are_replaced_when_somebody_said_so() {
     let (project, today) = recent();
     project.daymill(&["backfill", "j", "--last", "3d"]).expect(0);
