@@ -28,6 +28,7 @@ pub mod load;
 pub mod logging;
 pub mod score;
 pub mod sql;
+pub mod stats;
 pub mod transform;
 
 pub mod rows;

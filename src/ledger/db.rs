@@ -21,6 +21,9 @@ pub enum Value {
     Null,
     Int(i64),
     Text(String),
+    /// A number that may not be there.
+    Whole(Option<i64>),
+    Real(Option<f64>),
 }
 
 impl From<&str> for Value {
@@ -72,7 +75,7 @@ impl Db {
     /// The names of the ledger's tables, filled into a statement.
     pub fn fill(&self, sql: &str) -> String {
         let dialect = self.dialect();
-        ["migrations", "intervals", "runs", "tables", "jobs", "batches", "events", "chain"]
+        ["migrations", "intervals", "runs", "tables", "jobs", "batches", "events", "chain", "profiles"]
             .iter()
             .fold(sql.to_owned(), |sql, name| sql.replace(&format!("{{{name}}}"), &dialect.ledger_table(name)))
             .replace("{runs_index}", &dialect.ledger_index("runs_interval"))
@@ -199,6 +202,8 @@ fn postgres(values: &[Value]) -> Result<PgArguments> {
             Value::Null => arguments.add(None::<String>),
             Value::Int(value) => arguments.add(*value),
             Value::Text(text) => arguments.add(text.clone()),
+            Value::Whole(value) => arguments.add(*value),
+            Value::Real(value) => arguments.add(*value),
         };
         added.map_err(|e| Error::defect("a parameter cannot be bound").cause(e))?;
     }
@@ -212,6 +217,8 @@ fn sqlite(values: &[Value]) -> Result<SqliteArguments> {
             Value::Null => arguments.add(None::<String>),
             Value::Int(value) => arguments.add(*value),
             Value::Text(text) => arguments.add(text.clone()),
+            Value::Whole(value) => arguments.add(*value),
+            Value::Real(value) => arguments.add(*value),
         };
         added.map_err(|e| Error::defect("a parameter cannot be bound").cause(e))?;
     }

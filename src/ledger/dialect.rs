@@ -27,6 +27,8 @@ pub trait Dialect: Send + Sync {
     fn ask_writable(&self) -> Option<&'static str>;
     /// What a SELECT ends with to hold its rows until the end of the transaction.
     fn locking_rows(&self) -> &'static str;
+    /// A column of numbers as text that loses no bit of them.
+    fn exact(&self, column: &str) -> String;
     /// How the ledger knows a published table.
     fn table_key(&self, table: &Identifier) -> String;
     /// One message that appends a record to the chain and commits, where the database can hash; its one row is the number and the hash of the record.
@@ -92,6 +94,10 @@ impl Dialect for Postgres {
         " FOR UPDATE"
     }
 
+    fn exact(&self, column: &str) -> String {
+        format!("CAST({column} AS TEXT)")
+    }
+
     fn table_key(&self, table: &Identifier) -> String {
         table.name().to_owned()
     }
@@ -152,6 +158,11 @@ impl Dialect for Sqlite {
 
     fn locking_rows(&self) -> &'static str {
         ""
+    }
+
+    fn exact(&self, column: &str) -> String {
+        // A cast gives 15 digits.
+        format!("CASE WHEN {column} IS NOT NULL THEN printf('%!.17g', {column}) END")
     }
 
     fn table_key(&self, table: &Identifier) -> String {

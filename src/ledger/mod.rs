@@ -9,6 +9,7 @@ mod dialect;
 pub mod history;
 pub mod lock;
 mod open;
+pub mod profiles;
 pub mod record;
 mod tables_agree;
 pub mod told;

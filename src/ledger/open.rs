@@ -13,10 +13,11 @@ use crate::postgres::liveness::Backend;
 use crate::project::{Project, Target};
 
 /// Schema changes, in order; each only adds.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../sql/ledger/0001.sql"),
     include_str!("../../sql/ledger/0002.sql"),
     include_str!("../../sql/ledger/0003.sql"),
+    include_str!("../../sql/ledger/0004.sql"),
 ];
 
 /// Opens the warehouse of a target. The ledger is made when it is not there.

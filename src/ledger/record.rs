@@ -5,11 +5,12 @@ use serde_json::json;
 
 use super::chain::{self, Head};
 use super::lock::Holder;
-use super::{Db, Value};
+use super::{Db, Value, profiles};
 use crate::digest;
 use crate::error::{Class, Error, Result};
 use crate::failpoints;
 use crate::interval::{Interval, instant};
+use crate::quality::profile::StoredProfile;
 use crate::run_state::RunState;
 
 /// Who attempts what.
@@ -40,6 +41,8 @@ pub struct End<'a> {
     /// Where the rows went, and their columns as JSON.
     pub table: String,
     pub columns: String,
+    /// What the values of the rows are, column by column.
+    pub profiles: Vec<StoredProfile>,
 }
 
 impl AttemptId {
@@ -191,7 +194,7 @@ pub async fn succeed(db: &mut Db, id: &AttemptId, end: &End<'_>) -> Result<()> {
         .concat(),
     )
     .await?;
-    Ok(())
+    profiles::replace(db, id, &end.profiles).await
 }
 
 /// The event of a success.
@@ -201,7 +204,7 @@ pub fn published(id: &AttemptId, generation: i64, table: &str, end: &End<'_>) ->
         "run": id.run_id, "generation": generation, "table": table, "rows": end.rows, "content": end.content_hash,
         "model": id.model, "fingerprint": parsed(&end.fingerprint), "label": id.interval.label(),
         "columns": parsed(&end.columns), "inputs": digest::hex(end.inputs.as_bytes()),
-        "report": digest::hex(end.report.as_bytes()),
+        "report": digest::hex(end.report.as_bytes()), "profiles": profiles::digest(&end.profiles),
     })
 }
 

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Db;
 use super::told::{Attempt, Publication, Told, cell};
+use super::{Db, profiles};
 use crate::digest;
 use crate::error::Result;
 use crate::identifier::Identifier;
@@ -41,7 +41,14 @@ async fn intervals(db: &mut Db, told: &Told, faults: &mut Vec<String>) -> Result
         match told.published.get(&key) {
             Some(publication) => {
                 seen += 1;
-                let wrong = differences(row, publication);
+                let mut wrong = differences(row, publication);
+                if let Some(said) = &publication.profiles {
+                    let profiles = profiles::of_interval(db, &key).await;
+                    wrong.extend(
+                        (profiles.ok().map(|found| profiles::digest(&found)).as_ref() != Some(said))
+                            .then_some("the profiles"),
+                    );
+                }
                 if !wrong.is_empty() {
                     faults.push(format!("{place}: the ledger and the chain do not agree on {}", wrong.join(", ")));
                 }

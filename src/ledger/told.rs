@@ -20,6 +20,7 @@ pub struct Publication {
     pub columns: Option<String>,
     pub fingerprint: Option<Json>,
     pub inputs: Option<String>,
+    pub profiles: Option<String>,
     /// It was published before there was a chain.
     pub adopted: bool,
 }
@@ -74,6 +75,7 @@ impl Told {
                 columns: event.get("columns").map(Json::to_string),
                 fingerprint: event.get("columns").map(|_| event["fingerprint"].clone()),
                 inputs: own("inputs"),
+                profiles: own("profiles"),
                 adopted,
             };
             self.published.insert(key.clone(), publication);

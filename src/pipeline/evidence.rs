@@ -2,7 +2,6 @@
 //! them found. Parts are made on the threads that score, batch by batch, and add up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -14,7 +13,7 @@ use crate::error::Result;
 use crate::interval::Interval;
 use crate::project::Job;
 use crate::quality::checks::{Checks, Tally, Verdict};
-use crate::quality::profile::{ColumnProfile, KEPT};
+use crate::quality::profile::{ColumnProfile, Looking, Side};
 use crate::quality::within::{Strays, Within};
 use crate::score::contract::Counts;
 
@@ -22,27 +21,24 @@ use crate::score::contract::Counts;
 #[derive(Debug, Default)]
 pub struct Looks {
     checks: Checks,
-    /// The columns that are profiled.
-    scores: Vec<String>,
+    profiles: Looking,
     within: Option<Within>,
-    /// Rows that were looked at. Once they are many, no part of a profile keeps its values.
-    rows: AtomicU64,
 }
 
 impl Looks {
     /// Of a job, against the columns that it publishes.
-    pub fn new(job: &Job, interval: &Interval, published: &Schema, scores: &[String]) -> Result<Looks> {
+    pub fn new(job: &Job, interval: &Interval, published: &Schema, profiles: Looking) -> Result<Looks> {
         Ok(Looks {
             checks: Checks::new(&job.checks, published, &job.file)?,
-            scores: scores.to_vec(),
+            profiles,
             within: Within::new(job, interval, published)?,
-            rows: AtomicU64::default(),
         })
     }
 
-    /// Profiles alone.
+    /// Profiles of scores alone.
     pub fn scores(scores: &[String]) -> Looks {
-        Looks { scores: scores.to_vec(), ..Looks::default() }
+        let profiles = Looking::new(scores.iter().map(|name| (Side::Score, name.clone())));
+        Looks { profiles, ..Looks::default() }
     }
 
     /// Makes sure that a job's checks are of columns that it publishes.
@@ -50,15 +46,14 @@ impl Looks {
         Checks::new(&job.checks, published, &job.file).map(|_| ())
     }
 
-    /// What is seen in one batch, but for what only the encoder and the model know.
-    pub fn at(&self, batch: &RecordBatch) -> Result<Partial> {
-        let few = self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed) <= KEPT;
-        let profile = |name: &String| ColumnProfile::of(name, batch.column_by_name(name).map(|column| &**column), few);
+    /// What is seen in one batch, but for what only the encoder and the model know: `scored` with all columns of the transform and
+    /// the outputs, and what is published of it.
+    pub fn at(&self, scored: &RecordBatch, published: &RecordBatch) -> Result<Partial> {
         Ok(Partial {
-            published: batch.num_rows() as u64,
-            checks: self.checks.look(batch)?,
-            profiles: self.scores.iter().map(profile).collect(),
-            strays: self.within.as_ref().map(|within| within.look(batch)).unwrap_or_default(),
+            published: published.num_rows() as u64,
+            checks: self.checks.look(published)?,
+            profiles: self.profiles.at(scored),
+            strays: self.within.as_ref().map(|within| within.look(published)).unwrap_or_default(),
             ..Partial::default()
         })
     }
@@ -88,7 +83,7 @@ impl Partial {
         self.content.merge(&later.content);
         self.strays.merge(later.strays);
         add(&mut self.checks, later.checks, |mine, tally| mine.merge(tally));
-        add(&mut self.profiles, later.profiles, |mine, profile| mine.merge(&profile));
+        add(&mut self.profiles, later.profiles, |mine: &mut ColumnProfile, profile| mine.merge(profile));
     }
 }
 
@@ -117,6 +112,7 @@ impl Evidence {
     pub fn add(&mut self, mut part: Partial) -> Result<()> {
         self.keys.add(&std::mem::take(&mut part.keys))?;
         self.seen.merge(part);
+        self.looks.profiles.hear(&self.seen.profiles);
         Ok(())
     }
 
@@ -156,11 +152,12 @@ mod tests {
             let score: ArrayRef = Arc::new(Float32Array::from(scores));
             RecordBatch::try_from_iter([("id", id), ("p", score)]).unwrap()
         };
+        let at = |looks: &Looks, batch: RecordBatch| looks.at(&batch, &batch).unwrap();
         let looks = Looks::scores(&["p".to_owned()]);
         let parts = [
-            looks.at(&batch(vec![1, 2], vec![Some(0.25), None])).unwrap(),
-            looks.at(&batch(vec![], vec![])).unwrap(),
-            looks.at(&batch(vec![3], vec![Some(0.75)])).unwrap(),
+            at(&looks, batch(vec![1, 2], vec![Some(0.25), None])),
+            at(&looks, batch(vec![], vec![])),
+            at(&looks, batch(vec![3], vec![Some(0.75)])),
         ];
         let mut evidence = Evidence::new(Arc::new(looks));
         for (part, keys) in parts.into_iter().zip([vec![7, 8], vec![], vec![7u128 << 100]]) {
@@ -171,8 +168,8 @@ mod tests {
             evidence.add(sent).unwrap();
         }
         let seen = evidence.seen();
-        assert_eq!((seen.published, seen.profiles[0].values, seen.profiles[0].nulls), (3, 2, 1));
-        assert_eq!(seen.profiles[0].mean(), Some(0.5));
+        let scores = seen.profiles[0].numbers().unwrap();
+        assert_eq!((seen.published, scores.values, scores.nulls, scores.mean()), (3, 2, 1, Some(0.5)));
         assert!(!evidence.repeated_key().unwrap());
     }
 }

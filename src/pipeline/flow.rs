@@ -263,10 +263,11 @@ fn one_batch(work: &Work, frame: &DataFrame) -> Result<Finished> {
     let batch = arrow_bridge::to_batch(frame)?;
     let transformed = batch.num_rows() as u64;
     let Scored { batch, keys, counts } = work.scoring.score(batch, &work.layout.columns[..work.layout.key])?;
-    let batch = work.layout.publish(&batch)?;
+    let scored = batch;
+    let batch = work.layout.publish(&scored)?;
     work.layout.require_keys(&batch)?;
     let encoded = encode(&batch, &work.lineage)?;
-    let seen = work.looks.at(&batch)?;
+    let seen = work.looks.at(&scored, &batch)?;
     let partial = Partial { transformed, counts, content: encoded.content, keys, ..seen };
     work.progress.scored.add(batch.num_rows() as u64);
     Ok(Finished { batch, tuples: encoded.bytes, partial })

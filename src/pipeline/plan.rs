@@ -12,6 +12,7 @@ use crate::interval::Interval;
 use crate::models::Bundle;
 use crate::models::{ScorePlan, Step};
 use crate::project::Job;
+use crate::quality::profile::{Looking, Side};
 use crate::transform;
 
 /// The transform's plan, ready to run.
@@ -23,6 +24,20 @@ pub struct Planned {
     /// The columns of the transform, and what may not have been meant in it; of rows from a file there are none.
     pub columns: Vec<transform::Lineage>,
     pub notes: Vec<String>,
+}
+
+impl Planned {
+    /// The columns that are profiled: what the model takes, the scores, and what else is published but the key. `scores` are
+    /// the outputs, or those that an earlier stage made.
+    pub fn looking(&self, scores: &[String]) -> Looking {
+        let features = self.scoring.features();
+        let (key, rest) = self.layout.columns.split_at(self.layout.key);
+        let others =
+            rest.iter().filter(|name| !features.contains(name) && !scores.contains(name) && !key.contains(name));
+        let of = |side: Side| move |name: &String| (side, name.clone());
+        let all = features.iter().map(of(Side::Feature)).chain(scores.iter().map(of(Side::Score)));
+        Looking::new(all.chain(others.map(of(Side::Column))))
+    }
 }
 
 /// Plans the transform, checks it against the job and the model's contract, and keeps only the columns that are used.

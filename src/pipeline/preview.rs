@@ -97,11 +97,12 @@ pub async fn preview(
     let (columns, features) =
         described.map_err(|e| diagnose_failure(super::flow::Stop::Engine(e), job, &extraction))?;
     let mut first = First { wanted: if sample == Some(Sample::Scores) { rows } else { 0 }, rows: Vec::new() };
+    let looks = Looks::new(job, interval, &planned.schema, planned.looking(&planned.layout.outputs))?;
     let work = Work {
         batch_rows: job.batch_rows,
         threads: context.threads,
         scoring: planned.scoring,
-        looks: Arc::new(Looks::new(job, interval, &planned.schema, &planned.layout.outputs)?),
+        looks: Arc::new(looks),
         layout: planned.layout,
         lineage: Tail::default(),
         progress: progress.clone(),

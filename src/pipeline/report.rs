@@ -13,7 +13,7 @@ use crate::interval::{Interval, instant};
 use crate::models::bundle::{Bundle, OracleResult};
 use crate::project::secrets::redact_json;
 use crate::quality::checks::Verdict;
-use crate::quality::profile::ColumnProfile;
+use crate::quality::profile::{ColumnProfile, Side};
 use crate::run_state::RunState;
 use crate::transform::Lineage;
 
@@ -182,13 +182,14 @@ impl ScoreSummary {
     fn of(profile: &ColumnProfile) -> Option<ScoreSummary> {
         const QUANTILES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
         const STEPS: usize = 24;
+        let scores = profile.numbers().filter(|_| profile.side == Side::Score)?;
         Some(ScoreSummary {
             name: profile.name.clone(),
-            min: profile.min()?,
-            max: profile.max()?,
-            mean: profile.mean()?,
-            quantiles: QUANTILES.into_iter().zip(profile.quantiles(&QUANTILES)).collect(),
-            histogram: profile.histogram(STEPS),
+            min: scores.min()? as f32,
+            max: scores.max()? as f32,
+            mean: scores.mean()?,
+            quantiles: QUANTILES.into_iter().zip(scores.quantiles(&QUANTILES)).collect(),
+            histogram: scores.histogram(STEPS),
         })
     }
 }

@@ -21,6 +21,7 @@ use crate::models::Bundle;
 use crate::progress::Stage;
 use crate::project::Job;
 use crate::project::job::OnEmpty;
+use crate::quality::profile::StoredProfile;
 use crate::rows::Lineage;
 use crate::run_state::RunState;
 use crate::transform;
@@ -151,7 +152,7 @@ pub async fn stream(
 ) -> Result<Evidence, Stop> {
     let Context { job, progress, interval, .. } = context;
     progress.enter(Stage::Score);
-    let looks = Looks::new(job, interval, &planned.schema, scores).map_err(Stop::Other)?;
+    let looks = Looks::new(job, interval, &planned.schema, planned.looking(scores)).map_err(Stop::Other)?;
     let work = Work {
         batch_rows: job.batch_rows,
         threads: context.threads,
@@ -204,7 +205,8 @@ pub async fn finish_load(
     progress.enter(Stage::Commit);
     let at = Instant::now();
     let content_hash = evidence.content_hash();
-    let end = ending(context, report, RunState::Succeeded, published, &content_hash);
+    let profiles = evidence.seen().profiles.iter().map(StoredProfile::of).collect();
+    let end = End { profiles, ..ending(context, report, RunState::Succeeded, published, &content_hash) };
     let unavailable = |e: Error| match e.class {
         Class::Unavailable => e.context(format!("target {}", context.target)),
         _ => e,

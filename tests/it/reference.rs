@@ -85,6 +85,35 @@ fn faults(file: &'static File, (header, shape): (&str, &Shape), key: &Key, value
     faults.filter(|message| !message.contains("is missing")).collect()
 }
 
+/// Values just out of the bounds of a number.
+fn outside(takes: &Takes) -> Vec<String> {
+    let (below, above) = match takes {
+        Takes::Whole { from, to } => {
+            (from.checked_sub(1).map(|n| n.to_string()), to.checked_add(1).map(|n| n.to_string()))
+        }
+        Takes::Number { from, to } => {
+            let outside = |number: f64| number.is_finite().then(|| format!("{number:?}"));
+            (outside(from - 1.0), outside(to + to.abs().min(1.0)).filter(|_| *to < f64::MAX))
+        }
+        _ => (None, None),
+    };
+    below.into_iter().chain(above).collect()
+}
+
+#[test]
+fn a_word_that_is_none_is_one_fault() {
+    let source = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.toml");
+        std::fs::write(&path, text).unwrap();
+        let source = Source::open(&path).unwrap();
+        source.read(FILES.iter().find(|file| file.name == "project").unwrap(), |_| ());
+        source.into_faults().into_iter().map(|fault| fault.message).collect::<Vec<_>>()
+    };
+    let faults = source("[connections.w]\nkind = \"postgre\"\nurl = \"postgres://h/d\"\n");
+    assert!(matches!(faults.as_slice(), [one] if one.contains("kind = \"postgre\" is not one of")), "{faults:?}");
+}
+
 #[test]
 fn every_example_is_taken_and_every_other_type_refused() {
     let mut seen = 0;
@@ -96,6 +125,13 @@ fn every_example_is_taken_and_every_other_type_refused() {
                 let wrong = faults(file, (&header, shape), key, "1979-05-27");
                 if !matches!(key.takes, Takes::Anything) {
                     assert!(matches!(wrong.as_slice(), [one] if one.contains(" must be ")), "{place}: {wrong:?}");
+                }
+                for outside in outside(&key.takes) {
+                    let wrong = faults(file, (&header, shape), key, &outside);
+                    assert!(
+                        matches!(wrong.as_slice(), [one] if one.contains(" must be ")),
+                        "{place} = {outside}: {wrong:?}"
+                    );
                 }
                 if key.example.is_empty() {
                     continue;

@@ -55,8 +55,13 @@ fn columns_are_added_when_the_job_says_so_and_going_back_works() {
         // A name that differs in its case alone is another mistake.
         house.project.write("sql/j.sql", SQL.replace("SELECT id, f,", "SELECT id, f AS \"F\","));
         house.project.daymill(&DAY).expect(78).says("it has the column \"f\", and the job publishes \"F\"");
-        // Of another type it is no column to be added.
+        // A column of the key is never added: the rows that are there have no values of it.
+        house.project.edit("jobs/j.toml", "key = [\"id\"]", "key = [\"id\", \"another\"]");
         house.project.edit("jobs/j.toml", "table = \"out\"", "table = \"out\"\non_schema_change = \"append\"");
+        house.project.write("sql/j.sql", MORE.replace("AS more", "AS another"));
+        house.project.daymill(&DAY).expect(78).says("it has no column \"another\" (bigint)");
+        house.project.edit("jobs/j.toml", ", \"another\"]", "]");
+        // Of another type it is no column to be added.
         house.project.write("sql/j.sql", SQL.replace("CAST(CAST(id % 1000 AS real) / 3 AS real) AS r", "f AS r"));
         house.project.daymill(&DAY).expect(78).says("its column \"r\" is real, not double precision");
         house.verified();
