@@ -39,6 +39,7 @@ pub mod warehouse;
 
 pub mod arrow_bridge;
 pub mod digest;
+pub mod drift;
 pub mod error;
 pub mod failpoints;
 pub mod identifier;

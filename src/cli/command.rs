@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::models::{Models, New};
+use super::quality::{Drift, Profile};
 use super::runs::{Apply, Backfill, PlanArgs, Retry, Run, ScoreArgs, StageArgs, Status};
 use super::tests::Test;
 use super::words::{Example, LogFormat, Output, SchemaOf};
@@ -120,6 +121,10 @@ pub enum Command {
         #[arg(long)]
         lineage: bool,
     },
+    /// What the values of each feature, score and column of a published interval are
+    Profile(Profile),
+    /// Which columns have moved away from what they were
+    Drift(Drift),
     /// Run the fixture cases of the jobs, hermetically
     Test(Test),
     /// The newest runs of the ledger

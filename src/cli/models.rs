@@ -59,6 +59,14 @@ pub enum Models {
         /// The model, as models/flight_delay@3, models/flight_delay@champion or a bundle's folder
         model: String,
     },
+    /// Keep what the rows were that a model was trained on, beside it: drift is measured from there
+    Reference {
+        /// The model, as models/flight_delay@3, models/flight_delay@champion or a bundle's folder
+        model: String,
+        /// Rows that it was trained on, as Parquet, with the features under the model's names
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+    },
     /// Let an alias mean a version from now on; the record of this is only appended to
     Promote {
         /// The bundle, as models/flight_delay@3

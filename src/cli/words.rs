@@ -93,3 +93,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let number: u64 = digits.parse().map_err(|_| "write it as 90s, 10m or 2h")?;
     Ok(Duration::from_secs(number.saturating_mul(unit)))
 }
+
+/// From which standing on a command fails.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgent {
+    /// Moved in this interval, or drifting
+    Moved,
+    /// Moved, and it stays
+    Drifting,
+}

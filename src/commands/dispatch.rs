@@ -1,6 +1,6 @@
 //! Runs the command that was asked for.
 
-use super::{backfill, cases, check, init, jobs, ledger, models, new_job, run, schema, show, status};
+use super::{backfill, cases, check, drift, init, jobs, ledger, models, new_job, profile, run, schema, show, status};
 use crate::cli::{Cli, Command, New};
 use crate::error::{Error, Result};
 use crate::logging::{self, Verbosity};
@@ -25,6 +25,8 @@ pub fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Score(args) => run::score(&cli.global, args),
         Command::Load(args) => run::load(&cli.global, args),
         Command::Check { job, offline, lineage } => check::check(&cli.global, job.as_deref(), *offline, *lineage),
+        Command::Profile(args) => profile::profile(&cli.global, args),
+        Command::Drift(args) => drift::drift(&cli.global, args),
         Command::Test(args) => cases::test(&cli.global, args),
         Command::Backfill(args) => backfill::backfill(&cli.global, args),
         Command::Plan(args) => backfill::plan(&cli.global, args),

@@ -14,6 +14,7 @@ use crate::models::ModelRef;
 use crate::models::cache::find;
 use crate::models::import::{self, Wishes, link_name};
 use crate::models::promotions::{Promotion, promote};
+use crate::models::training::{TrainingProfile, gains};
 use crate::models::{Bundle, diagnose};
 use crate::output;
 use crate::score::Model;
@@ -26,6 +27,14 @@ pub fn models(global: &Global, command: &Models) -> Result<u8> {
         Models::Verify { model, inputs, expected } => verify(global, model, inputs.as_deref(), expected),
         Models::Show { model } => show(global, model),
         Models::List => super::models_list::list(global),
+        Models::Reference { model, from } => {
+            let bundle = super::shared::named(global, model)?;
+            let training = TrainingProfile::of(&bundle, from)?;
+            let path = training.write(&bundle)?;
+            let (rows, columns) = (output::count(training.rows), training.profiles.len());
+            output::result(&format!("{}: {columns} columns of {rows} rows ({})", bundle.label(), path.display()))?;
+            Ok(0)
+        }
         Models::Promote { model, alias, at, note } => {
             let root = super::shared::root(global)?;
             let unnumbered =
@@ -205,22 +214,6 @@ fn size(bundle: &Bundle) -> String {
         output::count(trees.parts.trees.len() as u64),
         output::count(leaves as u64)
     )
-}
-
-/// What the splits on each feature gained, as a share; splits are counted when the file does not say.
-fn gains(bundle: &Bundle) -> Vec<f64> {
-    let mut gains = bundle.facts.as_ref().map_or_else(Vec::new, |facts| facts.gains.clone());
-    if let (Model::Trees(trees), true) = (&bundle.model, gains.iter().sum::<f64>() <= 0.0) {
-        gains = vec![0.0; trees.width()];
-        let splits = trees.parts.trees.iter().flat_map(|tree| &tree.nodes).filter_map(|node| node.split());
-        splits.for_each(|split| gains[split.feature as usize] += 1.0);
-    }
-    let all: f64 = gains.iter().sum();
-    if gains.len() == bundle.contract.features.len() && all > 0.0 {
-        gains.iter().map(|gain| gain / all).collect()
-    } else {
-        Vec::new()
-    }
 }
 
 fn described(bundle: &Bundle) -> Result<Value> {

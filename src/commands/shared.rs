@@ -14,7 +14,7 @@ use crate::output;
 use crate::pipeline::Context;
 use crate::pipeline::report::RunReport;
 use crate::progress::Progress;
-use crate::project::Project;
+use crate::project::{Job, Project};
 
 /// The project's folder, before anything in it is read.
 pub fn root(global: &Global) -> Result<PathBuf> {
@@ -38,6 +38,13 @@ pub fn project(global: &Global) -> Result<(Project, String)> {
     let project = Project::open(&root(global)?)?;
     let target = project.target_name(global.target.as_deref())?;
     Ok((project, target))
+}
+
+/// The project, the name of its target, and a job of it.
+pub fn job(global: &Global, name: &str) -> Result<(Project, String, Job)> {
+    let (project, target) = project(global)?;
+    let job = project.job(name, &target)?;
+    Ok((project, target, job))
 }
 
 pub fn threads(global: &Global, project: &Project) -> usize {

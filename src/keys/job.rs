@@ -9,7 +9,7 @@ pub const JOB: File = File {
     root: Shape::of(&ROOT),
 };
 
-const ROOT: [Key; 15] = [
+const ROOT: [Key; 16] = [
     key("description", Takes::Text, "What the job is for, in a line.", "\"Probability of a late landing\""),
     key(
         "timezone",
@@ -72,6 +72,11 @@ const ROOT: [Key; 15] = [
         Takes::Tables(&CHECK),
         "What must hold of the rows before they are published. One rule each: `range`, `not_null`, `values` or `mean` of a \
          column, or `rows` without one.",
+    ),
+    section(
+        "drift",
+        Takes::Table(&DRIFT),
+        "What `daymill drift` compares the columns with, and below which figures a movement does not matter.",
     ),
 ];
 
@@ -308,6 +313,34 @@ const LOAD: Shape = Shape::of(&[
         "A published date or timestamp that must lie in the interval. A row outside of it fails the run.",
         "\"flight_date\"",
     ),
+]);
+
+const SHARE: Takes = Takes::Number { from: 0.0, to: 1.0 };
+
+const DRIFT: Shape = Shape::of(&[
+    key(
+        "reference",
+        Takes::Text,
+        "What the columns are compared with: `model` (what it was trained on: `daymill models reference`), `last 28` (published \
+         intervals), or two dates.",
+        "\"2013-06-01..2013-06-14\"",
+    )
+    .usually("the model's, if it has one, and the last 28"),
+    key("ignore", Takes::Texts, "Columns that are not looked at.", "[\"wind_gust\"]").usually("[]"),
+    key("psi", Takes::Number { from: 0.0, to: f64::INFINITY }, "The smallest population stability index that matters.", "0.25")
+        .usually("0.1"),
+    key("ks", SHARE, "The smallest distance of Kolmogorov and Smirnov that matters.", "0.1").usually("0.05"),
+    key("js", SHARE, "The smallest distance of Jensen and Shannon, to base 2, that matters.", "0.2").usually("0.1"),
+    key(
+        "wasserstein",
+        Takes::Number { from: 0.0, to: f64::INFINITY },
+        "The smallest distance of Wasserstein that matters, in standard deviations of the reference.",
+        "0.2",
+    )
+    .usually("0.1"),
+    key("missing", SHARE, "The smallest change of the share of missing values that matters.", "0.05").usually("0.02"),
+    key("unseen", SHARE, "The smallest share of values that the reference does not have that matters.", "0.05")
+        .usually("0.01"),
 ]);
 
 const CHECK: Shape = Shape {

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, AssertSqlSafe, Column, Connection, PgConnection, Row, SqliteConnection};
+use sqlx::{Arguments, AssertSqlSafe, Column, Connection, PgConnection, Row, SqliteConnection, TypeInfo, ValueRef};
 
 use super::dialect::{self, Dialect};
 use crate::error::{Class, Error, Result};
@@ -192,7 +192,12 @@ fn no_text(row: &sqlx::sqlite::SqliteRow, i: usize, error: &sqlx::Error) -> Erro
 }
 
 fn sqlite_row(row: &sqlx::sqlite::SqliteRow) -> Result<TextRow> {
-    (0..row.len()).map(|i| row.try_get(i).map_err(|e| no_text(row, i, &e))).collect()
+    let real = |i: usize| row.try_get_raw(i).is_ok_and(|cell| cell.type_info().name() == "REAL");
+    let cell = |i: usize| match real(i) {
+        true => row.try_get::<Option<f64>, _>(i).map(|value| value.map(|value| format!("{value:?}"))),
+        false => row.try_get(i),
+    };
+    (0..row.len()).map(|i| cell(i).map_err(|e| no_text(row, i, &e))).collect()
 }
 
 fn postgres(values: &[Value]) -> Result<PgArguments> {

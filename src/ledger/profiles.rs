@@ -1,9 +1,8 @@
 //! The profiles of published intervals, as the ledger keeps them.
 
-use super::{AttemptId, Db, Value};
+use super::{Db, Value};
 use crate::digest;
 use crate::error::{Error, Result};
-use crate::interval::instant;
 use crate::quality::profile::{Distribution, Side, StoredProfile};
 
 /// Rows of one statement: each has 25 parameters, of which SQLite takes 32,766.
@@ -23,17 +22,26 @@ pub struct IntervalProfile {
     pub profile: StoredProfile,
 }
 
+/// Whose rows are profiled.
+#[derive(Clone, Copy)]
+pub struct Profiled<'a> {
+    /// Job, start and end of the interval, as the ledger writes them.
+    pub interval: &'a [Value; 3],
+    pub run_id: &'a str,
+    pub model: Option<&'a str>,
+}
+
 /// Inside the load transaction: puts the profiles of the rows in the place of those of the rows before.
-pub async fn replace(db: &mut Db, id: &AttemptId, profiles: &[StoredProfile]) -> Result<()> {
-    let key = [id.job.as_str().into(), instant(id.interval.start).into(), instant(id.interval.end).into()];
-    db.execute("DELETE FROM {profiles} WHERE job = $1 AND interval_start = $2 AND interval_end = $3", &key).await?;
+pub async fn replace(db: &mut Db, of: Profiled<'_>, profiles: &[StoredProfile]) -> Result<()> {
+    let sql = "DELETE FROM {profiles} WHERE job = $1 AND interval_start = $2 AND interval_end = $3";
+    db.execute(sql, of.interval).await?;
     for some in profiles.chunks(ROWS) {
         let mut values: Vec<Value> = Vec::new();
         let mut rows: Vec<String> = Vec::new();
         for profile in some {
             let from = values.len();
-            values.extend(key.iter().cloned());
-            values.extend(row(id, profile));
+            values.extend(of.interval.iter().cloned());
+            values.extend(row(of, profile));
             let parameters: Vec<String> = (from + 1..=values.len()).map(|i| format!("${i}")).collect();
             rows.push(format!("({})", parameters.join(", ")));
         }
@@ -50,15 +58,10 @@ pub async fn replace(db: &mut Db, id: &AttemptId, profiles: &[StoredProfile]) ->
 }
 
 /// What follows the interval in a row of the table.
-fn row(id: &AttemptId, profile: &StoredProfile) -> Vec<Value> {
+fn row(of: Profiled<'_>, profile: &StoredProfile) -> Vec<Value> {
     let optional = |text: Option<&str>| text.map_or(Value::Null, Value::from);
-    let mut values: Vec<Value> = vec![
-        profile.side.name().into(),
-        profile.name.as_str().into(),
-        "".into(),
-        id.run_id.as_str().into(),
-        optional(id.model.as_deref()),
-    ];
+    let mut values: Vec<Value> =
+        vec![profile.side.name().into(), profile.name.as_str().into(), "".into(), of.run_id.into(), optional(of.model)];
     let counts = [profile.rows, profile.nulls, profile.nans, profile.infinities, profile.zeros];
     values.extend(counts.map(|count| Value::Int(count as i64)));
     values.push(Value::Whole(profile.distinct.map(|distinct| distinct as i64)));
@@ -100,6 +103,16 @@ pub async fn of_interval(db: &mut Db, (job, start, end): &(String, String, Strin
     Ok(all.into_iter().map(|of| of.profile).collect())
 }
 
+/// Where the newest so many intervals with profiles begin, of those that begin before an instant; none when there is none.
+pub async fn newest(db: &mut Db, job: &str, before: &str, most: usize) -> Result<Option<String>> {
+    let sql = format!(
+        "SELECT MIN(s) FROM (SELECT DISTINCT p.interval_start AS s FROM {{profiles}} p WHERE p.job = $1 AND p.interval_start < $2 \
+         ORDER BY s DESC LIMIT {most}) newest"
+    );
+    let rows = db.fetch(&sql, &[job.into(), before.into()]).await?;
+    Ok(rows.into_iter().next().and_then(|mut row| row[0].take()))
+}
+
 fn broken(job: &str) -> Error {
     Error::data(format!("the ledger's profiles of {job} are not what any run wrote")).hint("run: daymill ledger verify")
 }
@@ -112,7 +125,6 @@ fn read(row: Vec<Option<String>>) -> Option<IntervalProfile> {
     let side = Side::ALL.into_iter().find(|known| known.name() == side)?;
     let mut count = || next()?.parse::<u64>().ok();
     let (rows, nulls, nans, infinities, zeros, distinct) = (count()?, count()?, count()?, count()?, count()?, count());
-    (nulls.checked_add(nans)?.checked_add(infinities)? <= rows).then_some(())?;
     let mut real = || next()?.parse::<f64>().ok().filter(|value| value.is_finite());
     let (min, max, mean, squares) = (real(), real(), real(), real());
     let quantiles = QUANTILES.iter().map_while(|_| real()).map(|value| value as f32).collect();
@@ -136,7 +148,7 @@ fn read(row: Vec<Option<String>>) -> Option<IntervalProfile> {
         quantiles,
         distribution,
     };
-    Some(IntervalProfile { start, end, label, run_id, model, profile })
+    profile.is_sound().then_some(IntervalProfile { start, end, label, run_id, model, profile })
 }
 
 /// What the chain says of the profiles of an interval.

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::chain::{self, Head};
 use super::lock::Holder;
+use super::profiles::Profiled;
 use super::{Db, Value, profiles};
 use crate::digest;
 use crate::error::{Class, Error, Result};
@@ -194,7 +195,8 @@ pub async fn succeed(db: &mut Db, id: &AttemptId, end: &End<'_>) -> Result<()> {
         .concat(),
     )
     .await?;
-    profiles::replace(db, id, &end.profiles).await
+    let of = Profiled { interval: &id.key(), run_id: &id.run_id, model: id.model.as_deref() };
+    profiles::replace(db, of, &end.profiles).await
 }
 
 /// The event of a success.

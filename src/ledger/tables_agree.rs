@@ -45,7 +45,7 @@ async fn intervals(db: &mut Db, told: &Told, faults: &mut Vec<String>) -> Result
                 if let Some(said) = &publication.profiles {
                     let profiles = profiles::of_interval(db, &key).await;
                     wrong.extend(
-                        (profiles.ok().map(|found| profiles::digest(&found)).as_ref() != Some(said))
+                        (profiles.as_ref().ok().map(|found| profiles::digest(found)).as_ref() != Some(said))
                             .then_some("the profiles"),
                     );
                 }

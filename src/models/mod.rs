@@ -8,6 +8,7 @@ pub mod import;
 pub mod promotions;
 pub mod reference;
 mod score_plan;
+pub mod training;
 
 pub use batch::Scores;
 pub use bundle::Bundle;

@@ -11,6 +11,14 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
+/// One character for each value, as high as the value is beside the largest; nothing is drawn for none.
+pub fn bars(values: &[f64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let top = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let bar = |value: &f64| if *value == 0.0 { ' ' } else { BARS[((value / top * 7.0).round() as usize).min(7)] };
+    values.iter().map(bar).collect()
+}
+
 /// 1234567 as 1,234,567.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();

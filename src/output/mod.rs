@@ -5,7 +5,7 @@ mod summary;
 mod width;
 mod writer;
 
-pub use figures::{count, seconds, table, table_without};
+pub use figures::{bars, count, seconds, table, table_without};
 pub use summary::{ended, summary};
 pub use width::{path, sentence, width, within};
 pub use writer::*;

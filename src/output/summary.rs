@@ -1,6 +1,6 @@
 //! What a person reads at the end of a run.
 
-use super::figures::{count, seconds, table};
+use super::figures::{bars, count, seconds, table};
 use super::width;
 use super::writer::{self, paint};
 use crate::pipeline::report::{ColumnSummary, Preview, RunReport, ScoreSummary};
@@ -158,11 +158,8 @@ fn looked_at(preview: &Preview) -> Vec<String> {
 }
 
 fn histogram(scores: &ScoreSummary) -> Vec<String> {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let top = scores.histogram.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    let bar = |share: &f64| if *share == 0.0 { ' ' } else { BARS[((share / top * 7.0).round() as usize).min(7)] };
+    let bars = bars(&scores.histogram);
     let quantiles: Vec<String> = scores.quantiles.iter().map(|(p, v)| format!("{:.0} % {v:.3}", p * 100.0)).collect();
-    let bars = scores.histogram.iter().map(bar).collect::<String>();
     let first = format!("{:.3} {bars} {:.3}   mean {:.3}", scores.min, scores.max, scores.mean);
     std::iter::once(first).chain(width::broken(&quantiles, LABEL)).collect()
 }

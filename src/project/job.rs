@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::cron::Schedule;
+use super::drift_spec::{self, DriftSpec};
 pub use super::file_source::{CsvOptions, FileFormat, FileSource};
 pub use super::table_spec::{MissingLookback, SqlFile, TableSource, TableSpec, of_dates};
 use super::zones::zone;
@@ -35,6 +36,7 @@ pub struct Job {
     pub score: Option<ScoreSpec>,
     pub load: LoadSpec,
     pub checks: Vec<Check>,
+    pub drift: DriftSpec,
     pub on_empty: OnEmpty,
     /// Rows handed from stage to stage at a time.
     pub batch_rows: usize,
@@ -245,6 +247,7 @@ impl JobReader<'_> {
         });
         let score = table.table("score").map(|section| self.score(&section));
         let load = table.table("load").and_then(|section| self.load(&section));
+        let drift = table.table("drift").map(|section| drift_spec::drift(&section)).unwrap_or_default();
         let checks = table.tables("check").iter().filter_map(|section| check(section)).collect();
         Some(Job {
             name: name.to_owned(),
@@ -264,6 +267,7 @@ impl JobReader<'_> {
             },
             load: load?,
             checks,
+            drift,
             on_empty,
             batch_rows,
             config_digest: String::new(),

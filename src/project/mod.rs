@@ -4,6 +4,7 @@
 pub mod connection;
 pub mod cron;
 mod depends;
+pub mod drift_spec;
 mod file_source;
 pub mod job;
 mod libpq;

@@ -110,7 +110,9 @@ fn a_word_that_is_none_is_one_fault() {
         source.read(FILES.iter().find(|file| file.name == "project").unwrap(), |_| ());
         source.into_faults().into_iter().map(|fault| fault.message).collect::<Vec<_>>()
     };
-    let faults = source("[connections.w]\nkind = \"postgre\"\nurl = \"postgres://h/d\"\n");
+    let faults = source(
+        "[connection.w]\nkind = \"postgre\"\nurl = \"postgres://h/d\"\n[target.t]\nkind = \"sqlite\"\npath = \"x\"\n",
+    );
     assert!(matches!(faults.as_slice(), [one] if one.contains("kind = \"postgre\" is not one of")), "{faults:?}");
 }
 

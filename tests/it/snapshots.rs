@@ -45,6 +45,8 @@ fn the_help_of_every_command() {
         "retry",
         "status",
         "check",
+        "profile",
+        "drift",
         "test",
         "extract",
         "transform",

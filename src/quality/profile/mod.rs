@@ -9,6 +9,6 @@ mod stored;
 mod words;
 
 pub use column::{ColumnProfile, Looking, Profiled, Side, Values};
-pub use numbers::{KEPT, Numbers};
+pub use numbers::{Counted, KEPT, Numbers};
 pub use stored::{Distribution, Group, StoredProfile};
 pub use words::Words;

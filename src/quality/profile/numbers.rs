@@ -29,6 +29,8 @@ pub struct Numbers {
     /// The bits of the values, when they are few and were asked for.
     kept: Option<Vec<u32>>,
     bins: Bins,
+    /// Of a column of whole numbers.
+    whole: bool,
 }
 
 /// How the values of a batch are counted.
@@ -55,7 +57,7 @@ impl Numbers {
                 _ => Numbers::some(column.iter().map(|value| value.map(to)), counted),
             }
         }
-        Some(match column.data_type() {
+        let numbers = match column.data_type() {
             DataType::Float32 => of(column.as_primitive::<Float32Type>(), f64::from, counted),
             DataType::Float64 => of(column.as_primitive::<Float64Type>(), |value| value, counted),
             DataType::Int64 => of(column.as_primitive::<Int64Type>(), |value| value as f64, counted),
@@ -65,7 +67,8 @@ impl Numbers {
                 of(floats.as_primitive::<Float64Type>(), |value| value, counted)
             }
             _ => return None,
-        })
+        };
+        Some(Numbers { whole: column.data_type().is_integer(), ..numbers })
     }
 
     fn some(column: impl Iterator<Item = Option<f64>>, counted: Counted) -> Numbers {
@@ -167,6 +170,7 @@ impl Numbers {
             }
             _ => None,
         };
+        self.whole &= other.whole;
         self.bins.merge(other.bins);
         self.bins.keep(most);
     }
@@ -188,7 +192,8 @@ impl Numbers {
                     let (low, high) = (low.max(min), high.min(max));
                     let within = (rank - before) as f32 / count as f32;
                     // The first and the last bin have no width.
-                    return if (high - low).is_finite() { low + (high - low) * within } else { low };
+                    let value = if (high - low).is_finite() { low + (high - low) * within } else { low };
+                    return if self.whole { value.floor() } else { value };
                 }
                 before += count;
             }
@@ -323,6 +328,7 @@ mod tests {
     fn every_kind_of_number_is_profiled() {
         let small = Numbers::of(&Int16Array::from(vec![Some(3), None, Some(-3)]), Counted::default()).unwrap();
         assert_eq!((small.values, small.nulls, small.squares(), small.mean()), (2, 1, 18.0, Some(0.0)));
+        assert_eq!(small.quantiles(&[0.0, 0.5, 1.0]), [-3.0, 3.0, 3.0]);
         assert_eq!(Numbers::of(&StringArray::from(vec!["1"]), Counted::default()), None);
     }
 }

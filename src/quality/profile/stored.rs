@@ -21,7 +21,7 @@ pub struct Group {
 }
 
 /// One row of the ledger's table of profiles.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredProfile {
     pub side: Side,
     pub name: String,
@@ -42,7 +42,8 @@ pub struct StoredProfile {
     pub distribution: Distribution,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Option<Written>", into = "Option<Written>")]
 pub enum Distribution {
     Groups(Vec<Group>),
     /// The most frequent words, and how many values are others.
@@ -95,8 +96,8 @@ impl StoredProfile {
                 zeros: numbers.zeros,
                 min: numbers.min(),
                 max: numbers.max(),
-                mean: numbers.mean(),
-                squares: numbers.mean().map(|_| numbers.squares()),
+                mean: numbers.mean().filter(|mean| mean.is_finite()),
+                squares: numbers.mean().map(|_| numbers.squares()).filter(|squares| squares.is_finite()),
                 quantiles: numbers.quantiles(&QUANTILES),
                 distribution: Distribution::Groups(groups(numbers)),
                 ..empty
@@ -115,9 +116,29 @@ impl StoredProfile {
 
     /// The distribution as JSON; nothing when there is none.
     pub fn written(&self) -> Option<String> {
-        let written = match &self.distribution {
+        let written: Option<Written> = self.distribution.clone().into();
+        serde_json::to_string(&written?).ok()
+    }
+
+    /// Whether the counts can be those of any rows, and the figures are numbers.
+    pub fn is_sound(&self) -> bool {
+        let odd = [self.nulls, self.nans, self.infinities].into_iter().try_fold(0u64, u64::checked_add);
+        let Some(values) = odd.and_then(|odd| self.rows.checked_sub(odd)) else { return false };
+        let held = match &self.distribution {
+            Distribution::Groups(groups) => groups.iter().try_fold(0u64, |sum, group| sum.checked_add(group.count)),
+            Distribution::Words(words, others) => words.iter().try_fold(*others, |sum, (_, n)| sum.checked_add(*n)),
+            Distribution::None => Some(values),
+        };
+        let figures = [self.min, self.max, self.mean, self.squares];
+        held == Some(values) && self.zeros <= values && figures.iter().flatten().all(|figure| figure.is_finite())
+    }
+}
+
+impl From<Distribution> for Option<Written> {
+    fn from(distribution: Distribution) -> Option<Written> {
+        Some(match distribution {
             Distribution::None => return None,
-            Distribution::Words(words, others) => Written::Words { words: words.clone(), others: *others },
+            Distribution::Words(words, others) => Written::Words { words, others },
             Distribution::Groups(groups) => {
                 let next = groups.iter().skip(1).map(|group| Some(group.low)).chain([None]);
                 let one = |(group, next): (&Group, Option<f32>)| {
@@ -125,26 +146,36 @@ impl StoredProfile {
                 };
                 Written::Groups(groups.iter().zip(next).map(one).collect())
             }
-        };
-        serde_json::to_string(&written).ok()
+        })
+    }
+}
+
+impl TryFrom<Option<Written>> for Distribution {
+    type Error = &'static str;
+
+    fn try_from(written: Option<Written>) -> Result<Distribution, &'static str> {
+        Ok(match written {
+            None => Distribution::None,
+            Some(Written::Words { words, others }) => Distribution::Words(words, others),
+            Some(Written::Groups(written)) => {
+                let next = written.iter().skip(1).map(|(low, ..)| Some(*low)).chain([None]);
+                let one = |((low, high, count), next): (&(f32, Option<f32>, u64), Option<f32>)| {
+                    let high = high.or(next).unwrap_or(f32::INFINITY);
+                    (low <= &high).then_some(Group { low: *low, high, count: *count })
+                };
+                let groups = written.iter().zip(next).map(one).collect::<Option<Vec<Group>>>();
+                let ordered = |groups: &Vec<Group>| groups.windows(2).all(|pair| pair[0].high <= pair[1].low);
+                Distribution::Groups(groups.filter(ordered).ok_or("the groups of a profile overlap")?)
+            }
+        })
     }
 }
 
 impl Distribution {
     /// What [`StoredProfile::written`] gave; none when it is not that.
     pub fn read(text: &str) -> Option<Distribution> {
-        Some(match serde_json::from_str(text).ok()? {
-            Written::Words { words, others } => Distribution::Words(words, others),
-            Written::Groups(written) => {
-                let next = written.iter().skip(1).map(|(low, ..)| Some(*low)).chain([None]);
-                let one = |((low, high, count), next): (&(f32, Option<f32>, u64), Option<f32>)| {
-                    let high = high.or(next).unwrap_or(f32::INFINITY);
-                    (low <= &high).then_some(Group { low: *low, high, count: *count })
-                };
-                let groups: Vec<Group> = written.iter().zip(next).map(one).collect::<Option<_>>()?;
-                groups.windows(2).all(|pair| pair[0].high <= pair[1].low).then_some(Distribution::Groups(groups))?
-            }
-        })
+        let written: Written = serde_json::from_str(text).ok()?;
+        Distribution::try_from(Some(written)).ok()
     }
 }
 
@@ -158,8 +189,11 @@ fn of_words(words: &Words) -> Distribution {
 /// Neighbouring bins that together hold no more than a part of the values, the smallest part that makes few enough groups; a bin
 /// that holds more stays alone.
 fn groups(numbers: &Numbers) -> Vec<Group> {
-    let bins: Vec<Group> =
-        numbers.bins().each().map(|(low, high, count)| Group { low, high: high.min(f32::MAX), count }).collect();
+    let bins: Vec<Group> = numbers
+        .bins()
+        .each()
+        .map(|(low, high, count)| Group { low: low.max(f32::MIN), high: high.min(f32::MAX), count })
+        .collect();
     let (mut low, mut high) = (0, numbers.values);
     while low < high {
         let part = low + (high - low) / 2;
