@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use crate::error::{Class, Error, Result};
 use crate::failpoints;
+use crate::interval::instant;
 use crate::ledger::chain::Head;
+use crate::ledger::profiles::IntervalProfile;
 use crate::ledger::{self, AttemptId, Db, End, Lock, claim, record};
 use crate::project::Project;
 use crate::rows::Lineage;
@@ -125,6 +127,20 @@ impl Load {
     pub async fn repeated(&mut self) -> Result<Vec<String>> {
         let step = self.step.as_ref().ok_or_else(unprepared)?;
         self.warehouse.repeated(&mut self.db, step).await
+    }
+
+    /// The profiles of a column in the job's published intervals that begin in a span, as the ledger writes instants.
+    pub async fn profiles(&mut self, span: (&str, &str), column: &str) -> Result<Vec<IntervalProfile>> {
+        ledger::profiles::of_job(&mut self.db, &self.id.job, span, Some(column)).await
+    }
+
+    /// Those of the newest so many published intervals before this one.
+    pub async fn profiles_before(&mut self, most: usize, column: &str) -> Result<Vec<IntervalProfile>> {
+        let start = instant(self.id.interval.start);
+        match ledger::profiles::newest(&mut self.db, &self.id.job, &start, most).await? {
+            Some(from) => self.profiles((&from, &start), column).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Publishes what was written, with its record, or nothing at all.

@@ -33,3 +33,27 @@ CREATE TABLE {profiles} (
     distribution TEXT,
     PRIMARY KEY (job, interval_start, interval_end, side, column_name, slice)
 );
+
+-- Rows of a published interval that broke a rule of the job and were put aside: replaced with the interval's rows.
+CREATE TABLE {quarantine} (
+    job TEXT NOT NULL,
+    interval_start TEXT NOT NULL,
+    interval_end TEXT NOT NULL,
+    -- In the order of the transform, from 0.
+    n BIGINT NOT NULL,
+    run_id TEXT NOT NULL,
+    -- The first rule that the row breaks, and all of them as JSON.
+    rule TEXT NOT NULL,
+    rules TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    -- transform or score: after which the rule was asked.
+    stage TEXT NOT NULL,
+    -- JSON objects: the key, and all columns that are known.
+    key_values TEXT NOT NULL,
+    row_values TEXT NOT NULL,
+    quarantined_at TEXT NOT NULL,
+    -- open or discarded, and why it was discarded.
+    state TEXT NOT NULL,
+    note TEXT,
+    PRIMARY KEY (job, interval_start, interval_end, n)
+);

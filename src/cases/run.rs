@@ -18,6 +18,7 @@ use crate::ledger;
 use crate::pipeline::report::RunReport;
 use crate::pipeline::stages::Writer;
 use crate::pipeline::{self, Context};
+use crate::project::check_spec::Budget;
 use crate::project::connection::Connection;
 use crate::project::job::{FileFormat, FileSource, TableSource};
 use crate::project::{Job, Project, Target};
@@ -39,7 +40,8 @@ pub async fn run(project: &Project, case: &Case, means: &Means) -> Result<Outcom
     let mut job = project.job(&case.job, &target)?;
     let work = tempfile::tempdir().map_err(|e| Error::new(Class::Io, "cannot make a temporary folder").cause(e))?;
     // A fixture is small on purpose.
-    job.checks.retain(|check| check.column.is_some());
+    job.checks.retain(|check| check.rule.is_of_rows() || check.column.is_some());
+    job.quarantine.max_bad = Budget::Share(1.0);
     job.require_interval()?;
     let interval = interval(&job, &settings)?;
     let given = given(project, &job, case, &interval, means, work.path()).await?;

@@ -17,6 +17,7 @@ use crate::models::ModelRef;
 use crate::output;
 use crate::pipeline::{Context, Shared};
 use crate::progress::Progress;
+use crate::project::gate_spec::Against;
 use crate::project::{Job, Project};
 use crate::run_state::RunState;
 use crate::schedule::{FAILED, Only as Takes, spans};
@@ -391,6 +392,15 @@ fn describe(plan: &Plan, jobs: u16) -> String {
 /// Runs what a plan takes; exit 0 when all of it is published.
 fn run(global: &Global, context: &Context, plan: &Plan, jobs: u16, command: &str) -> Result<u8> {
     let started = std::time::Instant::now();
+    // A gate that asks what stands before must find it there.
+    let history = context.job.gates.iter().any(|gate| gate.against.as_ref().is_some_and(Against::is_history));
+    let jobs = match history && jobs > 1 {
+        true => {
+            output::note("one interval at a time: a gate compares each with those before it");
+            1
+        }
+        false => jobs,
+    };
     let tasks = plan.tasks(context);
     if tasks.is_empty() {
         return nothing(global, plan, command);

@@ -131,9 +131,9 @@ async fn check_job(project: &Project, name: &str, target: &str, offline: bool, f
         format!("{name}: {}", job.transform.path.strip_prefix(&project.root).unwrap_or(&job.transform.path).display());
     let Some(planned) = findings.note(what, planned) else { return };
     if let Some(line) = findings.lines.last_mut() {
-        (line.notes, line.columns) = (planned.notes, planned.columns);
+        (line.notes, line.columns) = (planned.notes.clone(), planned.columns.clone());
     }
-    findings.note(format!("{name}: the checks"), pipeline::evidence::Looks::require(&job, &planned.schema));
+    findings.note(format!("{name}: the checks"), planned.require_checks(&job, &interval));
     if job.load.time.is_some() {
         findings.note(format!("{name}: load.time"), Within::new(&job, &interval, &planned.schema).map(|_| ()));
     }

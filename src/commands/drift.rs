@@ -152,22 +152,8 @@ fn training(project: &Project, job: &Job, days: &[Day]) -> Result<Option<(String
     let Some(folder) = model.package(&project.root).filter(|folder| folder.exists()) else { return Ok(None) };
     let name =
         |training: &TrainingProfile| format!("the {} rows that {label} was trained on", output::count(training.rows));
-    Ok(renamed(job, TrainingProfile::read(&folder)?).map(|training| (name(&training), training)))
-}
-
-/// The model's outputs under the names that the job publishes them by.
-fn renamed(job: &Job, training: Option<TrainingProfile>) -> Option<TrainingProfile> {
-    let mut training = training?;
-    let chosen = job.score.as_ref().and_then(|score| score.outputs.as_ref());
-    let scores: Vec<StoredProfile> =
-        training.profiles.iter().filter(|profile| profile.side == Side::Score).cloned().collect();
-    let own: Vec<String> = scores.iter().map(|profile| profile.name.clone()).collect();
-    if let Some(Ok((names, picked))) = chosen.map(|chosen| chosen.resolve(&own)) {
-        training.profiles.retain(|profile| profile.side != Side::Score);
-        let named = names.into_iter().zip(picked).map(|(name, at)| StoredProfile { name, ..scores[at].clone() });
-        training.profiles.extend(named);
-    }
-    Some(training)
+    let training = TrainingProfile::read(&folder)?.and_then(|training| training.renamed(score.outputs.as_ref()));
+    Ok(training.map(|training| (name(&training), training)))
 }
 
 /// Among columns that stand alike, those come first whose movement the model feels most.
@@ -193,7 +179,7 @@ fn page(job: &Job, drifted: &Drifted, importance: &Importance) -> String {
     let name = output::paint("1", &format!("{} {}", job.name, drifted.interval), terminal);
     let mut lines = vec![format!("{name} beside {}", drifted.baseline)];
     let rows: Vec<Vec<String>> = drifted.columns.iter().map(|column| row(column, importance)).collect();
-    let header = ["column", "standing", "since", "PSI", "KS", "W / sd", "missing", "p", "gain", "history"];
+    let header = ["column", "standing", "since", "PSI", "KS", "usual", "W / sd", "missing", "p", "gain", "history"];
     lines.push(output::table_without(&header, &rows, &["p", "gain", "W / sd", "missing", "since"]));
     let counted = |standing: Standing| drifted.columns.iter().filter(|column| column.standing == standing).count();
     let summary: Vec<String> = [Standing::Drifting, Standing::Moved, Standing::Stable, Standing::Skipped]
@@ -225,9 +211,10 @@ fn row(column: &ColumnDrift, importance: &Importance) -> Vec<String> {
         column.since.clone().unwrap_or_else(|| "-".into()),
         fraction(movement.psi),
         movement.ks.map_or_else(|| format!("JS {}", fraction(movement.js)), |ks| fraction(Some(ks))),
+        fraction(column.usual),
         fraction(movement.wasserstein),
         format!("{missing}{}", unseen.unwrap_or_default()),
-        number(movement.p),
+        movement.p.map_or_else(|| "-".into(), |p| if p < 1e-99 { "< 1e-99".into() } else { number(Some(p)) }),
         gain.map_or_else(|| "-".into(), |(_, gain)| percent(*gain)),
         output::bars(&history),
     ]

@@ -14,6 +14,7 @@ mod models;
 mod models_list;
 mod new_job;
 mod profile;
+mod quarantine;
 mod run;
 mod run_folders;
 mod schema;

@@ -192,6 +192,10 @@ fn details(report: &RunReport) -> Vec<String> {
         let passed = if check.passed { "passed" } else { "failed" };
         lines.push(format!("check      {passed} {} ({})", output::line(&check.check), output::line(&check.found)));
     }
+    for gate in &report.gates {
+        let verdict = serde_json::to_value(gate.verdict).unwrap_or_default();
+        lines.push(format!("gate       {} {}", verdict.as_str().unwrap_or_default(), output::line(&gate.found)));
+    }
     for input in &report.inputs {
         let (table, from) = (output::line(&input.table), output::line(&input.from));
         let head = format!("input      {table}: {} rows from ", output::count(input.rows));

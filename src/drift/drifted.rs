@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::compare::{Baseline, Movement};
-use super::judge::{Floors, Looked, Standing, judge};
+use super::judge::{Floors, Looked, Standing, judge, usual};
 use crate::quality::profile::{Side, StoredProfile};
 
 /// Fewer intervals than this are no baseline.
 pub const FEWEST: usize = 5;
 /// The newest intervals are never a part of the baseline that they are compared with: a movement that stays would hide itself.
 const APART: usize = 3;
+/// Of intervals that are compared with something else the first so many say what is usual, when there are more.
+const HISTORY: usize = 14;
 
 /// The profiles of one published interval.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +44,8 @@ pub struct ColumnDrift {
     pub since: Option<String>,
     #[serde(flatten)]
     pub movement: Movement,
+    /// The median effect in the intervals before.
+    pub usual: Option<f64>,
     /// The effect in each interval, oldest first.
     pub history: Vec<Option<f64>>,
 }
@@ -61,8 +65,8 @@ pub struct Drifted {
 /// The drift of the last of the days. An error says in words why there is none.
 pub fn drifted(days: &[Day], against: Against, ignore: &[String], floors: &Floors) -> Result<Drifted, String> {
     let Some(last) = days.last() else { return Err("no interval with profiles is published".into()) };
-    let (baseline, of) = match against {
-        Against::Profiles(name, profiles) => (name, profiles),
+    let (baseline, of, from) = match against {
+        Against::Profiles(name, profiles) => (name, profiles, if days.len() > HISTORY { HISTORY } else { 0 }),
         Against::Last(most) => {
             let apart = APART.min(days.len().saturating_sub(FEWEST)).max(1);
             let before = &days[..days.len() - apart];
@@ -77,7 +81,7 @@ pub fn drifted(days: &[Day], against: Against, ignore: &[String], floors: &Floor
             }
             let name =
                 format!("the {} intervals {} to {}", before.len(), before[0].label, before[before.len() - 1].label);
-            (name, before.iter().flat_map(|day| day.profiles.iter().cloned()).collect())
+            (name, before.iter().flat_map(|day| day.profiles.iter().cloned()).collect(), days.len() - apart)
         }
     };
     let mut by_column: BTreeMap<(Side, &str), Vec<&StoredProfile>> = BTreeMap::new();
@@ -89,7 +93,7 @@ pub fn drifted(days: &[Day], against: Against, ignore: &[String], floors: &Floor
     let baselines: Vec<((Side, &str), Option<Baseline>)> =
         columns.into_iter().map(|key| (key, by_column.get(&key).and_then(|all| Baseline::of(all)))).collect();
     let looked: Vec<Looked> = days.iter().map(|day| look(day, &baselines)).collect();
-    let standings = judge(&looked, floors);
+    let standings = judge(&looked, from, floors);
     let mut columns: Vec<ColumnDrift> = baselines
         .iter()
         .enumerate()
@@ -130,6 +134,10 @@ fn column(
         standing,
         since: (moving > 0).then(|| days[days.len() - moving].label.clone()),
         movement: looked.last().and_then(|last| last.columns[at].clone()).unwrap_or_default(),
+        usual: looked
+            .split_last()
+            .and_then(|(last, before)| usual(before, (at, last.weekday)))
+            .map(|(middle, _)| middle),
         history: looked.iter().map(|looked| looked.columns[at].as_ref().and_then(Movement::effect)).collect(),
     }
 }

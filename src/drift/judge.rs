@@ -9,7 +9,7 @@ use crate::stats;
 /// Share of false discoveries among the columns that are more than chance.
 const DISCOVERY: f64 = 0.01;
 /// So many intervals say what is usual, and at most so many are looked at.
-const USUAL: usize = 14;
+const USUAL: usize = 5;
 const LONGEST: usize = 28;
 /// How far from the median, in deviations, is unusual.
 const UNUSUAL: f64 = 5.0;
@@ -67,11 +67,15 @@ pub struct Looked {
     pub columns: Vec<Option<Movement>>,
 }
 
-/// How each column stands in each of the intervals, which are in order. All were compared with one baseline.
-pub fn judge(intervals: &[Looked], floors: &Floors) -> Vec<Vec<Standing>> {
+/// How each column stands in each of the intervals, which are in order. All were compared with one baseline. Those before `from`
+/// only say what is usual.
+pub fn judge(intervals: &[Looked], from: usize, floors: &Floors) -> Vec<Vec<Standing>> {
     let (mut moves, mut standings): (Vec<Vec<bool>>, Vec<Vec<Standing>>) = (Vec::new(), Vec::new());
     for (at, looked) in intervals.iter().enumerate() {
-        moves.push(moved(&intervals[..=at], standings.last(), floors));
+        moves.push(match at < from {
+            true => vec![false; looked.columns.len()],
+            false => moved(&intervals[..=at], standings.last(), floors),
+        });
         let recent = &moves[(at + 1).saturating_sub(STAYS.1)..];
         let one = |(column, now): (usize, &Option<Movement>)| match now {
             None => Standing::Skipped,
@@ -120,19 +124,25 @@ fn large(now: &Movement, floors: &Floors) -> bool {
         || above(now.wasserstein, floors.wasserstein)
 }
 
-/// More than the column has moved in the intervals before: those of the same weekday, once there are enough.
-fn unusual(now: &Movement, before: &[Looked], (column, weekday): (usize, u32)) -> bool {
-    let Some(effect) = now.effect() else { return true };
+/// More than the column has moved in the intervals before.
+fn unusual(now: &Movement, before: &[Looked], of: (usize, u32)) -> bool {
+    let (Some(effect), Some((middle, deviation))) = (now.effect(), usual(before, of)) else { return true };
+    effect > middle + UNUSUAL * deviation
+}
+
+/// The median effect of a column in the intervals before, and how far it lies from it: those of the same weekday, once there are
+/// enough. None when there are too few.
+pub fn usual(before: &[Looked], (column, weekday): (usize, u32)) -> Option<(f64, f64)> {
     let effects = |all: &dyn Fn(&Looked) -> bool| -> Vec<f64> {
         let effect = |looked: &Looked| looked.columns.get(column)?.as_ref()?.effect();
         before.iter().rev().filter(|looked| all(looked)).filter_map(effect).take(LONGEST).collect()
     };
     let same = effects(&|looked| looked.weekday == weekday);
-    let (usual, least) = if same.len() >= WEEKDAYS { (same, WEEKDAYS) } else { (effects(&|_| true), USUAL) };
-    if usual.len() < least {
-        return true;
+    let usual = if same.len() >= WEEKDAYS { same } else { effects(&|_| true) };
+    if usual.len() < USUAL {
+        return None;
     }
-    stats::mad(&usual).is_none_or(|(middle, deviation)| effect > middle + UNUSUAL * deviation)
+    stats::mad(&usual)
 }
 
 #[cfg(test)]
@@ -190,7 +200,7 @@ mod tests {
             let columns = baselines.iter().enumerate().map(&mut one).collect();
             looked.push(Looked { weekday: day as u32 % 7, columns });
         }
-        judge(&looked, &Floors::default())
+        judge(&looked, 0, &Floors::default())
     }
 
     #[test]
@@ -234,7 +244,7 @@ mod tests {
         let baseline = Baseline::of(&[&was]).unwrap();
         let looked =
             |profile: &StoredProfile| Looked { weekday: 0, columns: vec![Some(baseline.compare(profile)), None] };
-        let last = |days: &[Looked]| judge(days, &Floors::default()).pop().unwrap();
+        let last = |days: &[Looked]| judge(days, 0, &Floors::default()).pop().unwrap();
         let standing = |profile: &StoredProfile| last(&[looked(profile)]);
         let few = Normal(2).day(299, 5.0);
         assert_eq!(standing(&few), [Standing::Skipped, Standing::Skipped]);
@@ -249,7 +259,9 @@ mod tests {
         let days = [&half, &was, &half].map(looked);
         assert_eq!(last(&days)[0], Standing::Drifting);
         assert_eq!(last(&days[..2])[0], Standing::Stable);
-        assert!(judge(&[], &Floors::default()).is_empty());
+        assert!(judge(&[], 0, &Floors::default()).is_empty());
+        let history = judge(&days, 2, &Floors::default());
+        assert_eq!((history[1][0], history[2][0]), (Standing::Stable, Standing::Moved), "the first two are history");
         // However long it goes on.
         let days: Vec<Looked> = (0..60).map(|_| looked(&half)).collect();
         assert_eq!(last(&days)[0], Standing::Drifting);

@@ -8,4 +8,4 @@ mod judge;
 
 pub use compare::{Baseline, Movement, SMALLEST};
 pub use drifted::{Against, ColumnDrift, Day, Drifted, FEWEST, drifted};
-pub use judge::{Floors, Looked, Standing, judge};
+pub use judge::{Floors, Looked, Standing, judge, usual};

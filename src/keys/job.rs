@@ -9,7 +9,7 @@ pub const JOB: File = File {
     root: Shape::of(&ROOT),
 };
 
-const ROOT: [Key; 16] = [
+const ROOT: [Key; 18] = [
     key("description", Takes::Text, "What the job is for, in a line.", "\"Probability of a late landing\""),
     key(
         "timezone",
@@ -70,8 +70,18 @@ const ROOT: [Key; 16] = [
     section(
         "check",
         Takes::Tables(&CHECK),
-        "What must hold of the rows before they are published. One rule each: `range`, `not_null`, `values` or `mean` of a \
-         column, or `rows` without one.",
+        "What must hold of the rows before they are published. One rule each: `range`, `not_null`, `values`, `match`, `unique`, \
+         `freshness`, `mean` or `sum` of a column, or `rows` or `sql` without one.",
+    ),
+    section(
+        "gate",
+        Takes::Tables(&GATE),
+        "How far the values of a score, or of another published column, may lie from what they were, before anything is published.",
+    ),
+    section(
+        "quarantine",
+        Takes::Table(&QUARANTINE),
+        "How many rows `on_fail = \"quarantine\"` may put aside, and what is kept of them.",
     ),
     section(
         "drift",
@@ -345,19 +355,110 @@ const DRIFT: Shape = Shape::of(&[
 
 const CHECK: Shape = Shape {
     keys: &[
-        key("column", Takes::Text, "The column.", "\"p_late\""),
+        key("name", Takes::Text, "What the quarantine and messages call the check.", "\"plausible_distance\"")
+            .usually("the column and the rule"),
+        key("column", Takes::Text, "A column of the transform, or a score.", "\"p_late\""),
         key("range", Takes::Pair, "The lowest and the highest value that any row may have.", "[0.0, 1.0]"),
         key("not_null", Takes::Boolean, "No row may have NULL.", "true"),
         key("values", Takes::Texts, "The values that rows may have.", "[\"EWR\", \"JFK\", \"LGA\"]"),
+        key("match", Takes::Text, "A regular expression that every value matches.", "\"^N[0-9]{1,5}[A-Z]{0,2}$\""),
+        key(
+            "sql",
+            Takes::Text,
+            "A condition over one row of the transform, in its SQL. NULL counts as kept.",
+            "\"arr_time IS NULL OR arr_time > dep_time\"",
+        ),
+        key("unique", Takes::Boolean, "No two rows may have the same value; NULL is none.", "true"),
+        key(
+            "freshness",
+            Takes::Like("^[0-9]+[mhd]$"),
+            "How much older than the end of the interval the newest time of the column may be.",
+            "\"26h\"",
+        ),
         key("mean", Takes::Pair, "The lowest and the highest mean of the column.", "[0.05, 0.6]"),
+        key("sum", Takes::Pair, "The lowest and the highest sum of the column.", "[0.0, 1000000.0]"),
         key("rows", Takes::Pair, "The smallest and the greatest number of rows.", "[500, 1200]"),
+        key(
+            "on_fail",
+            Takes::Word(&[
+                ("fail", "nothing is published"),
+                ("warn", "the run goes on and says so"),
+                ("quarantine", "rows that break the rule are put aside, and the others are published"),
+                ("drop", "such rows are left out, and counted"),
+            ]),
+            "What a broken rule means. Rows can be put aside or left out by `range`, `not_null`, `values`, `match` and `sql`; they are \
+             not scored then, and no other rule sees them.",
+            "\"quarantine\"",
+        )
+        .usually("\"fail\""),
+        key("max_bad", BUDGET, "How many rows may break the rule; more fail the run.", "\"0.5%\"")
+            .usually("none; for `quarantine` and `drop` any number"),
         key(
             "severity",
             Takes::Word(&[("error", "nothing is published"), ("warn", "the run goes on and says so")]),
-            "What a broken rule means.",
+            "As `on_fail`, in two words.",
             "\"warn\"",
         )
         .usually("\"error\""),
     ],
-    any: &[&["range"], &["not_null"], &["values"], &["mean"], &["rows"]],
+    any: &[
+        &["range"],
+        &["not_null"],
+        &["values"],
+        &["match"],
+        &["sql"],
+        &["unique"],
+        &["freshness"],
+        &["mean"],
+        &["sum"],
+        &["rows"],
+    ],
 };
+
+/// A number of rows, or a share of them.
+const BUDGET: Takes = Takes::Either(&[Takes::Whole { from: 0, to: i64::MAX }, Takes::Like("^[0-9]+(\\.[0-9]+)? ?%$")]);
+
+const GATE: Shape = Shape {
+    keys: &[
+        key("column", Takes::Text, "A score or another published column.", "\"p_late\"").usually("every score"),
+        key(
+            "top",
+            Takes::Like("^[0-9]+(\\.[0-9]+)? ?%$"),
+            "The largest share of the rows that may have one value.",
+            "\"95%\"",
+        ),
+        key(
+            "against",
+            Takes::Text,
+            "What it is compared with: `previous` (the published interval before), `last 28` (published intervals), \
+             `last 4 same weekday`, `model` (what it was trained on), or two dates.",
+            "\"last 4 same weekday\"",
+        ),
+        key(
+            "psi",
+            Takes::Pair,
+            "The population stability index from which on the run warns, and fails.",
+            "[0.1, 0.25]",
+        ),
+        key("ks", Takes::Pair, "The same of the distance of Kolmogorov and Smirnov.", "[0.05, 0.1]"),
+        key("js", Takes::Pair, "The same of the distance of Jensen and Shannon, to base 2.", "[0.1, 0.2]"),
+        key("wasserstein", Takes::Pair, "The same of Wasserstein's distance, in standard deviations.", "[0.1, 0.3]"),
+        key("mean_shift", Takes::Pair, "The same of the change of the mean, in standard deviations.", "[0.1, 0.3]"),
+        key(
+            "on_fail",
+            Takes::Word(&[("fail", "nothing is published"), ("warn", "the run goes on and says so")]),
+            "What a closed gate means.",
+            "\"warn\"",
+        )
+        .usually("\"fail\""),
+    ],
+    any: &[&["top"], &["against"]],
+};
+
+const QUARANTINE: Shape = Shape::of(&[
+    key("max_rows", Takes::Whole { from: 0, to: 100_000 }, "Rows of an interval that may be put aside.", "200")
+        .usually("1000"),
+    key("max_bad", BUDGET, "The same as a share of the rows.", "\"5%\"").usually("\"1%\""),
+    key("redact", Takes::Texts, "Columns of which only a hash is kept in the quarantine.", "[\"passenger_email\"]")
+        .usually("[]"),
+]);

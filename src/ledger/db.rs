@@ -44,6 +44,15 @@ impl From<i64> for Value {
     }
 }
 
+/// Of which interval rows are, and who made them.
+#[derive(Clone, Copy)]
+pub struct RowsOf<'a> {
+    /// Job, start and end of the interval, as the ledger writes them.
+    pub interval: &'a [Value; 3],
+    pub run_id: &'a str,
+    pub model: Option<&'a str>,
+}
+
 /// A row of texts; every query of the ledger casts what it selects.
 pub type TextRow = Vec<Option<String>>;
 
@@ -75,7 +84,7 @@ impl Db {
     /// The names of the ledger's tables, filled into a statement.
     pub fn fill(&self, sql: &str) -> String {
         let dialect = self.dialect();
-        ["migrations", "intervals", "runs", "tables", "jobs", "batches", "events", "chain", "profiles"]
+        ["migrations", "intervals", "runs", "tables", "jobs", "batches", "events", "chain", "profiles", "quarantine"]
             .iter()
             .fold(sql.to_owned(), |sql, name| sql.replace(&format!("{{{name}}}"), &dialect.ledger_table(name)))
             .replace("{runs_index}", &dialect.ledger_index("runs_interval"))

@@ -10,12 +10,13 @@ pub mod history;
 pub mod lock;
 mod open;
 pub mod profiles;
+pub mod quarantine;
 pub mod record;
 mod tables_agree;
 pub mod told;
 pub mod verify;
 
-pub use db::{Db, Value};
+pub use db::{Db, RowsOf, Value};
 pub use dialect::Dialect;
 pub use lock::{Holder, Lock};
 pub use open::{bring_up, connect, is_new, open, open_to_read, require_primary};

@@ -1,6 +1,6 @@
 //! The profiles of published intervals, as the ledger keeps them.
 
-use super::{Db, Value};
+use super::{Db, RowsOf, Value};
 use crate::digest;
 use crate::error::{Error, Result};
 use crate::quality::profile::{Distribution, Side, StoredProfile};
@@ -22,17 +22,8 @@ pub struct IntervalProfile {
     pub profile: StoredProfile,
 }
 
-/// Whose rows are profiled.
-#[derive(Clone, Copy)]
-pub struct Profiled<'a> {
-    /// Job, start and end of the interval, as the ledger writes them.
-    pub interval: &'a [Value; 3],
-    pub run_id: &'a str,
-    pub model: Option<&'a str>,
-}
-
 /// Inside the load transaction: puts the profiles of the rows in the place of those of the rows before.
-pub async fn replace(db: &mut Db, of: Profiled<'_>, profiles: &[StoredProfile]) -> Result<()> {
+pub async fn replace(db: &mut Db, of: RowsOf<'_>, profiles: &[StoredProfile]) -> Result<()> {
     let sql = "DELETE FROM {profiles} WHERE job = $1 AND interval_start = $2 AND interval_end = $3";
     db.execute(sql, of.interval).await?;
     for some in profiles.chunks(ROWS) {
@@ -58,7 +49,7 @@ pub async fn replace(db: &mut Db, of: Profiled<'_>, profiles: &[StoredProfile]) 
 }
 
 /// What follows the interval in a row of the table.
-fn row(of: Profiled<'_>, profile: &StoredProfile) -> Vec<Value> {
+fn row(of: RowsOf<'_>, profile: &StoredProfile) -> Vec<Value> {
     let optional = |text: Option<&str>| text.map_or(Value::Null, Value::from);
     let mut values: Vec<Value> =
         vec![profile.side.name().into(), profile.name.as_str().into(), "".into(), of.run_id.into(), optional(of.model)];

@@ -5,12 +5,12 @@ use serde_json::json;
 
 use super::chain::{self, Head};
 use super::lock::Holder;
-use super::profiles::Profiled;
-use super::{Db, Value, profiles};
+use super::{Db, RowsOf, Value, profiles, quarantine};
 use crate::digest;
 use crate::error::{Class, Error, Result};
 use crate::failpoints;
 use crate::interval::{Interval, instant};
+use crate::quality::checks::BadRow;
 use crate::quality::profile::StoredProfile;
 use crate::run_state::RunState;
 
@@ -44,6 +44,8 @@ pub struct End<'a> {
     pub columns: String,
     /// What the values of the rows are, column by column.
     pub profiles: Vec<StoredProfile>,
+    /// Rows that were put aside.
+    pub quarantined: Vec<BadRow>,
 }
 
 impl AttemptId {
@@ -195,8 +197,9 @@ pub async fn succeed(db: &mut Db, id: &AttemptId, end: &End<'_>) -> Result<()> {
         .concat(),
     )
     .await?;
-    let of = Profiled { interval: &id.key(), run_id: &id.run_id, model: id.model.as_deref() };
-    profiles::replace(db, of, &end.profiles).await
+    let of = RowsOf { interval: &id.key(), run_id: &id.run_id, model: id.model.as_deref() };
+    profiles::replace(db, of, &end.profiles).await?;
+    quarantine::replace(db, of, &end.quarantined).await
 }
 
 /// The event of a success.
@@ -207,6 +210,7 @@ pub fn published(id: &AttemptId, generation: i64, table: &str, end: &End<'_>) ->
         "model": id.model, "fingerprint": parsed(&end.fingerprint), "label": id.interval.label(),
         "columns": parsed(&end.columns), "inputs": digest::hex(end.inputs.as_bytes()),
         "report": digest::hex(end.report.as_bytes()), "profiles": profiles::digest(&end.profiles),
+        "quarantine": quarantine::said(&end.quarantined),
     })
 }
 

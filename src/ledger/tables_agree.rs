@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::told::{Attempt, Publication, Told, cell};
-use super::{Db, profiles};
+use super::{Db, profiles, quarantine, told};
 use crate::digest;
 use crate::error::Result;
 use crate::identifier::Identifier;
@@ -42,13 +42,7 @@ async fn intervals(db: &mut Db, told: &Told, faults: &mut Vec<String>) -> Result
             Some(publication) => {
                 seen += 1;
                 let mut wrong = differences(row, publication);
-                if let Some(said) = &publication.profiles {
-                    let profiles = profiles::of_interval(db, &key).await;
-                    wrong.extend(
-                        (profiles.as_ref().ok().map(|found| profiles::digest(found)).as_ref() != Some(said))
-                            .then_some("the profiles"),
-                    );
-                }
+                wrong.extend(beside(db, &key, publication).await);
                 if !wrong.is_empty() {
                     faults.push(format!("{place}: the ledger and the chain do not agree on {}", wrong.join(", ")));
                 }
@@ -60,6 +54,20 @@ async fn intervals(db: &mut Db, told: &Told, faults: &mut Vec<String>) -> Result
         faults.push(format!("{} intervals of the chain are not in the ledger any more", told.published.len() - seen));
     }
     Ok(published)
+}
+
+/// What of the tables beside the rows of an interval is not as the chain has it.
+async fn beside(db: &mut Db, key: &told::Key, said: &Publication) -> Vec<&'static str> {
+    let mut wrong = Vec::new();
+    if let Some(said) = &said.profiles {
+        let found = profiles::of_interval(db, key).await.map(|found| profiles::digest(&found));
+        wrong.extend((found.as_ref().ok() != Some(said)).then_some("the profiles"));
+    }
+    if let Some(said) = &said.quarantine {
+        let found = quarantine::found(db, key).await;
+        wrong.extend((found.as_ref().ok() != Some(said)).then_some("the rows that were put aside"));
+    }
+    wrong
 }
 
 /// What of an interval is not as the chain has it.

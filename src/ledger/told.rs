@@ -1,5 +1,6 @@
 //! What the records of the chain say, taken together: which rows stand, and what became of every attempt.
 
+use super::quarantine;
 use crate::run_state::RunState;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,7 @@ pub struct Publication {
     pub fingerprint: Option<Json>,
     pub inputs: Option<String>,
     pub profiles: Option<String>,
+    pub quarantine: Option<Json>,
     /// It was published before there was a chain.
     pub adopted: bool,
 }
@@ -76,6 +78,7 @@ impl Told {
                 fingerprint: event.get("columns").map(|_| event["fingerprint"].clone()),
                 inputs: own("inputs"),
                 profiles: own("profiles"),
+                quarantine: event.get("quarantine").cloned(),
                 adopted,
             };
             self.published.insert(key.clone(), publication);
@@ -85,6 +88,12 @@ impl Told {
             // A skip has looked at the sources too, and its look is what the ledger keeps.
             publication.inputs = own("inputs");
             publication.fingerprint = event.get("inputs").map(|_| event["fingerprint"].clone());
+        }
+        // What was pruned is not there to be compared any more.
+        if state == quarantine::PRUNED {
+            let before = text(&event["before"]);
+            let pruned = self.published.iter_mut().filter(|(other, _)| other.0 == key.0 && other.2 <= before);
+            pruned.for_each(|(_, publication)| publication.quarantine = None);
         }
         let Some(run) = own("run") else { return };
         let attempt = self.attempts.entry(run).or_default();

@@ -9,6 +9,7 @@ use super::Bundle;
 use crate::error::{Class, Error, Result};
 use crate::parquet_file;
 use crate::plain_file;
+use crate::project::job::Outputs;
 use crate::quality::profile::{ColumnProfile, Looking, Side, StoredProfile};
 use crate::score::Model;
 use crate::score::contract::Feature;
@@ -65,6 +66,18 @@ impl TrainingProfile {
         let importance = features.iter().map(|name| (*name).to_owned()).zip(gains(bundle)).collect();
         let profiles = sums.iter().map(StoredProfile::of).collect();
         Ok(TrainingProfile { weights: bundle.sha256.clone(), rows, profiles, importance })
+    }
+
+    /// With the outputs under the names that a job publishes them by; none when the job chooses others.
+    pub fn renamed(mut self, chosen: Option<&Outputs>) -> Option<TrainingProfile> {
+        let Some(chosen) = chosen else { return Some(self) };
+        let (scores, features): (Vec<_>, Vec<_>) =
+            self.profiles.into_iter().partition(|profile| profile.side == Side::Score);
+        let own: Vec<String> = scores.iter().map(|profile: &StoredProfile| profile.name.clone()).collect();
+        let (names, picked) = chosen.resolve(&own).ok()?;
+        let named = names.into_iter().zip(picked).map(|(name, at)| StoredProfile { name, ..scores[at].clone() });
+        self.profiles = features.into_iter().chain(named).collect();
+        Some(self)
     }
 
     /// Writes it beside the model; where it is.

@@ -3,7 +3,8 @@
 use super::figures::{bars, count, seconds, table};
 use super::width;
 use super::writer::{self, paint};
-use crate::pipeline::report::{ColumnSummary, Preview, RunReport, ScoreSummary};
+use crate::pipeline::report::{ColumnSummary, GateVerdict, Preview, RunReport, ScoreSummary};
+use crate::project::check_spec::OnFail;
 use crate::run_state::RunState;
 
 /// What stands before each line.
@@ -49,6 +50,7 @@ pub fn summary(report: &RunReport) -> String {
         let passed = report.checks.iter().filter(|c| c.passed).count();
         lines.push(format!("{}{passed} of {} passed", label("checks"), report.checks.len()));
     }
+    lines.extend(quality(report, name));
     let stages = report.stages.iter().map(|s| format!("{} {}", s.name, seconds(s.seconds)));
     let memory = format!("peak memory {} MB", report.peak_memory_mb);
     let parts: Vec<String> = stages.chain([memory]).collect();
@@ -73,6 +75,29 @@ pub fn summary(report: &RunReport) -> String {
         lines.extend(looked_at(preview));
     }
     lines.join("\n")
+}
+
+/// Gates, and rows that were put aside.
+fn quality(report: &RunReport, name: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !report.gates.is_empty() {
+        let passed = report.gates.iter().filter(|gate| gate.verdict == GateVerdict::Pass).count();
+        let skipped = report.gates.iter().filter(|gate| gate.verdict == GateVerdict::Skipped).count();
+        let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+        lines.push(format!("{}{passed} of {} passed{skipped}", label("gates"), report.gates.len()));
+    }
+    let aside: Vec<String> = report
+        .checks
+        .iter()
+        .filter(|check| check.on_fail == Some(OnFail::Quarantine) && check.bad.is_some_and(|bad| bad > 0))
+        .map(|check| format!("{} {}", writer::line(&check.name), count(check.bad.unwrap_or(0))))
+        .collect();
+    if report.rows.quarantined > 0 && report.preview.is_none() && report.state == RunState::Succeeded {
+        let date = report.interval.as_ref().map(|interval| format!(" --date {}", interval.label)).unwrap_or_default();
+        let show = format!("daymill quarantine show {name}{date}");
+        lines.extend(labelled("aside", width::broken(&[aside, vec![show]].concat(), LABEL)));
+    }
+    lines
 }
 
 fn label(text: &str) -> String {
@@ -109,6 +134,12 @@ fn rows(report: &RunReport) -> Vec<String> {
     ];
     if rows.imputed > 0 {
         parts.push(format!("{} values imputed", count(rows.imputed)));
+    }
+    if rows.quarantined > 0 {
+        parts.push(format!("{} put aside", count(rows.quarantined)));
+    }
+    if rows.left_out > 0 {
+        parts.push(format!("{} left out", count(rows.left_out)));
     }
     parts.push(format!("{} {}", count(rows.published), if report.preview.is_some() { "to write" } else { "written" }));
     parts

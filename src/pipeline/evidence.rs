@@ -12,7 +12,7 @@ use crate::digest::ContentHash;
 use crate::error::Result;
 use crate::interval::Interval;
 use crate::project::Job;
-use crate::quality::checks::{Checks, Tally, Verdict};
+use crate::quality::checks::{BadRow, Checks, Columns, Found, Sifted, Verdict};
 use crate::quality::profile::{ColumnProfile, Looking, Side};
 use crate::quality::within::{Strays, Within};
 use crate::score::contract::Counts;
@@ -27,9 +27,14 @@ pub struct Looks {
 
 impl Looks {
     /// Of a job, against the columns that it publishes.
-    pub fn new(job: &Job, interval: &Interval, published: &Schema, profiles: Looking) -> Result<Looks> {
+    pub fn new(
+        job: &Job,
+        interval: &Interval,
+        (published, columns): (&Schema, Columns<'_>),
+        profiles: Looking,
+    ) -> Result<Looks> {
         Ok(Looks {
-            checks: Checks::new(&job.checks, published, &job.file)?,
+            checks: Checks::new(job, interval, columns)?,
             profiles,
             within: Within::new(job, interval, published)?,
         })
@@ -41,17 +46,21 @@ impl Looks {
         Looks { profiles, ..Looks::default() }
     }
 
-    /// Makes sure that a job's checks are of columns that it publishes.
-    pub fn require(job: &Job, published: &Schema) -> Result<()> {
-        Checks::new(&job.checks, published, &job.file).map(|_| ())
+    /// Puts rows aside before they are scored.
+    pub fn before(&self, batch: RecordBatch) -> Result<Sifted> {
+        self.checks.before(batch)
     }
 
-    /// What is seen in one batch, but for what only the encoder and the model know: `scored` with all columns of the transform and
-    /// the outputs, and what is published of it.
+    /// Puts rows aside for their scores; what the checks found in the others.
+    pub fn after(&self, scored: RecordBatch) -> Result<Sifted> {
+        self.checks.after(scored)
+    }
+
+    /// What is seen in one batch, but for what the checks found and what only the encoder and the model know: `scored` with all
+    /// columns of the transform and the outputs, and what is published of it.
     pub fn at(&self, scored: &RecordBatch, published: &RecordBatch) -> Result<Partial> {
         Ok(Partial {
             published: published.num_rows() as u64,
-            checks: self.checks.look(published)?,
             profiles: self.profiles.at(scored),
             strays: self.within.as_ref().map(|within| within.look(published)).unwrap_or_default(),
             ..Partial::default()
@@ -69,7 +78,8 @@ pub struct Partial {
     pub counts: Counts,
     pub content: ContentHash,
     pub keys: Vec<u128>,
-    pub checks: Vec<Tally>,
+    /// What the checks found, and the rows that they put aside.
+    pub checks: Found,
     pub profiles: Vec<ColumnProfile>,
     pub strays: Strays,
 }
@@ -82,7 +92,7 @@ impl Partial {
         self.counts.merge(later.counts);
         self.content.merge(&later.content);
         self.strays.merge(later.strays);
-        add(&mut self.checks, later.checks, |mine, tally| mine.merge(tally));
+        self.checks.merge(later.checks);
         add(&mut self.profiles, later.profiles, |mine: &mut ColumnProfile, profile| mine.merge(profile));
     }
 }
@@ -126,7 +136,17 @@ impl Evidence {
     }
 
     pub fn verdicts(&self) -> Vec<Verdict> {
-        self.looks.checks.verdicts(&self.seen.checks)
+        self.looks.checks.verdicts(&self.seen.checks.tallies)
+    }
+
+    /// No more rows were put aside than the job allows.
+    pub fn require_budget(&self) -> Result<()> {
+        self.looks.checks.require_budget(&self.seen.checks, self.seen.transformed)
+    }
+
+    /// The rows that were put aside.
+    pub fn bad_rows(&self) -> &[BadRow] {
+        &self.seen.checks.rows
     }
 
     /// Every row has its time in the interval, when the job says which time that is.

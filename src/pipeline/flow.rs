@@ -262,13 +262,22 @@ fn one_batch(work: &Work, frame: &DataFrame) -> Result<Finished> {
     failpoints::at("score-batch");
     let batch = arrow_bridge::to_batch(frame)?;
     let transformed = batch.num_rows() as u64;
-    let Scored { batch, keys, counts } = work.scoring.score(batch, &work.layout.columns[..work.layout.key])?;
-    let scored = batch;
+    let sifted = work.looks.before(batch)?;
+    let mut found = sifted.found;
+    let Scored { batch, mut keys, counts } =
+        work.scoring.score(sifted.batch, &work.layout.columns[..work.layout.key])?;
+    let after = work.looks.after(batch)?;
+    if let Some(kept) = &after.kept {
+        let mut kept = kept.iter();
+        keys.retain(|_| kept.next() == Some(&true));
+    }
+    found.merge(after.found);
+    let scored = after.batch;
     let batch = work.layout.publish(&scored)?;
     work.layout.require_keys(&batch)?;
     let encoded = encode(&batch, &work.lineage)?;
     let seen = work.looks.at(&scored, &batch)?;
-    let partial = Partial { transformed, counts, content: encoded.content, keys, ..seen };
+    let partial = Partial { transformed, counts, content: encoded.content, keys, checks: found, ..seen };
     work.progress.scored.add(batch.num_rows() as u64);
     Ok(Finished { batch, tuples: encoded.bytes, partial })
 }

@@ -5,8 +5,7 @@ use super::report::RunReport;
 use crate::error::{Error, Result};
 use crate::load::Load;
 use crate::project::Job;
-use crate::project::job::Severity;
-use crate::quality::checks::gate;
+use crate::quality::checks::{Severity, gate};
 
 /// No more rows than the job allows may have been dropped or had a value imputed.
 pub fn tolerable(job: &Job, evidence: &Evidence) -> Result<()> {
@@ -28,6 +27,9 @@ pub fn tolerable(job: &Job, evidence: &Evidence) -> Result<()> {
 /// How the error about keys that repeat begins.
 pub const REPEATED: &str = "the key (";
 
+/// Rows that run.json has of those that were too many to be put aside.
+const REJECTED: usize = 100;
+
 /// Everything that must hold before rows are published.
 pub async fn enforce(
     job: &Job,
@@ -42,10 +44,15 @@ pub async fn enforce(
         // Whether a day may be empty is for on_empty to say, not for the checks.
         return Ok(());
     }
-    if transformed != published + dropped {
+    let (quarantined, left_out) = (evidence.seen().checks.quarantined, evidence.seen().checks.left_out);
+    if transformed != published + dropped + quarantined + left_out {
         return Err(Error::defect(format!(
-            "{transformed} rows came in, {dropped} were dropped and {published} came out"
+            "{transformed} rows came in, {dropped} were dropped, {quarantined} put aside, {left_out} left out and {published} came out"
         )));
+    }
+    if let Err(error) = evidence.require_budget() {
+        report.rejected = evidence.bad_rows().iter().take(REJECTED).cloned().collect();
+        return Err(error);
     }
     evidence.require_times()?;
     tolerable(job, evidence)?;

@@ -12,6 +12,7 @@ mod plan;
 pub mod preview;
 pub mod report;
 mod run;
+mod score_gates;
 mod sink;
 pub mod stages;
 

@@ -21,6 +21,7 @@ use crate::extract;
 use crate::ledger::{self, claim, history};
 use crate::progress::Stage;
 use crate::project::job::OnEmpty;
+use crate::quality::checks::CONDITION;
 use crate::rows::Tail;
 use crate::run_state::RunState;
 use crate::transform;
@@ -97,7 +98,8 @@ pub async fn preview(
     let (columns, features) =
         described.map_err(|e| diagnose_failure(super::flow::Stop::Engine(e), job, &extraction))?;
     let mut first = First { wanted: if sample == Some(Sample::Scores) { rows } else { 0 }, rows: Vec::new() };
-    let looks = Looks::new(job, interval, &planned.schema, planned.looking(&planned.layout.outputs))?;
+    let scores = planned.layout.outputs.clone();
+    let looks = Looks::new(job, interval, planned.checked(&scores), planned.looking(&scores))?;
     let work = Work {
         batch_rows: job.batch_rows,
         threads: context.threads,
@@ -181,7 +183,8 @@ fn describe(planned: &Planned, first: usize) -> polars::prelude::PolarsResult<(V
     let mut frame: LazyFrame = planned.frame.clone();
     let schema = frame.collect_schema()?;
     let mut figures = Vec::new();
-    for (at, (name, kind)) in schema.iter().enumerate() {
+    let shown = || schema.iter().filter(|(name, _)| !name.starts_with(CONDITION));
+    for (at, (name, kind)) in shown().enumerate() {
         let column = || col(name.clone());
         figures.push(column().null_count().alias(format!("{at} nulls")));
         figures.push(column().min().alias(format!("{at} min")));
@@ -205,7 +208,7 @@ fn describe(planned: &Planned, first: usize) -> polars::prelude::PolarsResult<(V
         max: figure(at, "max"),
         mean: figure(at, "mean").and_then(|text| text.parse().ok()),
     };
-    let columns = schema.iter_names().enumerate().map(summary).collect();
+    let columns = shown().map(|(name, _)| name).enumerate().map(summary).collect();
     let rows = (first > 0).then(|| transform::collect(frame.limit(first as u32))).transpose()?;
     Ok((columns, rows))
 }

@@ -12,7 +12,7 @@ use crate::fingerprint::{Fingerprint, Source};
 use crate::interval::{Interval, instant};
 use crate::models::bundle::{Bundle, OracleResult};
 use crate::project::secrets::redact_json;
-use crate::quality::checks::Verdict;
+use crate::quality::checks::{BadRow, Verdict};
 use crate::quality::profile::{ColumnProfile, Side};
 use crate::run_state::RunState;
 use crate::transform::Lineage;
@@ -48,6 +48,12 @@ pub struct RunReport {
     pub model: Option<ModelReport>,
     pub scores: Vec<ScoreSummary>,
     pub checks: Vec<Verdict>,
+    /// How the gates found the scores.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateReport>,
+    /// Of a run that failed since too many rows broke rules: the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<BadRow>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,6 +137,9 @@ pub struct Rows {
     pub dropped: u64,
     /// Values, not rows, that a policy replaced.
     pub imputed: u64,
+    /// Rows that checks put aside, and left out.
+    pub quarantined: u64,
+    pub left_out: u64,
     pub published: u64,
 }
 
@@ -194,6 +203,33 @@ impl ScoreSummary {
     }
 }
 
+/// How one gate found one column.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct GateReport {
+    pub column: String,
+    /// What it was compared with.
+    pub against: String,
+    pub statistic: String,
+    pub value: Option<f64>,
+    pub limit: Option<f64>,
+    /// What chance alone exceeds once in a hundred.
+    pub critical: Option<f64>,
+    /// Values of the run.
+    pub n: u64,
+    pub verdict: GateVerdict,
+    pub found: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GateVerdict {
+    Pass,
+    Warn,
+    Fail,
+    /// It could not be asked.
+    Skipped,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorReport {
     pub class: String,
@@ -243,6 +279,8 @@ impl RunReport {
             model: None,
             scores: Vec::new(),
             checks: Vec::new(),
+            rejected: Vec::new(),
+            gates: Vec::new(),
             content_hash: None,
             config_digest: None,
             fingerprint: None,
@@ -295,6 +333,8 @@ impl RunReport {
         self.rows.published = seen.published;
         self.rows.dropped = seen.counts.dropped;
         self.rows.imputed = seen.counts.imputed;
+        self.rows.quarantined = seen.checks.quarantined;
+        self.rows.left_out = seen.checks.left_out;
         self.content_hash = Some(evidence.content_hash());
         self.scores = seen.profiles.iter().filter_map(ScoreSummary::of).collect();
     }

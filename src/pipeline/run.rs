@@ -9,7 +9,7 @@ use super::evidence::{Evidence, Looks};
 use super::flow::{BatchSource, Stop, Work};
 use super::plan::{Planned, plan};
 use super::report::{ModelReport, RunReport};
-use super::{gates, sink};
+use super::{gates, score_gates, sink};
 use crate::error::{Class, Error, Result};
 use crate::extract::{self, Extraction};
 use crate::failpoints;
@@ -71,6 +71,8 @@ pub async fn run(context: &Context, sessions: &mut Sessions, report: &mut RunRep
         report.fingerprint = Some(fingerprint(context, bundle.as_deref(), &extraction));
         extraction.inputs.iter().filter_map(|input| input.file.as_ref()).try_for_each(|file| file.recheck())?;
         gates::enforce(job, report, &mut evidence, Some(&mut load)).await?;
+        score_gates::enforce(context, report, &evidence, &mut load, bundle.as_ref().map(|b| b.folder.as_path()))
+            .await?;
         Ok(evidence)
     }
     .await;
@@ -152,7 +154,7 @@ pub async fn stream(
 ) -> Result<Evidence, Stop> {
     let Context { job, progress, interval, .. } = context;
     progress.enter(Stage::Score);
-    let looks = Looks::new(job, interval, &planned.schema, planned.looking(scores)).map_err(Stop::Other)?;
+    let looks = Looks::new(job, interval, planned.checked(scores), planned.looking(scores)).map_err(Stop::Other)?;
     let work = Work {
         batch_rows: job.batch_rows,
         threads: context.threads,
@@ -206,7 +208,8 @@ pub async fn finish_load(
     let at = Instant::now();
     let content_hash = evidence.content_hash();
     let profiles = evidence.seen().profiles.iter().map(StoredProfile::of).collect();
-    let end = End { profiles, ..ending(context, report, RunState::Succeeded, published, &content_hash) };
+    let quarantined = evidence.bad_rows().to_vec();
+    let end = End { profiles, quarantined, ..ending(context, report, RunState::Succeeded, published, &content_hash) };
     let unavailable = |e: Error| match e.class {
         Class::Unavailable => e.context(format!("target {}", context.target)),
         _ => e,

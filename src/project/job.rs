@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::check_spec::{self, Check, QuarantineSpec};
 use super::cron::Schedule;
 use super::drift_spec::{self, DriftSpec};
 pub use super::file_source::{CsvOptions, FileFormat, FileSource};
+use super::gate_spec::{self, Gate};
 pub use super::table_spec::{MissingLookback, SqlFile, TableSource, TableSpec, of_dates};
 use super::zones::zone;
 use crate::config::{At, Source, Table, meant};
@@ -36,6 +38,8 @@ pub struct Job {
     pub score: Option<ScoreSpec>,
     pub load: LoadSpec,
     pub checks: Vec<Check>,
+    pub quarantine: QuarantineSpec,
+    pub gates: Vec<Gate>,
     pub drift: DriftSpec,
     pub on_empty: OnEmpty,
     /// Rows handed from stage to stage at a time.
@@ -119,31 +123,6 @@ pub struct LoadSpec {
 pub enum SchemaChange {
     Refuse,
     Append,
-}
-
-#[derive(Clone, Debug)]
-pub struct Check {
-    pub line: usize,
-    /// `None` only for a check of the number of rows.
-    pub column: Option<String>,
-    pub rule: Rule,
-    pub severity: Severity,
-}
-
-#[derive(Clone, Debug)]
-pub enum Rule {
-    Range(f64, f64),
-    NotNull,
-    Values(Vec<String>),
-    Mean(f64, f64),
-    Rows(f64, f64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    Error,
-    Warn,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,7 +227,9 @@ impl JobReader<'_> {
         let score = table.table("score").map(|section| self.score(&section));
         let load = table.table("load").and_then(|section| self.load(&section));
         let drift = table.table("drift").map(|section| drift_spec::drift(&section)).unwrap_or_default();
-        let checks = table.tables("check").iter().filter_map(|section| check(section)).collect();
+        let checks = check_spec::checks(&table.tables("check"));
+        let gates = gate_spec::gates(&table.tables("gate"), score.is_some());
+        let quarantine = table.table("quarantine").map(|section| check_spec::quarantine(&section)).unwrap_or_default();
         Some(Job {
             name: name.to_owned(),
             file: file.to_owned(),
@@ -267,6 +248,8 @@ impl JobReader<'_> {
             },
             load: load?,
             checks,
+            quarantine,
+            gates,
             drift,
             on_empty,
             batch_rows,
@@ -360,27 +343,4 @@ fn outputs(table: &Table<'_>) -> Option<Outputs> {
         table.fault(section.line(), "score.outputs must choose at least one output");
     }
     Some(Outputs::Chosen(chosen))
-}
-
-fn check(table: &Table<'_>) -> Option<Check> {
-    let column = table.string("column").map(|at| at.value);
-    let severity = table
-        .word("severity", &[("error", Severity::Error), ("warn", Severity::Warn)])
-        .map_or(Severity::Error, |at| at.value);
-    let range = table.range("range").map(|at| Rule::Range(at.value.0, at.value.1));
-    let mean = table.range("mean").map(|at| Rule::Mean(at.value.0, at.value.1));
-    let rows = table.range("rows").map(|at| Rule::Rows(at.value.0, at.value.1));
-    let values = table.strings("values").map(|at| Rule::Values(at.value));
-    let not_null = table.boolean("not_null").filter(|at| at.value).map(|_| Rule::NotNull);
-    let mut rules: Vec<Rule> = [range, mean, rows, values, not_null].into_iter().flatten().collect();
-    let of_rows = matches!(rules.first(), Some(Rule::Rows(..)));
-    if rules.len() != 1 || (column.is_none() != of_rows) {
-        table.fault_hint(
-            table.line(),
-            "a [[check]] has one rule: range, not_null, values or mean of a column, or rows without one",
-            "write one [[check]] per rule",
-        );
-        return None;
-    }
-    Some(Check { line: table.line(), column, rule: rules.remove(0), severity })
 }

@@ -5,7 +5,7 @@ use crate::support::*;
 const WAREHOUSE: &str = ".daymill/warehouse.sqlite";
 
 /// Takes away what later versions of the ledger brought.
-const FIRST: &str = "DROP TABLE daymill_profiles; DROP TABLE daymill_jobs; DROP TABLE daymill_batches; DROP TABLE daymill_events; DROP TABLE daymill_chain; \
+const FIRST: &str = "DROP TABLE daymill_profiles; DROP TABLE daymill_quarantine; DROP TABLE daymill_jobs; DROP TABLE daymill_batches; DROP TABLE daymill_events; DROP TABLE daymill_chain; \
     DROP INDEX daymill_runs_seq; ALTER TABLE daymill_runs DROP COLUMN seq; ALTER TABLE daymill_runs DROP COLUMN batch_id; \
     ALTER TABLE daymill_intervals DROP COLUMN fingerprint; ALTER TABLE daymill_intervals DROP COLUMN inputs; \
     ALTER TABLE daymill_intervals DROP COLUMN millis; ALTER TABLE daymill_intervals DROP COLUMN rows_read; \

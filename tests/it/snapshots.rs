@@ -47,6 +47,7 @@ fn the_help_of_every_command() {
         "check",
         "profile",
         "drift",
+        "quarantine",
         "test",
         "extract",
         "transform",

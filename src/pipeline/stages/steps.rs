@@ -17,7 +17,7 @@ use crate::pipeline::flow::{BatchSource, Stop, Work};
 use crate::pipeline::plan::select;
 use crate::pipeline::report::{RunReport, WrittenFile};
 use crate::pipeline::run::{begin_load, diagnose_failure, finish_load, open_bundle, record_inputs, stream};
-use crate::pipeline::{Context, gates};
+use crate::pipeline::{Context, gates, score_gates};
 use crate::progress::Stage;
 use crate::rows::Tail;
 use crate::transform;
@@ -146,6 +146,14 @@ pub async fn load(context: &Context, report: &mut RunReport, input: &Path) -> Re
     let gated = async {
         let mut evidence = streamed.map_err(|stop| diagnose_failure(stop, &context.job, &extraction))?;
         gates::enforce(&context.job, report, &mut evidence, Some(&mut load)).await?;
+        let version = model.as_deref().and_then(crate::models::reference::label_parts).map(|(_, version)| version);
+        let folder = context
+            .job
+            .score
+            .as_ref()
+            .zip(version)
+            .map(|(score, version)| score.model.family(&context.project.root).join(version.to_string()));
+        score_gates::enforce(context, report, &evidence, &mut load, folder.as_deref()).await?;
         Ok(evidence)
     }
     .await;

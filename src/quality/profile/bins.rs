@@ -12,6 +12,8 @@ const DROPPED_BITS: u32 = 11;
 const FINEST: usize = 1 << (32 - DROPPED_BITS);
 /// The counts of one batch are looked up in blocks of so many.
 const BLOCK_BITS: u32 = 6;
+/// So many blocks are passed over at a time.
+const BLOCKS: usize = 64;
 
 /// Counts of the values of a column.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,16 +24,17 @@ pub struct Bins {
     counts: Vec<(u32, u64)>,
 }
 
-/// Counts of one batch, all zero in between, and which blocks of them are not.
+/// Counts of one batch, all zero in between, and which blocks of them are not: a byte each, so that no value has to wait for the
+/// one before.
 struct Table {
     counts: Vec<u32>,
-    blocks: Vec<u64>,
+    blocks: Vec<u8>,
 }
 
 thread_local! {
     static TABLE: RefCell<Table> = RefCell::new(Table {
         counts: vec![0; FINEST],
-        blocks: vec![0; FINEST >> (BLOCK_BITS + 6)],
+        blocks: vec![0; FINEST >> BLOCK_BITS],
     });
 }
 
@@ -47,8 +50,7 @@ impl Counting<'_> {
     pub fn add(&mut self, value: f32) {
         let bin = code(value) >> self.shift;
         self.table.counts[bin as usize] += 1;
-        let block = bin >> BLOCK_BITS;
-        self.table.blocks[(block >> 6) as usize] |= 1 << (block & 63);
+        self.table.blocks[(bin >> BLOCK_BITS) as usize] = 1;
     }
 }
 
@@ -59,11 +61,12 @@ impl Bins {
             count(&mut Counting { table, shift: DROPPED_BITS + coarse });
             let mut counts = Vec::new();
             let Table { counts: all, blocks } = table;
-            for (at, held) in blocks.iter_mut().enumerate() {
-                let mut left = std::mem::take(held);
-                while left != 0 {
-                    let block = (at << 6) + left.trailing_zeros() as usize;
-                    left &= left - 1;
+            for (at, held) in blocks.chunks_exact_mut(BLOCKS).enumerate() {
+                if held.iter().all(|held| *held == 0) {
+                    continue;
+                }
+                for (block, held) in (at * BLOCKS..).zip(held).filter(|(_, held)| **held != 0) {
+                    *held = 0;
                     let from = block << BLOCK_BITS;
                     for (bin, count) in (from..).zip(&mut all[from..from + (1 << BLOCK_BITS)]) {
                         if *count > 0 {

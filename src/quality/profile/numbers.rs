@@ -50,11 +50,21 @@ impl Numbers {
             to: impl Fn(T::Native) -> f64 + Copy,
             counted: Counted,
         ) -> Numbers {
-            let values = || column.values().iter().map(|value| to(*value));
-            match column.null_count() {
-                // A sum that is finite had neither NaN nor infinities in it.
-                0 if values().sum::<f64>().is_finite() => Numbers::finite(values, counted),
-                _ => Numbers::some(column.iter().map(|value| value.map(to)), counted),
+            let values = column.values();
+            // Distances from the middle one of three values are about as large as those from the mean.
+            let three: Vec<f64> = [values.first(), values.get(values.len() / 2), values.last()]
+                .into_iter()
+                .flatten()
+                .map(|value| to(*value))
+                .collect();
+            let near = crate::stats::median(&three).filter(|value| value.is_finite()).unwrap_or(0.0);
+            let finite = match column.nulls().filter(|nulls| nulls.null_count() > 0) {
+                None => Numbers::finite(values.iter().map(|value| to(*value)), near, counted),
+                Some(nulls) => Numbers::finite(nulls.valid_indices().map(|row| to(values[row])), near, counted),
+            };
+            match finite {
+                Some(numbers) => Numbers { nulls: column.null_count() as u64, ..numbers },
+                None => Numbers::some(column.iter().map(|value| value.map(to)), near, counted),
             }
         }
         let numbers = match column.data_type() {
@@ -71,7 +81,7 @@ impl Numbers {
         Some(Numbers { whole: column.data_type().is_integer(), ..numbers })
     }
 
-    fn some(column: impl Iterator<Item = Option<f64>>, counted: Counted) -> Numbers {
+    fn some(column: impl Iterator<Item = Option<f64>>, near: f64, counted: Counted) -> Numbers {
         let (mut nulls, mut nans, mut infinities) = (0, 0, 0);
         let mut finite = Vec::with_capacity(column.size_hint().0);
         for value in column {
@@ -82,39 +92,49 @@ impl Numbers {
                 Some(value) => finite.push(value),
             }
         }
-        Numbers { nulls, nans, infinities, ..Numbers::finite(|| finite.iter().copied(), counted) }
+        let numbers = Numbers::finite(finite.into_iter(), near, counted).unwrap_or_default();
+        Numbers { nulls, nans, infinities, ..numbers }
     }
 
-    fn finite<I: Iterator<Item = f64>>(column: impl Fn() -> I, counted: Counted) -> Numbers {
-        let (mut values, mut zeros, mut sum) = (0u64, 0, 0.0);
-        let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-        for value in column() {
-            values += 1;
-            zeros += u64::from(value == 0.0);
-            sum += value;
-            min = if value < min { value } else { min };
-            max = if value > max { value } else { max };
-        }
-        let mean = sum / values.max(1) as f64;
-        let mut squares = 0.0;
+    /// Of values that are finite; none when one is not. One pass: this is asked of every value of every column. `near` is about
+    /// what they are.
+    fn finite(column: impl Iterator<Item = f64>, near: f64, counted: Counted) -> Option<Numbers> {
+        let mut kept = counted.few.then(Vec::new);
+        let (mut values, mut zeros, mut sum, mut squares) = (0u64, 0u64, 0.0f64, 0.0f64);
+        let (mut min, mut max, mut odd) = (f64::INFINITY, f64::NEG_INFINITY, 0.0f64);
         let bins = Bins::of(counted.coarse, |bins| {
-            for value in column() {
-                squares += (value - mean) * (value - mean);
-                bins.add((value as f32).clamp(f32::MIN, f32::MAX));
+            for value in column {
+                values += 1;
+                zeros += u64::from(value == 0.0);
+                let apart = value - near;
+                sum += apart;
+                squares += apart * apart;
+                min = if value < min { value } else { min };
+                max = if value > max { value } else { max };
+                // NaN for whatever is not finite.
+                odd += value * 0.0;
+                let value = (value as f32).clamp(f32::MIN, f32::MAX);
+                bins.add(value);
+                if let Some(kept) = &mut kept {
+                    kept.push((value + 0.0).to_bits());
+                }
             }
         });
-        let kept = || column().map(|value| (value as f32 + 0.0).to_bits()).collect();
-        Numbers {
+        if odd.is_nan() {
+            return None;
+        }
+        let n = values.max(1) as f64;
+        Some(Numbers {
             values,
             zeros,
-            sum,
-            squares,
+            sum: near * values as f64 + sum,
+            squares: (squares - sum * sum / n).max(0.0),
             // Zero has no sign.
             ends: (values > 0).then(|| ((min + 0.0).to_bits(), (max + 0.0).to_bits())),
-            kept: counted.few.then(kept).filter(|_| values <= KEPT),
+            kept: kept.filter(|_| values <= KEPT),
             bins,
             ..Numbers::default()
-        }
+        })
     }
 
     /// Of no rows, of which all would be kept.

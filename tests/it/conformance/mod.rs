@@ -3,5 +3,6 @@
 
 mod columns;
 mod models;
+mod quarantine;
 mod sources;
 mod warehouses;

@@ -79,7 +79,10 @@ impl House {
     pub(super) fn execute(&self, sql: &str) {
         match &self.database {
             Some(database) => database.execute(sql),
-            None => execute_sqlite(&self.project.path("house/w.sqlite"), sql),
+            None => {
+                let file = if self.lake.is_some() { "house/_daymill.sqlite" } else { "house/w.sqlite" };
+                execute_sqlite(&self.project.path(file), sql);
+            }
         }
     }
 

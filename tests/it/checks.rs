@@ -1,0 +1,160 @@
+//! The rules of checks: what each takes for broken, what becomes of the rows, and what is wrong in a job file.
+
+use crate::support::*;
+
+const RUN: [&str; 4] = ["run", "j", "--date", "2024-01-01"];
+
+fn project(checks: &str) -> Project {
+    let project = Project::empty();
+    project.write("daymill.toml", "[target.t]\nkind = \"sqlite\"\npath = \"w.sqlite\"\n");
+    project.write("sql/j.sql", "SELECT id, amount, kind, at FROM rows");
+    project.write(
+        "jobs/j.toml",
+        format!(
+            "timezone = \"UTC\"\nkey = [\"id\"]\n[extract.rows]\njsonl = \"in/{{date}}.jsonl\"\n[extract.rows.columns]\nid = \"int\"\n\
+             amount = \"float\"\nkind = \"text\"\nat = \"timestamp\"\n[transform]\nsql = \"sql/j.sql\"\n[load]\ntable = \"out\"\n\
+             [quarantine]\nmax_bad = \"100%\"\n{checks}"
+        ),
+    );
+    let line = |i: u32| {
+        let amount = if i == 2 { "null".into() } else { format!("{i}.5") };
+        let kind = if i == 5 { "null".into() } else { format!("\"k{}\"", i % 3) };
+        format!("{{\"id\": {i}, \"amount\": {amount}, \"kind\": {kind}, \"at\": \"2024-01-01T0{i}:30:00Z\"}}\n")
+    };
+    project.write("in/2024-01-01.jsonl", (0..8).map(line).collect::<String>());
+    project
+}
+
+fn check(rule: &str) -> String {
+    format!("[[check]]\n{rule}\n")
+}
+
+/// Runs with one check, which must fail and say so, or pass.
+#[track_caller]
+fn fails(rule: &str, says: &str) {
+    project(&check(rule)).daymill(&RUN).expect(65).says(says);
+}
+
+#[track_caller]
+fn passes(rule: &str) {
+    project(&check(rule)).daymill(&RUN).expect(0);
+}
+
+#[test]
+fn each_rule_finds_what_breaks_it() {
+    fails("column = \"kind\"\nmatch = \"^k[01]$\"", "kind matches ^k[01]$: 1 of 8 rows, as k2");
+    passes("column = \"kind\"\nmatch = \"k[012]\"");
+    // NULL breaks a condition no more than it holds.
+    fails("sql = \"amount < 7 AND id >= 0\"", "amount < 7 AND id >= 0: 1 of 8 rows");
+    passes("sql = \"amount < 100 -- a comment\"");
+    passes("sql = \"amount IS NULL OR amount >= 0\"");
+    fails("column = \"kind\"\nunique = true", "kind is unique: 4 of 8 rows");
+    passes("column = \"amount\"\nunique = true");
+    passes("column = \"kind\"\nunique = true\nmax_bad = 4");
+    fails("column = \"at\"\nfreshness = \"16h\"", "the newest is 2024-01-01T07:30:00Z");
+    passes("column = \"at\"\nfreshness = \"17h\"");
+    fails("column = \"amount\"\nsum = [0, 29]", "the sum is 29.5");
+    passes("column = \"amount\"\nsum = [0, 29.5]");
+    fails("column = \"amount\"\nnot_null = true", "1 of 8 rows are null");
+    passes("column = \"amount\"\nnot_null = true\nmax_bad = \"12.5%\"");
+    fails("column = \"amount\"\nnot_null = true\nmax_bad = \"12.4%\"", "max_bad allows 12.4 %");
+    fails("column = \"amount\"\nnot_null = true\nmax_bad = 0", "max_bad allows 0");
+    fails("column = \"kind\"\nvalues = [\"k0\", \"k1\"]", "1 of 8 rows, as k2");
+    fails("rows = [0, 7]", "8 rows");
+}
+
+#[test]
+fn rows_are_left_out_and_seen_by_no_other_rule() {
+    let drop = "column = \"amount\"\nrange = [0, 6]\non_fail = \"drop\"";
+    let project =
+        project(&[check(drop), check("column = \"amount\"\nsum = [0, 15.5]"), check("rows = [6, 6]")].concat());
+    project.daymill(&RUN).expect(0).says("6 rows");
+    let report = project.run_json();
+    assert_eq!((report["rows"]["left_out"].as_u64(), report["rows"]["published"].as_u64()), (Some(2), Some(6)));
+    assert_eq!(report["checks"][0]["bad"], 2);
+    let list = project.daymill(&["quarantine", "list"]).expect(0).stdout;
+    assert!(list.contains("no row is put aside"), "{list}");
+    // A row that one rule leaves out and another puts aside is put aside.
+    let both = [check(drop), check("name = \"even\"\nsql = \"id % 2 = 0\"\non_fail = \"quarantine\"")].concat();
+    let project = self::project(&both);
+    project.daymill(&RUN).expect(0);
+    let report = project.run_json();
+    assert_eq!((report["rows"]["left_out"].as_u64(), report["rows"]["quarantined"].as_u64()), (Some(1), Some(4)));
+    // A dry run says so and puts nothing aside.
+    let project = self::project(&both);
+    project.daymill(&["run", "j", "--date", "2024-01-01", "--dry-run"]).expect(0);
+    let list = project.daymill(&["quarantine", "list"]).expect(0).stdout;
+    assert!(list.contains("no row is put aside"), "{list}");
+}
+
+#[test]
+fn a_score_can_break_a_rule_too() {
+    let project = Project::flights();
+    let more = "[[check]]\ncolumn = \"p_late\"\nrange = [0.0, 0.6]\non_fail = \"quarantine\"\n\
+        [[check]]\nname = \"near\"\ncolumn = \"distance\"\nrange = [150, 9000]\non_fail = \"quarantine\"\n[quarantine]\nmax_bad = \"10%\"\n";
+    let job = std::fs::read_to_string(project.path("jobs/flight_delay.toml")).unwrap();
+    project.write("jobs/flight_delay.toml", format!("{job}\n{more}"));
+    project.daymill(&["check", "flight_delay", "--offline"]).expect(0);
+    let said = project.daymill(&["run", "flight_delay", "--date", "2013-06-08"]).expect(0).stdout;
+    assert!(
+        said.contains("aside") && said.contains("daymill quarantine show flight_delay --date 2013-06-08"),
+        "{said}"
+    );
+    let shown = project.daymill(&["quarantine", "show", "flight_delay", "--output", "json"]).expect(0).json();
+    let of =
+        |rule: &str| shown.as_array().unwrap().iter().filter(|row| row["rule"] == rule).cloned().collect::<Vec<_>>();
+    let (scores, near) = (of("p_late_range"), of("near"));
+    assert_eq!((scores[0]["stage"].as_str(), near[0]["stage"].as_str()), (Some("score"), Some("transform")));
+    assert!(scores.iter().all(|row| row["row"]["p_late"].as_f64().unwrap() > 0.6));
+    assert!(near.iter().all(|row| row["row"].get("p_late").is_none()), "a row that is put aside is never scored");
+    let left = project.sqlite("SELECT CAST(count(*) AS TEXT) FROM flight_delay_scores WHERE p_late > 0.6");
+    assert_eq!(left, ["0"]);
+    project.daymill(&["ledger", "verify", "--rows", "flight_delay"]).expect(0);
+    // As a file, with every column that is known.
+    project.daymill(&["quarantine", "show", "flight_delay", "-o", "bad.csv"]).expect(0);
+    let csv = std::fs::read_to_string(project.path("bad.csv")).unwrap();
+    assert!(
+        csv.starts_with("_interval,_rule,_reason,_state,flight_date,")
+            && csv.lines().count() == 1 + shown.as_array().unwrap().len()
+    );
+    // The stages have no place for rows that are put aside before they are scored.
+    project.daymill(&["transform", "flight_delay", "--date", "2013-06-07"]).expect(0);
+    project.daymill(&["score", "flight_delay", "--date", "2013-06-07"]).expect(0);
+    project.daymill(&["load", "flight_delay", "--date", "2013-06-07"]).expect(78).says("\"distance\"");
+}
+
+#[test]
+fn a_check_that_cannot_be_asked_is_told_by_its_line() {
+    let refused = |rule: &str, says: &str| {
+        project(&check(rule)).daymill(&RUN).expect(78).says(says);
+    };
+    refused("column = \"amounts\"\nnot_null = true", "the check is of column \"amounts\"");
+    refused("column = \"kind\"\nrange = [0, 1]", "the check needs numbers");
+    refused("column = \"amount\"\nfreshness = \"1h\"", "the check needs times");
+    refused("column = \"kind\"\nmatch = \"(\"", "is no regular expression");
+    refused("column = \"at\"\nfreshness = \"soon\"", "freshness = \"soon\" is no time");
+    refused("column = \"amount\"\nmean = [0, 1]\non_fail = \"drop\"", "no row breaks mean by itself");
+    refused("column = \"amount\"\nmean = [0, 1]\nmax_bad = 3", "max_bad counts rows");
+    refused("column = \"amount\"\nnot_null = true\nmax_bad = \"3\"", "max_bad = \"3\" is neither");
+    refused("column = \"amount\"\nnot_null = true\nmax_bad = \"101%\"", "is neither");
+    refused("column = \"amount\"\nnot_null = true\non_fail = \"warn\"\nseverity = \"error\"", "not both");
+    refused("sql = \"amount +\"", "jobs/j.toml:16: the condition \"amount +\"");
+    refused("sql = \"amount + 1\"", "not true or false");
+    refused("sql = \"amounts > 1\"", "amounts");
+    refused("sql = \"true) AS a, (true\"", "the condition");
+    refused("sql = \"amount > (SELECT 1\"", "the condition");
+    refused("column = \"amount\"\nsql = \"true\"", "a [[check]] has one rule");
+    let twice = [check("name = \"a\"\nrows = [0, 9]"), check("name = \"a\"\nsql = \"true\"")].concat();
+    project(&twice).daymill(&RUN).expect(78).says("another check has the name \"a\"");
+    // Names that nobody chose are told apart.
+    let alike = [check("sql = \"true\""), check("sql = \"id >= 0\"")].concat();
+    let project = project(&alike);
+    project.daymill(&RUN).expect(0);
+    let names: Vec<_> = project.run_json()["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["sql", "sql_2"]);
+}
