@@ -103,7 +103,7 @@ fn a_score_can_break_a_rule_too() {
     let shown = project.daymill(&["quarantine", "show", "flight_delay", "--output", "json"]).expect(0).json();
     let of =
         |rule: &str| shown.as_array().unwrap().iter().filter(|row| row["rule"] == rule).cloned().collect::<Vec<_>>();
-    let (scores, near) = (of("p_late_range"), of("near"));
+    let (scores, near) = (of("p_late_range_2"), of("near"));
     assert_eq!((scores[0]["stage"].as_str(), near[0]["stage"].as_str()), (Some("score"), Some("transform")));
     assert!(scores.iter().all(|row| row["row"]["p_late"].as_f64().unwrap() > 0.6));
     assert!(near.iter().all(|row| row["row"].get("p_late").is_none()), "a row that is put aside is never scored");

@@ -5,7 +5,7 @@ use super::warehouses::{DAY, House, houses};
 /// Rows 0 to 9: row 3 has no text, row 7 a large number, row 8 both.
 fn rows() -> String {
     let line = |i: i64| {
-        let f = if i >= 7 && i <= 8 { 1000.5 } else { i as f64 + 0.25 };
+        let f = if (7..=8).contains(&i) { 1000.5 } else { i as f64 + 0.25 };
         let t = if i == 3 || i == 8 { "null".to_owned() } else { format!("\"row {i}\"") };
         format!(
             "{{\"id\": {i}, \"f\": {f}, \"t\": {t}, \"b\": true, \"d\": \"2024-01-01\", \"at\": \"2024-01-01T0{i}:00:00Z\"}}\n"
