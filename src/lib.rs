@@ -11,6 +11,7 @@ pub mod output;
 
 pub mod config;
 pub mod fingerprint;
+pub mod html;
 pub mod interval;
 pub mod keys;
 pub mod models;

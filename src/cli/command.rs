@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::models::{Models, New};
-use super::quality::{Drift, Profile, Quarantine};
+use super::quality::{Drift, Profile, Quarantine, Report};
 use super::runs::{Apply, Backfill, PlanArgs, Retry, Run, ScoreArgs, StageArgs, Status};
 use super::tests::Test;
 use super::words::{Example, LogFormat, Output, SchemaOf};
@@ -125,6 +125,8 @@ pub enum Command {
     Profile(Profile),
     /// Which columns have moved away from what they were
     Drift(Drift),
+    /// Write a page about a job: calendar, rows, scores, drift, gates, rows put aside
+    Report(Report),
     /// Rows that broke a rule and were put aside
     #[command(subcommand)]
     Quarantine(Quarantine),

@@ -9,7 +9,7 @@ mod words;
 
 pub use command::{Cli, Command, Global, Ledger};
 pub use models::{ImportModel, Models, New, NewJob};
-pub use quality::{BadRows, Drift, Profile, Quarantine};
+pub use quality::{BadRows, Drift, Profile, Quarantine, Report};
 pub use runs::{Apply, Backfill, IntervalArgs, PlanArgs, RangeArgs, Retry, Run, ScoreArgs, StageArgs, Status};
 pub use tests::Test;
 pub use words::{Example, LoadPath, LogFormat, Only, Order, Output, Print, SchemaOf, Urgent};

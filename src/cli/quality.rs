@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::runs::RangeArgs;
 use super::words::Urgent;
 
 #[derive(Args, Debug)]
@@ -35,6 +36,18 @@ pub struct Drift {
     /// Exit with 65 when a column stands so, or worse
     #[arg(long, value_enum, value_name = "STANDING")]
     pub fail_on: Option<Urgent>,
+}
+
+#[derive(Args, Debug)]
+pub struct Report {
+    /// The name of a file jobs/JOB.toml
+    pub job: String,
+    /// Which intervals [default: the last 90 that the ledger knows]
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// Where to write the page [default: JOB.html]
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Subcommand, Debug)]

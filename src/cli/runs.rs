@@ -134,6 +134,13 @@ pub struct RangeArgs {
     pub end: Option<String>,
 }
 
+impl RangeArgs {
+    /// Whether any of it was said.
+    pub fn is_given(&self) -> bool {
+        [&self.from, &self.to, &self.last, &self.month, &self.start, &self.end].iter().any(|text| text.is_some())
+    }
+}
+
 #[derive(Args, Debug, Clone)]
 pub struct PlanArgs {
     /// The name of a file jobs/JOB.toml

@@ -1,7 +1,8 @@
 //! Runs the command that was asked for.
 
 use super::{
-    backfill, cases, check, drift, init, jobs, ledger, models, new_job, profile, quarantine, run, schema, show, status,
+    backfill, cases, check, drift, init, jobs, ledger, models, new_job, profile, quarantine, report, run, schema, show,
+    status,
 };
 use crate::cli::{Cli, Command, New};
 use crate::error::{Error, Result};
@@ -29,6 +30,7 @@ pub fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Check { job, offline, lineage } => check::check(&cli.global, job.as_deref(), *offline, *lineage),
         Command::Profile(args) => profile::profile(&cli.global, args),
         Command::Drift(args) => drift::drift(&cli.global, args),
+        Command::Report(args) => report::report(&cli.global, args),
         Command::Quarantine(command) => quarantine::quarantine(&cli.global, command),
         Command::Test(args) => cases::test(&cli.global, args),
         Command::Backfill(args) => backfill::backfill(&cli.global, args),

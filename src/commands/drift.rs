@@ -19,7 +19,7 @@ use crate::quality::profile::{Side, StoredProfile};
 
 /// Intervals that say what is usual, beside those that are a baseline.
 const HISTORY: usize = 60;
-const LAST: usize = 28;
+pub const LAST: usize = 28;
 /// Intervals of a drawn history.
 const DRAWN: usize = 28;
 
@@ -90,7 +90,7 @@ fn plural(columns: usize) -> String {
 }
 
 /// What is compared with.
-fn baselines(
+pub fn baselines(
     job: &Job,
     given: Option<&Reference>,
     training: Option<(String, TrainingProfile)>,
@@ -127,7 +127,7 @@ async fn of_dates(
 }
 
 /// The rows of the ledger, interval by interval.
-fn by_day(job: &Job, rows: Vec<IntervalProfile>) -> Vec<Day> {
+pub fn by_day(job: &Job, rows: Vec<IntervalProfile>) -> Vec<Day> {
     let mut days: Vec<(String, Day)> = Vec::new();
     for row in rows {
         if days.last().is_none_or(|(start, _)| *start != row.start) {
@@ -143,7 +143,7 @@ fn by_day(job: &Job, rows: Vec<IntervalProfile>) -> Vec<Day> {
 }
 
 /// What the model was trained on that scored the last of the days, and how that is called.
-fn training(project: &Project, job: &Job, days: &[Day]) -> Result<Option<(String, TrainingProfile)>> {
+pub fn training(project: &Project, job: &Job, days: &[Day]) -> Result<Option<(String, TrainingProfile)>> {
     let (Some(score), Some(label)) = (&job.score, days.last().and_then(|day| day.model.as_deref())) else {
         return Ok(None);
     };

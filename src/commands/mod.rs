@@ -15,6 +15,7 @@ mod models_list;
 mod new_job;
 mod profile;
 mod quarantine;
+mod report;
 mod run;
 mod run_folders;
 mod schema;

@@ -6,7 +6,7 @@ use chrono::{Datelike, NaiveDate, Utc};
 use serde_json::json;
 
 use crate::backfill::plan::{Choice, InventoryItem, Look, survey};
-use crate::cli::{Global, Output, RangeArgs, Status};
+use crate::cli::{Global, Output, Status};
 use crate::error::{Class, Result};
 use crate::interval::{between, instant};
 use crate::ledger::{self, history};
@@ -36,7 +36,7 @@ pub fn status(global: &Global, args: &Status) -> Result<u8> {
         for warning in &found.1 {
             output::warn(&format!("{name}: {warning}"));
         }
-        let never = found.0.is_empty() && no_range(&args.range);
+        let never = found.0.is_empty() && !args.range.is_given();
         any_gap |= never || !gaps(&found.0).is_empty();
         match global.output {
             Output::Json => values.push(value(&context, &found.0)),
@@ -55,7 +55,7 @@ fn look(context: &Context, args: &Status) -> Result<(Vec<InventoryItem>, Vec<Str
     super::shared::runtime()?.block_on(async {
         let intervals = match super::backfill::range(&context.job, &args.range) {
             Ok(intervals) => intervals,
-            Err(_) if no_range(&args.range) => known(context).await?,
+            Err(_) if !args.range.is_given() => known(context).await?,
             // Of several jobs, some may have nothing in the range.
             Err(error) if args.job.is_none() && error.class == Class::Usage => Vec::new(),
             Err(error) => return Err(error),
@@ -68,10 +68,6 @@ fn look(context: &Context, args: &Status) -> Result<(Vec<InventoryItem>, Vec<Str
         }
         Ok((survey.intervals, warnings))
     })
-}
-
-fn no_range(range: &RangeArgs) -> bool {
-    [&range.from, &range.to, &range.last, &range.month, &range.start, &range.end].iter().all(|text| text.is_none())
 }
 
 /// A job that does not say when it starts: from the first interval of the ledger to the last complete one.

@@ -106,6 +106,14 @@ pub async fn state(db: &mut Db, run_id: &str) -> Result<Option<RunState>> {
     rows.into_iter().next().map(|mut row| known_state(row.remove(0))).transpose()
 }
 
+/// The reports of the runs whose rows stand, of intervals that begin in a span; with where each interval begins.
+pub async fn reports(db: &mut Db, job: &str, (from, to): (&str, &str)) -> Result<Vec<(String, String)>> {
+    let sql = "SELECT i.interval_start, r.report FROM {intervals} i JOIN {runs} r ON r.run_id = i.run_id \
+               WHERE i.job = $1 AND i.interval_start >= $2 AND i.interval_start < $3 AND r.report IS NOT NULL";
+    let rows = db.fetch(sql, &[job.into(), from.into(), to.into()]).await?;
+    Ok(rows.into_iter().filter_map(|mut row| Some((row[0].take()?, row[1].take()?))).collect())
+}
+
 /// One interval of a job.
 #[derive(Clone, Debug)]
 pub struct IntervalRow {

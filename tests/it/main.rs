@@ -29,6 +29,7 @@ mod nightly;
 mod older;
 mod postgres;
 mod reference;
+mod report;
 mod servers;
 mod snapshots;
 mod sql;

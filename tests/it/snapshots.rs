@@ -48,6 +48,7 @@ fn the_help_of_every_command() {
         "profile",
         "drift",
         "quarantine",
+        "report",
         "test",
         "extract",
         "transform",
