@@ -39,7 +39,7 @@ CREATE TABLE {quarantine} (
     job TEXT NOT NULL,
     interval_start TEXT NOT NULL,
     interval_end TEXT NOT NULL,
-    -- In the order of the transform, from 0.
+    -- In the order of the key as text, from 0.
     n BIGINT NOT NULL,
     run_id TEXT NOT NULL,
     -- The first rule that the row breaks, and all of them as JSON.

@@ -41,7 +41,8 @@ pub async fn run(project: &Project, case: &Case, means: &Means) -> Result<Outcom
     let work = tempfile::tempdir().map_err(|e| Error::new(Class::Io, "cannot make a temporary folder").cause(e))?;
     // A fixture is small on purpose.
     job.checks.retain(|check| check.rule.is_of_rows() || check.column.is_some());
-    job.quarantine.max_bad = Budget::Share(1.0);
+    (job.quarantine.max_bad, job.quarantine.max_rows) = (Budget::Share(1.0), u64::MAX);
+    job.checks.iter_mut().filter(|check| check.on_fail.removes()).for_each(|check| check.max_bad = None);
     job.require_interval()?;
     let interval = interval(&job, &settings)?;
     let given = given(project, &job, case, &interval, means, work.path()).await?;

@@ -15,7 +15,7 @@ use crate::models::{ModelRef, Version, reference};
 use crate::output;
 use crate::project::drift_spec::Reference;
 use crate::project::{Job, Project};
-use crate::quality::profile::{Side, StoredProfile};
+use crate::quality::profile::Side;
 
 /// Intervals that say what is usual, beside those that are a baseline.
 const HISTORY: usize = 60;
@@ -94,7 +94,7 @@ pub fn baselines(
     job: &Job,
     given: Option<&Reference>,
     training: Option<(String, TrainingProfile)>,
-    dates: Vec<StoredProfile>,
+    dates: Vec<Day>,
 ) -> Result<Vec<Against>> {
     let of_model = training.map(|(name, training)| Against::Profiles(name, training.profiles));
     Ok(match given {
@@ -109,21 +109,16 @@ pub fn baselines(
         Some(Reference::Dates(from, to)) if dates.is_empty() => {
             return Err(Error::usage(format!("no interval of {} from {from} to {to} has profiles", job.name)));
         }
-        Some(Reference::Dates(from, to)) => vec![Against::Profiles(format!("the intervals {from} to {to}"), dates)],
+        Some(Reference::Dates(from, to)) => vec![Against::Days(format!("the intervals {from} to {to}"), dates)],
     })
 }
 
-async fn of_dates(
-    db: &mut Db,
-    job: &Job,
-    given: Option<&Reference>,
-    column: Option<&str>,
-) -> Result<Vec<StoredProfile>> {
+async fn of_dates(db: &mut Db, job: &Job, given: Option<&Reference>, column: Option<&str>) -> Result<Vec<Day>> {
     let Some(Reference::Dates(from, to)) = given else { return Ok(Vec::new()) };
     let all = between(*from, *to, job.grain, job.zone)?;
     let (Some(first), Some(last)) = (all.first(), all.last()) else { return Ok(Vec::new()) };
     let found = profiles::of_job(db, &job.name, (&instant(first.start), &instant(last.end)), column).await?;
-    Ok(found.into_iter().map(|of| of.profile).collect())
+    Ok(by_day(job, found))
 }
 
 /// The rows of the ledger, interval by interval.

@@ -37,20 +37,18 @@ fn list(global: &Global, job: Option<&str>) -> Result<u8> {
         return Ok(0);
     }
     let row = |of: &Counted| {
-        let share = of.rows as f64 / (of.rows + of.published) as f64;
         vec![
             of.job.clone(),
             of.label.clone(),
             output::line(&of.rule),
             output::count(of.rows),
-            super::profile::percent(share),
             of.state.clone(),
             output::line(&of.example),
         ]
     };
     let rows: Vec<_> = found.iter().map(row).collect();
-    let header = ["job", "interval", "rule", "rows", "share", "state", "as"];
-    output::result(&output::table_without(&header, &rows, &["share", "state"]))?;
+    let header = ["job", "interval", "rule", "rows", "state", "as"];
+    output::result(&output::table_without(&header, &rows, &["state"]))?;
     Ok(0)
 }
 
@@ -202,7 +200,7 @@ fn discard(global: &Global, which: &BadRows, reason: &str) -> Result<u8> {
 
 fn prune(global: &Global, job: &str, keep: u32) -> Result<u8> {
     let (project, target, job) = super::shared::job(global, job)?;
-    let before = instant(Utc::now() - Duration::days(keep.into()));
+    let before = Utc::now().checked_sub_signed(Duration::days(keep.into())).map(instant).unwrap_or_default();
     let rows = write(&project, &target, async |db| quarantine::prune(db, &job.name, &before).await)?;
     told(rows, "deleted", "no row is that old")
 }

@@ -119,16 +119,23 @@ impl Baseline {
         let ends = parts(was);
         let (e_bins, a_bins) = (binned(&edges, &e, &ends), binned(&edges, &a, &ends));
         let sizes = (was.total(), is.total());
-        let ks = stats::kolmogorov_smirnov(&e, &a);
         let deviation = self.deviation.filter(|deviation| *deviation > 0.0);
         let in_deviations = |distance: Option<f64>| Some(distance? / deviation?);
+        let mean_shift = in_deviations(self.mean.zip(now.mean).map(|(was, is)| is - was));
+        // Values that differ, and by too little for any bin: only their means can be compared.
+        if was.0.len() == 1 && is.0.len() == 1 && deviation.is_some() {
+            let error = (1.0 / sizes.0 + 1.0 / sizes.1).sqrt();
+            let p = mean_shift.map(|shift| 2.0 * stats::normal_sf(shift.abs() / error));
+            return Movement { wasserstein: mean_shift.map(f64::abs), mean_shift, p, ..movement };
+        }
+        let ks = stats::kolmogorov_smirnov(&e, &a);
         Movement {
             psi: stats::psi(&e_bins, &a_bins),
             psi_critical: (sizes.0 > 0.0 && sizes.1 > 0.0).then(|| stats::psi_critical(0.01, sizes, e_bins.len())),
             js: stats::jensen_shannon(&e_bins, &a_bins),
             ks,
             wasserstein: in_deviations(stats::wasserstein(&edges, &e, &a)),
-            mean_shift: in_deviations(self.mean.zip(now.mean).map(|(was, is)| is - was)),
+            mean_shift,
             p: ks.map(|ks| stats::ks_p(ks, sizes)),
             ..movement
         }
@@ -218,6 +225,12 @@ fn parts(baseline: &Density) -> Vec<f64> {
     if baseline.0.last().map(|piece| piece.high) == ends.last().copied() {
         ends.pop();
     }
+    // Of a baseline that is one value, or two, what lies beside them is a bin too.
+    if let (true, Some(first), Some(last)) = (ends.len() < 2, baseline.0.first(), baseline.0.last()) {
+        ends.extend(baseline.0.iter().take(3).flat_map(|piece| [piece.low, piece.high]));
+        ends.extend([first.low, last.high]);
+        ends.sort_by(f64::total_cmp);
+    }
     ends.dedup();
     ends
 }
@@ -293,9 +306,13 @@ mod tests {
         // One value, and then another.
         let (one, other) = (stored(&Float64Array::from(vec![4.0; 500])), stored(&Float64Array::from(vec![5.0; 500])));
         let moved = compare(&one, &other);
-        assert_eq!((moved.ks, moved.psi.map(|psi| psi > 5.0)), (Some(1.0), Some(false)));
+        assert_eq!((moved.ks, moved.psi.map(|psi| psi > 5.0)), (Some(1.0), Some(true)));
         assert_eq!((moved.wasserstein, moved.mean_shift), (None, None), "no deviation to measure by");
-        assert_eq!(compare(&one, &one).ks, Some(0.0));
+        assert_eq!((compare(&one, &one).ks, compare(&one, &one).psi), (Some(0.0), Some(0.0)));
+        // Values that no bin tells apart have their means.
+        let times = |from: f64| stored(&Float64Array::from((0..1000).map(|i| from + f64::from(i)).collect::<Vec<_>>()));
+        let later = compare(&times(1.7e15), &times(1.7e15 + 5_000.0));
+        assert!(later.ks.is_none() && later.wasserstein.unwrap() > 10.0 && later.p.unwrap() < 1e-99, "{later:?}");
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub enum Against {
     Last(usize),
     /// Other profiles, called so.
     Profiles(String, Vec<StoredProfile>),
+    /// Other intervals, called so; what is usual is how they lie to each other.
+    Days(String, Vec<Day>),
 }
 
 /// How one column stands.
@@ -44,7 +46,7 @@ pub struct ColumnDrift {
     pub since: Option<String>,
     #[serde(flatten)]
     pub movement: Movement,
-    /// The median effect in the intervals before.
+    /// The median effect in the intervals that say what is usual.
     pub usual: Option<f64>,
     /// The effect in each interval, oldest first.
     pub history: Vec<Option<f64>>,
@@ -65,8 +67,18 @@ pub struct Drifted {
 /// The drift of the last of the days. An error says in words why there is none.
 pub fn drifted(days: &[Day], against: Against, ignore: &[String], floors: &Floors) -> Result<Drifted, String> {
     let Some(last) = days.last() else { return Err("no interval with profiles is published".into()) };
+    let profiles = |days: &[Day]| days.iter().flat_map(|day| day.profiles.iter().cloned()).collect::<Vec<_>>();
+    // The history, and the intervals that are judged.
+    let (mut history, mut judged) = (Vec::new(), days);
     let (baseline, of, from) = match against {
         Against::Profiles(name, profiles) => (name, profiles, if days.len() > HISTORY { HISTORY } else { 0 }),
+        Against::Days(name, own) => {
+            let of = profiles(&own);
+            history = own.into_iter().filter(|day| day.label != last.label).collect();
+            let first = days.iter().rposition(|day| history.iter().any(|own| own.label == day.label));
+            judged = &days[first.map_or(0, |at| at + 1)..];
+            (name, of, history.len())
+        }
         Against::Last(most) => {
             let apart = APART.min(days.len().saturating_sub(FEWEST)).max(1);
             let before = &days[..days.len() - apart];
@@ -81,9 +93,12 @@ pub fn drifted(days: &[Day], against: Against, ignore: &[String], floors: &Floor
             }
             let name =
                 format!("the {} intervals {} to {}", before.len(), before[0].label, before[before.len() - 1].label);
-            (name, before.iter().flat_map(|day| day.profiles.iter().cloned()).collect(), days.len() - apart)
+            (name, profiles(before), days.len() - apart)
         }
     };
+    let shown = history.len();
+    history.extend(judged.iter().cloned());
+    let days = &history;
     let mut by_column: BTreeMap<(Side, &str), Vec<&StoredProfile>> = BTreeMap::new();
     for profile in &of {
         by_column.entry((profile.side, profile.name.as_str())).or_default().push(profile);
@@ -106,9 +121,9 @@ pub fn drifted(days: &[Day], against: Against, ignore: &[String], floors: &Floor
     Ok(Drifted {
         interval: last.label.clone(),
         baseline,
-        intervals: days.iter().map(|day| day.label.clone()).collect(),
+        intervals: days[shown..].iter().map(|day| day.label.clone()).collect(),
         columns,
-        models: models(days),
+        models: models(&days[shown..]),
     })
 }
 
@@ -124,7 +139,7 @@ fn column(
     (side, name): (Side, &str),
     at: usize,
     days: &[Day],
-    (looked, standings): (&[Looked], &[Vec<Standing>]),
+    (looked, standings, history): (&[Looked], &[Vec<Standing>], &[Looked]),
 ) -> ColumnDrift {
     let standing = standings.last().map_or(Standing::Skipped, |last| last[at]);
     let moving = standings.iter().rev().take_while(|standing| standing[at] >= Standing::Moved).count();
@@ -134,10 +149,7 @@ fn column(
         standing,
         since: (moving > 0).then(|| days[days.len() - moving].label.clone()),
         movement: looked.last().and_then(|last| last.columns[at].clone()).unwrap_or_default(),
-        usual: looked
-            .split_last()
-            .and_then(|(last, before)| usual(before, (at, last.weekday)))
-            .map(|(middle, _)| middle),
+        usual: looked.last().and_then(|last| usual(history, (at, last.weekday))).map(|(middle, _)| middle),
         history: looked.iter().map(|looked| looked.columns[at].as_ref().and_then(Movement::effect)).collect(),
     }
 }
@@ -193,6 +205,10 @@ mod tests {
         assert!(drifted(&[], Against::Last(28), &[], &Floors::default()).is_err());
         let other = Against::Profiles("the model's reference".into(), day(0, 0.5).profiles[..2].to_vec());
         let found = drifted(&days, other, &[], &Floors::default()).unwrap();
+        // Intervals of its own say what is usual, and are not judged.
+        let own: Vec<Day> = days[..3].to_vec();
+        let beside = drifted(&days, Against::Days("the first three".into(), own), &[], &Floors::default()).unwrap();
+        assert_eq!((beside.intervals.len(), beside.columns[0].standing), (2, Standing::Stable));
         let standings: Vec<_> = found.columns.iter().map(|column| (column.column.as_str(), column.standing)).collect();
         assert_eq!(
             standings,

@@ -10,7 +10,7 @@ use crate::stats;
 const DISCOVERY: f64 = 0.01;
 /// So many intervals say what is usual, and at most so many are looked at.
 const USUAL: usize = 5;
-const LONGEST: usize = 28;
+const LONGEST: usize = 60;
 /// How far from the median, in deviations, is unusual.
 const UNUSUAL: f64 = 5.0;
 /// The same weekday is compared with itself once it was seen so often.
@@ -68,13 +68,13 @@ pub struct Looked {
 }
 
 /// How each column stands in each of the intervals, which are in order. All were compared with one baseline. Those before `from`
-/// only say what is usual.
+/// only say what is usual; what comes later never does, so that a movement that stays does not become usual.
 pub fn judge(intervals: &[Looked], from: usize, floors: &Floors) -> Vec<Vec<Standing>> {
     let (mut moves, mut standings): (Vec<Vec<bool>>, Vec<Vec<Standing>>) = (Vec::new(), Vec::new());
     for (at, looked) in intervals.iter().enumerate() {
         moves.push(match at < from {
             true => vec![false; looked.columns.len()],
-            false => moved(&intervals[..=at], standings.last(), floors),
+            false => moved(looked, &intervals[..from], floors),
         });
         let recent = &moves[(at + 1).saturating_sub(STAYS.1)..];
         let one = |(column, now): (usize, &Option<Movement>)| match now {
@@ -89,10 +89,8 @@ pub fn judge(intervals: &[Looked], from: usize, floors: &Floors) -> Vec<Vec<Stan
     standings
 }
 
-/// Which columns moved in the last of the intervals: largely, more than by chance, and more than they usually do. What drifts
-/// already is not usual, however long it goes on.
-fn moved(intervals: &[Looked], standing: Option<&Vec<Standing>>, floors: &Floors) -> Vec<bool> {
-    let Some((last, before)) = intervals.split_last() else { return Vec::new() };
+/// Which columns moved: largely, more than by chance, and more than in the history.
+fn moved(last: &Looked, history: &[Looked], floors: &Floors) -> Vec<bool> {
     let judged = |column: &Option<Movement>| column.as_ref().filter(|movement| !movement.too_few()).cloned();
     let p: Vec<f64> = last.columns.iter().map(|column| judged(column).and_then(|m| m.p).unwrap_or(1.0)).collect();
     let q = stats::benjamini_hochberg(&p);
@@ -102,8 +100,7 @@ fn moved(intervals: &[Looked], standing: Option<&Vec<Standing>>, floors: &Floors
             return true;
         }
         let Some(now) = judged(&last.columns[column]) else { return false };
-        let drifts = standing.is_some_and(|standing| standing[column] == Standing::Drifting);
-        large(&now, floors) && q[column] < DISCOVERY && (drifts || unusual(&now, before, (column, last.weekday)))
+        large(&now, floors) && q[column] < DISCOVERY && unusual(&now, history, (column, last.weekday))
     };
     (0..last.columns.len()).map(one).collect()
 }
@@ -124,13 +121,13 @@ fn large(now: &Movement, floors: &Floors) -> bool {
         || above(now.wasserstein, floors.wasserstein)
 }
 
-/// More than the column has moved in the intervals before.
+/// More than the column moved in the history.
 fn unusual(now: &Movement, before: &[Looked], of: (usize, u32)) -> bool {
     let (Some(effect), Some((middle, deviation))) = (now.effect(), usual(before, of)) else { return true };
     effect > middle + UNUSUAL * deviation
 }
 
-/// The median effect of a column in the intervals before, and how far it lies from it: those of the same weekday, once there are
+/// The median effect of a column in the history, and how far it lies from it: on the same weekday, when it was there often
 /// enough. None when there are too few.
 pub fn usual(before: &[Looked], (column, weekday): (usize, u32)) -> Option<(f64, f64)> {
     let effects = |all: &dyn Fn(&Looked) -> bool| -> Vec<f64> {
@@ -183,6 +180,14 @@ mod tests {
         (columns, days, rows): (usize, usize, usize),
         shift: impl Fn(usize, usize) -> f64,
     ) -> Vec<Vec<Standing>> {
+        judge(&looked(seed, (columns, days, rows), shift), 14, &Floors::default())
+    }
+
+    fn looked(
+        seed: u64,
+        (columns, days, rows): (usize, usize, usize),
+        shift: impl Fn(usize, usize) -> f64,
+    ) -> Vec<Looked> {
         let mut normal = Normal(seed);
         let baselines: Vec<Baseline> = (0..columns)
             .map(|_| {
@@ -200,7 +205,7 @@ mod tests {
             let columns = baselines.iter().enumerate().map(&mut one).collect();
             looked.push(Looked { weekday: day as u32 % 7, columns });
         }
-        judge(&looked, 0, &Floors::default())
+        looked
     }
 
     #[test]
@@ -228,13 +233,14 @@ mod tests {
     #[test]
     fn what_is_usual_is_no_drift() {
         // Every seventh day is another, and always was.
-        let weekly = simulate(9, (3, 100, 2_000), |column, day| if column == 1 && day % 7 == 6 { 0.5 } else { 0.0 });
-        let alarms = weekly[63..].iter().filter(|day| day[1] >= Standing::Moved).count();
-        assert_eq!(alarms, 0);
-        // On the first of those days it is.
-        assert_eq!(weekly[6][1], Standing::Moved);
+        let weekly = looked(9, (3, 100, 2_000), |column, day| if column == 1 && day % 7 == 6 { 0.5 } else { 0.0 });
+        let known = judge(&weekly, 63, &Floors::default());
+        assert_eq!(known.iter().filter(|day| day[1] >= Standing::Moved).count(), 0);
+        // To who has not seen many weeks it is another day, and no drift.
+        let new = judge(&weekly, 14, &Floors::default());
+        assert_eq!((new[20][1], new[21][1]), (Standing::Moved, Standing::Stable));
         // What drifts goes on drifting: it does not become usual.
-        let long = simulate(10, (2, 90, 2_000), |column, day| if column == 1 && day >= 20 { 0.4 } else { 0.0 });
+        let long = simulate(10, (2, 120, 2_000), |column, day| if column == 1 && day >= 20 { 0.4 } else { 0.0 });
         assert!(long[21..].iter().all(|day| day[1] == Standing::Drifting && day[0] != Standing::Drifting));
     }
 

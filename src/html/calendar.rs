@@ -3,7 +3,7 @@
 use chrono::{Datelike, Duration, NaiveDate};
 use std::collections::BTreeMap;
 
-use super::page::{DayState, PageDay};
+use super::job_page::{DayState, PageDay};
 use super::svg::{at, drawing, text};
 
 const CELL: f64 = 16.0;
@@ -18,7 +18,7 @@ pub fn calendar(days: &[PageDay]) -> String {
         let entry = dates.entry(day.date).or_insert((DayState::Published, 0, Vec::new()));
         entry.0 = entry.0.max(day.state);
         entry.1 += day.quarantined;
-        entry.2.push(format!("{}: {}", day.label, told(day)));
+        entry.2.push(format!("{}: {}", day.label, day.told()));
     }
     let (Some(first), Some(last)) = (dates.keys().next().copied(), dates.keys().last().copied()) else {
         return String::new();
@@ -55,7 +55,13 @@ pub fn calendar(days: &[PageDay]) -> String {
         inside.push_str(&format!("<text x=\"{}\" y=\"{}\">{name}</text>", at(x + CELL + 5.0), at(y + 12.0)));
         x += CELL + 12.0 + 6.2 * name.len() as f64;
     }
-    drawing("calendar", "Every date and how it stands", (width, y + CELL + 4.0), &inside)
+    let size = (width, y + CELL + 4.0);
+    // Squares are as large for a week as for a year.
+    format!(
+        "<div style=\"max-width:{}px\">{}</div>",
+        at(width * 1.2),
+        drawing("calendar", "Every date and how it stands", size, &inside)
+    )
 }
 
 /// A shape that does without colour: full, full with a notch, a cross, a dashed frame.
@@ -76,14 +82,4 @@ fn cell((x, y): (f64, f64), state: DayState, aside: bool, title: &str) -> String
         DayState::Missing => frame("none"),
     };
     format!("<g><title>{}</title>{shape}</g>", text(title))
-}
-
-/// How an interval stands, in words.
-pub fn told(day: &PageDay) -> String {
-    match (day.state, day.quarantined) {
-        (DayState::Published, 0) => format!("{} rows", day.published),
-        (DayState::Published, aside) => format!("{} rows, {aside} put aside", day.published),
-        (DayState::Failed, _) => format!("failed: {}", day.error.as_deref().unwrap_or("no reason is known")),
-        (DayState::Missing, _) => "not run".into(),
-    }
 }

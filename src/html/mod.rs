@@ -2,10 +2,12 @@
 
 mod calendar;
 mod drift_table;
+mod job_page;
 mod page;
 mod scores;
 mod svg;
 mod tables;
 mod volumes;
 
-pub use page::{Aside, DayState, JobPage, PageDay, page};
+pub use job_page::{Aside, DayState, JobPage, PageDay};
+pub use page::page;

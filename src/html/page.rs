@@ -1,72 +1,19 @@
 //! The page of a job: what it says and in which order.
 
-use chrono::NaiveDate;
 use serde_json::json;
+
+use super::job_page::{DayState, JobPage, PageDay};
 
 use super::scores::{over_time, ridgeline};
 use super::svg::{count, text};
 use super::volumes::{models, volumes};
 use super::{calendar, drift_table, tables};
-use crate::drift::{Drifted, Standing};
+use crate::drift::Standing;
 use crate::quality::profile::{Side, StoredProfile};
 
 const STYLE: &str = include_str!("page.css");
 /// The version of the form of the data in the page.
 const DATA: u32 = 1;
-
-/// What is known of a job.
-#[derive(Clone, Debug, Default)]
-pub struct JobPage {
-    pub job: String,
-    pub description: String,
-    pub target: String,
-    pub table: String,
-    pub timezone: String,
-    /// The head of the ledger that all of it is from.
-    pub head: String,
-    /// In order; those that did not run included.
-    pub days: Vec<PageDay>,
-    pub drift: Vec<Drifted>,
-    /// Why there is no drift to be shown.
-    pub no_drift: Vec<String>,
-    pub aside: Vec<Aside>,
-}
-
-/// One interval.
-#[derive(Clone, Debug)]
-pub struct PageDay {
-    pub label: String,
-    pub date: NaiveDate,
-    pub state: DayState,
-    pub published: u64,
-    pub quarantined: u64,
-    pub left_out: u64,
-    pub dropped: u64,
-    pub seconds: Option<f64>,
-    pub model: Option<String>,
-    /// Verdict, and what was found.
-    pub gates: Vec<(String, String)>,
-    /// Why the last attempt failed.
-    pub error: Option<String>,
-    pub scores: Vec<StoredProfile>,
-}
-
-/// From the least urgent on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DayState {
-    Published,
-    Missing,
-    Failed,
-}
-
-/// Rows of one rule that were put aside.
-#[derive(Clone, Debug)]
-pub struct Aside {
-    pub label: String,
-    pub rule: String,
-    pub rows: u64,
-    pub state: String,
-}
 
 /// The page, whole in itself. The same for the same ledger.
 pub fn page(page: &JobPage) -> String {

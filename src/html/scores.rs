@@ -1,6 +1,6 @@
 //! How a score is spread: its quantiles over time, and the shape of it in the newest intervals.
 
-use super::page::PageDay;
+use super::job_page::PageDay;
 use super::svg::{at, drawing, number, text};
 use super::volumes::{LEFT, WIDTH, columns, labels};
 use crate::quality::profile::{Distribution, StoredProfile};

@@ -1,6 +1,6 @@
 //! Tables of a page.
 
-use super::page::{Aside, DayState, PageDay};
+use super::job_page::{Aside, DayState, PageDay};
 use super::svg::{count, number, text};
 
 /// Every interval in figures, newest first; what the drawings show.
@@ -66,7 +66,7 @@ pub fn failures(days: &[PageDay]) -> String {
     let rows: Vec<_> = days
         .iter()
         .rev()
-        .filter_map(|day| Some(vec![text(&day.label), text(day.error.as_deref()?)]))
+        .filter_map(|day| Some(vec![text(&day.label), text(day.error.as_deref()?.lines().next().unwrap_or_default())]))
         .take(100)
         .collect();
     if rows.is_empty() {
@@ -84,9 +84,10 @@ fn table(head: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
             .enumerate()
             .map(|(i, cell)| match i {
                 0 => format!("<th scope=\"row\">{cell}</th>"),
-                _ if cell.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '–')) => {
+                _ if cell.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '–' | '.' | ',' | 'e')) => {
                     format!("<td class=\"n\">{cell}</td>")
                 }
+                _ if cell.len() > 40 => format!("<td class=\"t\">{cell}</td>"),
                 _ => format!("<td>{cell}</td>"),
             })
             .collect();

@@ -1,6 +1,6 @@
 //! How many rows each interval has: published, put aside, left out; and which model scored them.
 
-use super::page::PageDay;
+use super::job_page::PageDay;
 use super::svg::{at, count, drawing, text, ticks};
 
 pub const WIDTH: f64 = 760.0;
@@ -72,7 +72,7 @@ pub fn volumes(days: &[PageDay]) -> String {
     let bar = (width * 0.8).max(0.6);
     for (i, day) in days.iter().enumerate() {
         let mut below = 0.0;
-        let title = format!("{}: {}", day.label, super::calendar::told(day));
+        let title = format!("{}: {}", day.label, day.told());
         inside.push_str(&format!("<g><title>{}</title>", text(&title)));
         for (class, rows) in [("ok", day.published), ("aside", day.quarantined), ("none", day.left_out + day.dropped)] {
             if rows > 0 {

@@ -392,7 +392,7 @@ const CHECK: Shape = Shape {
         )
         .usually("\"fail\""),
         key("max_bad", BUDGET, "How many rows may break the rule; more fail the run.", "\"0.5%\"")
-            .usually("none; for `quarantine` and `drop` any number"),
+            .usually("none; for `quarantine` any number, for `drop` that of `[quarantine]`"),
         key(
             "severity",
             Takes::Word(&[("error", "nothing is published"), ("warn", "the run goes on and says so")]),

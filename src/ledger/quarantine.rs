@@ -123,13 +123,16 @@ pub async fn replace(db: &mut Db, of: RowsOf<'_>, rows: &[BadRow]) -> Result<()>
     let discarded = match rows.is_empty() {
         true => Vec::new(),
         false => {
-            let sql =
-                format!("SELECT rule, row_values, note FROM {{quarantine}} WHERE {whose} AND state = 'discarded'");
+            let lock = db.dialect().locking_rows();
+            let sql = format!("SELECT rule, key_values, note, state FROM {{quarantine}} WHERE {whose}{lock}");
             db.fetch(&sql, of.interval).await?
         }
     };
-    let notes: BTreeMap<(String, String), Option<String>> =
-        discarded.into_iter().filter_map(|mut row| Some(((row[0].take()?, row[1].take()?), row[2].take()))).collect();
+    let notes: BTreeMap<(String, String), Option<String>> = discarded
+        .into_iter()
+        .filter(|row| row[3].as_deref() == Some("discarded"))
+        .filter_map(|mut row| Some(((row[0].take()?, row[1].take()?), row[2].take())))
+        .collect();
     db.execute(&format!("DELETE FROM {{quarantine}} WHERE {whose}"), of.interval).await?;
     let at = instant(Utc::now());
     for (chunk, some) in rows.chunks(ROWS).enumerate() {
@@ -137,7 +140,7 @@ pub async fn replace(db: &mut Db, of: RowsOf<'_>, rows: &[BadRow]) -> Result<()>
         for (i, row) in some.iter().enumerate() {
             let from = values.len();
             let texts = texts(row);
-            let note = notes.get(&(texts[0].clone(), texts[5].clone()));
+            let note = notes.get(&(texts[0].clone(), texts[4].clone()));
             values.extend(of.interval.iter().cloned());
             values.extend([Value::Int((chunk * ROWS + i) as i64), of.run_id.into()]);
             values.extend(texts.into_iter().map(Value::from));
@@ -185,7 +188,7 @@ pub async fn counted(db: &mut Db, wanted: Wanted<'_>) -> Result<Vec<Counted>> {
     rows.into_iter().map(|row| read(row).ok_or_else(broken)).collect()
 }
 
-/// The rows themselves, in the order of the transform.
+/// The rows themselves, interval by interval.
 pub async fn rows(db: &mut Db, wanted: Wanted<'_>) -> Result<Vec<Kept>> {
     let (condition, values) = wanted.condition();
     let sql = format!(

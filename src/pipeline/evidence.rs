@@ -135,8 +135,8 @@ impl Evidence {
         self.seen.content.hex()
     }
 
-    pub fn verdicts(&self) -> Vec<Verdict> {
-        self.looks.checks.verdicts(&self.seen.checks.tallies)
+    pub fn verdicts(&mut self) -> Vec<Verdict> {
+        self.looks.checks.verdicts(&mut self.seen.checks.tallies)
     }
 
     /// No more rows were put aside than the job allows.

@@ -27,8 +27,8 @@ pub fn tolerable(job: &Job, evidence: &Evidence) -> Result<()> {
 /// How the error about keys that repeat begins.
 pub const REPEATED: &str = "the key (";
 
-/// Rows that run.json has of those that were too many to be put aside.
-const REJECTED: usize = 100;
+/// Rows that run.json has of those that would have been put aside by a run that failed.
+pub const REJECTED: usize = 100;
 
 /// Everything that must hold before rows are published.
 pub async fn enforce(
@@ -37,6 +37,14 @@ pub async fn enforce(
     evidence: &mut Evidence,
     load: Option<&mut Load>,
 ) -> Result<()> {
+    let held = hold(job, report, evidence, load).await;
+    if held.is_err() {
+        report.rejected = evidence.bad_rows().iter().take(REJECTED).cloned().collect();
+    }
+    held
+}
+
+async fn hold(job: &Job, report: &mut RunReport, evidence: &mut Evidence, load: Option<&mut Load>) -> Result<()> {
     report.checks = evidence.verdicts();
     let (transformed, published) = (evidence.seen().transformed, evidence.seen().published);
     let dropped = evidence.seen().counts.dropped;
@@ -50,10 +58,7 @@ pub async fn enforce(
             "{transformed} rows came in, {dropped} were dropped, {quarantined} put aside, {left_out} left out and {published} came out"
         )));
     }
-    if let Err(error) = evidence.require_budget() {
-        report.rejected = evidence.bad_rows().iter().take(REJECTED).cloned().collect();
-        return Err(error);
-    }
+    evidence.require_budget()?;
     evidence.require_times()?;
     tolerable(job, evidence)?;
     if evidence.repeated_key()? {

@@ -119,6 +119,9 @@ pub async fn preview(
     };
     report.preview = Some(Preview { replaces, limit: limit.map(u64::from), columns, sample_columns, sample });
     report.warnings.extend(listening.end());
+    if !job.gates.is_empty() {
+        report.warnings.push("the gates on scores are not asked by a dry run".into());
+    }
     if limit.is_some() {
         // What holds for a day need not hold for a part of it.
         report.checks = Vec::new();

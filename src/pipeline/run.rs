@@ -154,7 +154,9 @@ pub async fn stream(
 ) -> Result<Evidence, Stop> {
     let Context { job, progress, interval, .. } = context;
     progress.enter(Stage::Score);
-    let looks = Looks::new(job, interval, planned.checked(scores), planned.looking(scores)).map_err(Stop::Other)?;
+    let looks =
+        Looks::new(job, interval, planned.checked(scores), planned.looking(scores).hiding(&job.quarantine.redact))
+            .map_err(Stop::Other)?;
     let work = Work {
         batch_rows: job.batch_rows,
         threads: context.threads,
@@ -186,6 +188,18 @@ pub async fn finish_load(
         Err(error) => return Err(load.fail(error).await),
     };
     let published = evidence.seen().published;
+    let transformed = evidence.seen().transformed;
+    if published == 0 && transformed > 0 && job.on_empty != OnEmpty::Replace {
+        report.rejected = evidence.bad_rows().iter().take(gates::REJECTED).cloned().collect();
+        let error = Error::data(format!(
+            "{} {}: all {transformed} rows were put aside, left out or dropped; nothing was published",
+            job.name,
+            interval.label()
+        ));
+        let error =
+            error.hint("a day of which no row is left is published only with on_empty = \"replace\" in the job file");
+        return Err(load.fail(error).await);
+    }
     if published == 0 {
         match job.on_empty {
             OnEmpty::Replace => {}
@@ -208,7 +222,9 @@ pub async fn finish_load(
     let at = Instant::now();
     let content_hash = evidence.content_hash();
     let profiles = evidence.seen().profiles.iter().map(StoredProfile::of).collect();
-    let quarantined = evidence.bad_rows().to_vec();
+    let mut quarantined = evidence.bad_rows().to_vec();
+    // Rows of a join come in no order of their own.
+    quarantined.sort_by_cached_key(|row| serde_json::to_string(&(&row.key, &row.row)).unwrap_or_default());
     let end = End { profiles, quarantined, ..ending(context, report, RunState::Succeeded, published, &content_hash) };
     let unavailable = |e: Error| match e.class {
         Class::Unavailable => e.context(format!("target {}", context.target)),

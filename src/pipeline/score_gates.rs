@@ -61,8 +61,8 @@ pub async fn enforce(
     if context.job.gates.iter().all(|gate| gate.top.is_none()) {
         let scores = profiles.iter().filter(|profile| profile.side == Side::Score);
         report.warnings.extend(scores.filter_map(|scores| {
-            let (value, share) = top(scores).filter(|(_, share)| *share >= CONSTANT)?;
-            Some(format!("{}: {:.1} % of the scores are {value}", scores.name, share * 100.0))
+            let top = top(scores).ok().filter(|top| top.share >= CONSTANT)?;
+            Some(format!("{}: {:.1} % of the scores {}", scores.name, top.share * 100.0, top.place))
         }));
     }
     for gate in report.gates.iter().filter(|gate| matches!(gate.verdict, GateVerdict::Warn | GateVerdict::Skipped)) {
@@ -84,24 +84,44 @@ pub async fn enforce(
     )))
 }
 
-/// The most frequent value of a column of numbers, and its share.
-fn top(column: &ColumnProfile) -> Option<(f32, f64)> {
-    let numbers = column.numbers().filter(|numbers| numbers.values >= FEW)?;
-    let (value, _, count) = numbers.bins().each().max_by_key(|(.., count)| *count)?;
-    Some((value, count as f64 / numbers.values as f64))
+/// Where most values of a column lie.
+struct Top {
+    share: f64,
+    /// "are 0.5", or between which values they lie that are not told apart.
+    place: String,
+}
+
+/// The most frequent value of a column of numbers; in words why there is none.
+fn top(column: &ColumnProfile) -> std::result::Result<Top, String> {
+    let numbers = column.numbers().ok_or_else(|| "it has no numbers".to_owned())?;
+    if numbers.values < FEW {
+        return Err(format!("fewer than {FEW} values"));
+    }
+    let (low, high, count) = numbers.bins().each().max_by_key(|(.., count)| *count).unwrap_or_default();
+    if numbers.min() == numbers.max() {
+        return Ok(Top { share: 1.0, place: format!("are {low}") });
+    }
+    if numbers.bins().held() < 3
+        && high - low > f32::EPSILON * low.abs()
+        && numbers.max().is_some_and(|max| max < f64::from(high))
+    {
+        return Err(format!("all values lie between {low} and {high}, too near to be told apart"));
+    }
+    Ok(Top { share: count as f64 / numbers.values as f64, place: format!("lie between {low} and {high}") })
 }
 
 fn constant(gate: &Gate, column: &ColumnProfile) -> Option<GateReport> {
     let most = gate.top?;
     let name = &column.name;
-    let Some((value, share)) = top(column) else {
-        return Some(skipped(column, "top", format!("{name}: fewer than {FEW} values")));
+    let top = match top(column) {
+        Ok(top) => top,
+        Err(why) => return Some(skipped(column, "top", format!("{name}: {why}"))),
     };
     let found =
-        format!("{name}: {:.1} % of the values are {value}, and top allows {:.1} %", share * 100.0, most * 100.0);
+        format!("{name}: {:.1} % of the values {}, and top allows {:.1} %", top.share * 100.0, top.place, most * 100.0);
     Some(GateReport {
-        verdict: verdict(gate, share > most, false),
-        value: Some(share),
+        verdict: verdict(gate, top.share > most, false),
+        value: Some(top.share),
         limit: Some(most),
         found,
         ..skipped(column, "top", String::new())

@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use polars::prelude::LazyFrame;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::plan::compile;
 use crate::error::{Error, Result};
@@ -27,22 +30,25 @@ pub fn with_conditions(
     let mut all = vec![format!("{ROWS}.*")];
     for (name, condition, line) in conditions {
         let at_fault = |error: Error| {
-            let what = error.causes.first().unwrap_or(&error.message).clone();
             // The place is one within the query that is made of the condition.
-            let what = what
-                .rsplit(&format!("{}:", file.display()))
-                .next()
-                .unwrap_or(&what)
-                .trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ':' | ' '));
+            let place = format!("{}:", file.display());
+            let what = match error.message.strip_prefix(&place) {
+                Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ':' | ' ')),
+                None => error.message.as_str(),
+            };
             let mut fault = Error::config(format!("{}:{line}: the condition {condition:?}: {what}", file.display()));
-            fault.hint = error.hint;
+            fault.hint = error.hint.clone();
             fault
         };
-        // Alone, so that a comment or a parenthesis does not reach into another.
-        let compiled = compile(&query(format!("({condition}\n) AS holds")), &tables, interval).map_err(at_fault)?;
-        match compiled.columns.as_slice() {
-            [one] if one.ty.name() == "boolean" => {}
-            [one] => return Err(at_fault(Error::config(format!("it is {}, not true or false", one.ty.name())))),
+        of_one_row(condition).map_err(|what| at_fault(Error::config(what)))?;
+        // Each by itself first, so that the fault is told of the one that has it.
+        let compiled =
+            compile(&query(format!("{ROWS}.*, ({condition}\n) AS \"{name}\"")), &tables, interval).map_err(at_fault)?;
+        match compiled.columns.last() {
+            Some(last) if last.name == *name && last.ty.name() == "boolean" => {}
+            Some(last) if last.name == *name => {
+                return Err(at_fault(Error::config(format!("it is {}, not true or false", last.ty.name()))));
+            }
             _ => return Err(at_fault(Error::config("it is more than one condition"))),
         }
         all.push(format!("({condition}\n) AS \"{name}\""));
@@ -52,4 +58,22 @@ pub fn with_conditions(
     compiled
         .frame(&frames)
         .map_err(|e| Error::defect(format!("{}: the checks in SQL cannot be planned", file.display())).cause(e))
+}
+
+/// Rows come in parts, and each part is asked by itself: what looks at other rows would see those of its part alone.
+fn of_one_row(condition: &str) -> std::result::Result<(), String> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, condition).tokenize().map_err(|e| e.to_string())?;
+    let word = |token: &Token| match token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
+        _ => None,
+    };
+    match tokens.iter().filter_map(word).find(|word| matches!(word, Keyword::SELECT | Keyword::OVER)) {
+        Some(Keyword::OVER) => {
+            Err("it has a window, which looks at other rows; make a column of it in the transform".into())
+        }
+        Some(_) => {
+            Err("it has a query of its own, which looks at other rows; make a column of it in the transform".into())
+        }
+        None => Ok(()),
+    }
 }

@@ -141,7 +141,10 @@ fn a_check_that_cannot_be_asked_is_told_by_its_line() {
     refused("column = \"amount\"\nnot_null = true\non_fail = \"warn\"\nseverity = \"error\"", "not both");
     refused("sql = \"amount +\"", "jobs/j.toml:16: the condition \"amount +\"");
     refused("sql = \"amount + 1\"", "not true or false");
-    refused("sql = \"amounts > 1\"", "amounts");
+    refused("sql = \"amounts > 1\"", "there is no column \"amounts\"");
+    refused("sql = \"count(*) > 1\"", "GROUP BY");
+    refused("sql = \"row_number() OVER (ORDER BY id) = 1\"", "it has a window");
+    refused("sql = \"id IN (SELECT min(id) FROM rows)\"", "it has a query of its own");
     refused("sql = \"true) AS a, (true\"", "the condition");
     refused("sql = \"amount > (SELECT 1\"", "the condition");
     refused("column = \"amount\"\nsql = \"true\"", "a [[check]] has one rule");

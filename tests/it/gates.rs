@@ -101,7 +101,7 @@ fn each_kind_of_history_is_asked() {
 fn one_value_for_all_is_noticed() {
     let project = project("[[gate]]\ncolumn = \"amount\"\ntop = \"50%\"\n");
     day(&project, 1, 1009, |i| if i < 600 { 0.25 } else { even(i) });
-    run(&project, 1).expect(65).says("amount: 59.5 % of the values are 0.25, and top allows 50.0 %");
+    run(&project, 1).expect(65).says("amount: 59.5 % of the values lie between 0.25 and 0.2500");
     day(&project, 1, 1009, |i| if i < 500 { 0.25 } else { even(i) });
     run(&project, 1).expect(0);
     day(&project, 1, 200, |_| 0.25);

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::rows::{shown, wants};
+use super::rows::{shown, text, wants};
 use crate::digest;
 use crate::project::check_spec::{Check, Rule};
 
@@ -65,7 +65,7 @@ impl Telling<'_> {
     fn value(&self, name: &str, column: &ArrayRef, row: usize) -> Value {
         let value = json(column, row);
         match self.redact.iter().any(|hidden| hidden == name) && !value.is_null() {
-            true => format!("sha256:{}", digest::hex(shown(column, row).as_bytes())).into(),
+            true => format!("sha256:{}", digest::hex(text(column, row).as_bytes())).into(),
             false => value,
         }
     }
@@ -76,17 +76,17 @@ fn json(column: &ArrayRef, row: usize) -> Value {
     if column.is_null(row) {
         return Value::Null;
     }
-    let text = || Value::String(shown(column, row));
-    let float = |value: f64| serde_json::Number::from_f64(value).map_or_else(text, Value::Number);
+    let as_text = || Value::String(text(column, row));
+    let float = |value: f64| serde_json::Number::from_f64(value).map_or_else(as_text, Value::Number);
     match column.data_type() {
         DataType::Boolean => column.as_boolean().value(row).into(),
         DataType::Float64 => float(column.as_primitive::<Float64Type>().value(row)),
         // As short as the value is in 32 bits.
         DataType::Float32 => {
             let value = column.as_primitive::<Float32Type>().value(row);
-            value.to_string().parse::<f64>().map_or_else(|_| text(), float)
+            value.to_string().parse::<f64>().map_or_else(|_| as_text(), float)
         }
-        kind if kind.is_integer() => shown(column, row).parse::<i64>().map_or_else(|_| text(), Value::from),
-        _ => text(),
+        kind if kind.is_integer() => text(column, row).parse::<i64>().map_or_else(|_| as_text(), Value::from),
+        _ => as_text(),
     }
 }

@@ -45,6 +45,8 @@ struct Looked {
     column: Option<String>,
     /// It is of a score.
     after: bool,
+    /// No value of it may be told.
+    hidden: bool,
     end: chrono::DateTime<chrono::Utc>,
 }
 
@@ -97,8 +99,14 @@ impl Checks {
             } else if after {
                 suits(&check.rule, column.as_deref().unwrap_or_default(), &DataType::Float32).map_err(at_fault)?;
             }
-            all.push(Looked { check: check.clone(), column, after, end: interval.end });
+            let mut check = check.clone();
+            if check.on_fail == OnFail::Drop {
+                check.max_bad = check.max_bad.or(Some(job.quarantine.max_bad));
+            }
+            let hidden = column.as_ref().is_some_and(|name| job.quarantine.redact.contains(name));
+            all.push(Looked { check, column, after, hidden, end: interval.end });
         }
+        known(job, columns)?;
         Ok(Checks { all, key: job.key.clone(), quarantine: job.quarantine.clone(), told: AtomicU64::new(0) })
     }
 
@@ -129,7 +137,7 @@ impl Checks {
             let column = looked.of(&batch)?;
             let mask = broken(&looked.check.rule, column)?;
             tally.rows += rows as u64;
-            tally.judge(&mask, |row| example(&looked.check, &shown(column, row)));
+            tally.judge(&mask, |row| looked.example(column, row));
             if tally.bad > 0 {
                 breaks.push((&looked.check, column, mask));
             }
@@ -169,10 +177,9 @@ impl Checks {
     }
 
     /// The verdict of each check over all rows; `tallies` are those of all batches, added up.
-    pub fn verdicts(&self, tallies: &[Tally]) -> Vec<Verdict> {
-        let none = Tally::default();
-        let of = |(i, looked): (usize, &Looked)| tallies.get(i).unwrap_or(&none).verdict(&looked.check, looked.end);
-        self.all.iter().enumerate().map(of).collect()
+    pub fn verdicts(&self, tallies: &mut Vec<Tally>) -> Vec<Verdict> {
+        tallies.resize_with(self.all.len(), Tally::default);
+        self.all.iter().zip(tallies).map(|(looked, tally)| tally.verdict(&looked.check, looked.end)).collect()
     }
 
     /// No more rows were put aside than the job allows, of so many that came.
@@ -197,6 +204,14 @@ impl Checks {
 }
 
 impl Looked {
+    /// A value that breaks the rule, for a message.
+    fn example(&self, column: &ArrayRef, row: usize) -> Option<String> {
+        match self.hidden {
+            true => None,
+            false => example(&self.check, &shown(column, row)),
+        }
+    }
+
     fn of<'a>(&self, batch: &'a RecordBatch) -> Result<&'a ArrayRef> {
         let name = self.column.as_deref().unwrap_or_default();
         batch.column_by_name(name).ok_or_else(|| Error::defect(format!("a batch lost the column {name:?}")))
@@ -226,7 +241,7 @@ impl Looked {
                 );
             }
             rule if rule.is_of_rows() => {
-                tally.judge(&broken(rule, column)?, |row| example(&self.check, &shown(column, row)));
+                tally.judge(&broken(rule, column)?, |row| self.example(column, row));
             }
             _ => {}
         }
@@ -257,6 +272,24 @@ fn suits(rule: &Rule, name: &str, kind: &DataType) -> std::result::Result<(), St
         _ => return Ok(()),
     };
     Err(format!("the check needs {needs}, and {name:?} is {kind}"))
+}
+
+/// Every column that is to be hidden is there: a name that is wrong would hide nothing.
+fn known(job: &Job, columns: Columns<'_>) -> Result<()> {
+    let fields = columns.transformed.fields().iter().map(|field| field.name().as_str());
+    let known: Vec<&str> = fields.chain(columns.scores.iter().map(String::as_str)).collect();
+    match job.quarantine.redact.iter().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let what = format!(
+                "{}: quarantine.redact names {name:?}, which neither the transform nor the model gives",
+                job.file.display()
+            );
+            let mut error = Error::config(what);
+            error.hint = crate::config::meant(name, known.iter().copied());
+            Err(error)
+        }
+    }
 }
 
 fn missing(check: &Check, name: &str, columns: Columns<'_>, at_fault: &dyn Fn(String) -> Error) -> Error {

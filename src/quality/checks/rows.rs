@@ -33,8 +33,25 @@ fn of_text(column: &ArrayRef, good: impl Fn(&str) -> bool) -> Result<Vec<bool>> 
     Ok(text.as_string_view().iter().map(|value| value.is_some_and(|value| !good(value))).collect())
 }
 
-/// A value as a message shows it.
+/// Characters of a value that a message shows.
+const SHOWN: usize = 200;
+
+/// A value as a message shows it: without characters that no text may have, and not all of a long one.
 pub fn shown(column: &ArrayRef, row: usize) -> String {
+    let whole = text(column, row);
+    let mut out = String::new();
+    for (at, c) in whole.chars().enumerate() {
+        if at == SHOWN {
+            out.push('…');
+            break;
+        }
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
+/// A value as text.
+pub fn text(column: &ArrayRef, row: usize) -> String {
     match column.is_null(row) {
         true => "NULL".to_owned(),
         false => array_value_to_string(column, row).unwrap_or_default(),

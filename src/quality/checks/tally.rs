@@ -69,7 +69,11 @@ impl Tally {
     }
 
     /// The verdict; `end` is where the interval ends.
-    pub fn verdict(&self, check: &Check, end: chrono::DateTime<chrono::Utc>) -> Verdict {
+    pub fn verdict(&mut self, check: &Check, end: chrono::DateTime<chrono::Utc>) -> Verdict {
+        // Of a unique column those rows are bad that have a value again.
+        let mut hashes = std::mem::take(&mut self.hashes);
+        hashes.sort_unstable();
+        self.bad += hashes.windows(2).filter(|pair| pair[0] == pair[1]).count() as u64;
         let column = check.column.as_deref().unwrap_or("rows");
         let between = |value: f64, low: f64, high: f64| value >= low && value <= high;
         let (text, passed, found) = match &check.rule {
@@ -102,22 +106,12 @@ impl Tally {
             }
         };
         let severity = if check.on_fail == OnFail::Warn { Severity::Warn } else { Severity::Error };
-        let bad = (check.rule.is_of_rows() || matches!(check.rule, Rule::Unique)).then(|| self.bad());
+        let bad = (check.rule.is_of_rows() || matches!(check.rule, Rule::Unique)).then_some(self.bad);
         Verdict { name: check.name.clone(), check: text, passed, severity, on_fail: Some(check.on_fail), bad, found }
     }
 
-    /// Rows that break the rule; of a unique column those that have a value again.
-    fn bad(&self) -> u64 {
-        if self.hashes.is_empty() {
-            return self.bad;
-        }
-        let mut hashes = self.hashes.clone();
-        hashes.sort_unstable();
-        hashes.windows(2).filter(|pair| pair[0] == pair[1]).count() as u64
-    }
-
     fn of_rows(&self, check: &Check, text: String) -> (String, bool, String) {
-        let bad = self.bad();
+        let bad = self.bad;
         let allowed = match check.max_bad {
             Some(budget) => budget.allows(bad, self.rows),
             None => bad == 0 || check.on_fail.removes(),

@@ -57,6 +57,8 @@ pub enum Values {
 pub struct Profiled {
     side: Side,
     name: String,
+    /// None of its words may be kept.
+    hidden: bool,
     coarse: AtomicU32,
 }
 
@@ -70,8 +72,14 @@ pub struct Looking {
 
 impl Looking {
     pub fn new(columns: impl IntoIterator<Item = (Side, String)>) -> Looking {
-        let profiled = |(side, name)| Profiled { side, name, coarse: AtomicU32::new(0) };
+        let profiled = |(side, name)| Profiled { side, name, hidden: false, coarse: AtomicU32::new(0) };
         Looking { columns: columns.into_iter().map(profiled).collect(), rows: AtomicU64::new(0) }
+    }
+
+    /// Of these columns no words are kept.
+    pub fn hiding(mut self, names: &[String]) -> Looking {
+        self.columns.iter_mut().for_each(|column| column.hidden = names.contains(&column.name));
+        self
     }
 
     /// The profiles of one batch.
@@ -95,7 +103,10 @@ impl Profiled {
         let counted = Counted { coarse: self.coarse.load(Ordering::Relaxed), few: few && self.side == Side::Score };
         let values = match batch.column_by_name(&self.name) {
             None => Values::Other(0, 0),
-            Some(column) => Values::of(column, counted),
+            Some(column) => match Values::of(column, counted) {
+                Values::Words(words) if self.hidden => Values::Other(words.values, words.nulls),
+                values => values,
+            },
         };
         ColumnProfile { side: self.side, name: self.name.clone(), values }
     }

@@ -128,7 +128,7 @@ impl Numbers {
             values,
             zeros,
             sum: near * values as f64 + sum,
-            squares: (squares - sum * sum / n).max(0.0),
+            squares: Some(squares - sum * sum / n).filter(|rest| *rest >= 0.0 || rest.is_nan()).unwrap_or(0.0),
             // Zero has no sign.
             ends: (values > 0).then(|| ((min + 0.0).to_bits(), (max + 0.0).to_bits())),
             kept: kept.filter(|_| values <= KEPT),
