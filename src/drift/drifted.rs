@@ -112,7 +112,9 @@ pub fn drifted(days: &[Day], against: Against, ignore: &[String], floors: &Floor
     let mut columns: Vec<ColumnDrift> = baselines
         .iter()
         .enumerate()
-        .map(|(at, ((side, name), _))| column((*side, name), at, days, (&looked, &standings)))
+        .map(|(at, ((side, name), _))| {
+            column((*side, name), at, &days[shown..], (&looked[shown..], &standings[shown..], &looked[..from]))
+        })
         .collect();
     columns.sort_by(|a, b| {
         let urgent = |column: &ColumnDrift| column.movement.effect().unwrap_or(0.0);

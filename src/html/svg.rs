@@ -1,5 +1,7 @@
 //! Text and numbers as SVG and HTML have them.
 
+pub use crate::output::count;
+
 /// Text that stands for itself in HTML, wherever it comes from. Control characters have no place there.
 pub fn text(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
@@ -75,19 +77,6 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// 1234567 as 1,234,567.
-pub fn count(value: u64) -> String {
-    let digits = value.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// Round values from 0 to at least `top`, for an axis.
 pub fn ticks(top: f64) -> Vec<f64> {
     let raw = (top / 3.0).max(f64::MIN_POSITIVE);
@@ -107,7 +96,6 @@ mod tests {
             "&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;\\u{1b}[31m\\u{202e}é"
         );
         assert_eq!((at(3.0), at(-0.04), at(12.34)), ("3".into(), "-0".into(), "12.3".into()));
-        assert_eq!((count(7), count(1_234_567)), ("7".into(), "1,234,567".into()));
         assert_eq!(
             (number(0.25), number(1234.5), number(7.0), number(3e-9)),
             ("0.2500".into(), "1234".into(), "7".into(), "3.0e-9".into())
