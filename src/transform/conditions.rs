@@ -25,6 +25,8 @@ pub fn with_conditions(
     if conditions.is_empty() {
         return Ok(frame);
     }
+    let own = frame.clone().collect_schema().map(|schema| schema.len());
+    let own = own.map_err(|e| Error::defect("the transform has no schema").cause(e))?;
     let tables = [(ROWS.to_owned(), frame)];
     let query = |select: String| SqlFile { path: file.to_owned(), text: format!("SELECT {select} FROM {ROWS}") };
     let mut all = vec![format!("{ROWS}.*")];
@@ -45,11 +47,14 @@ pub fn with_conditions(
         let compiled =
             compile(&query(format!("{ROWS}.*, ({condition}\n) AS \"{name}\"")), &tables, interval).map_err(at_fault)?;
         match compiled.columns.last() {
-            Some(last) if last.name == *name && last.ty.name() == "boolean" => {}
-            Some(last) if last.name == *name => {
+            _ if compiled.columns.len() != own + 1 => {
+                return Err(at_fault(Error::config("it is more than one condition")));
+            }
+            Some(last) if last.ty.name() == "boolean" => {}
+            Some(last) => {
                 return Err(at_fault(Error::config(format!("it is {}, not true or false", last.ty.name()))));
             }
-            _ => return Err(at_fault(Error::config("it is more than one condition"))),
+            None => {}
         }
         all.push(format!("({condition}\n) AS \"{name}\""));
     }

@@ -141,12 +141,12 @@ fn a_check_that_cannot_be_asked_is_told_by_its_line() {
     refused("column = \"amount\"\nnot_null = true\non_fail = \"warn\"\nseverity = \"error\"", "not both");
     refused("sql = \"amount +\"", "jobs/j.toml:16: the condition \"amount +\"");
     refused("sql = \"amount + 1\"", "not true or false");
-    refused("sql = \"amounts > 1\"", "there is no column \"amounts\"");
+    refused("sql = \"amounts > 1\"", "there is no column amounts");
     refused("sql = \"count(*) > 1\"", "GROUP BY");
     refused("sql = \"row_number() OVER (ORDER BY id) = 1\"", "it has a window");
     refused("sql = \"id IN (SELECT min(id) FROM rows)\"", "it has a query of its own");
-    refused("sql = \"true) AS a, (true\"", "the condition");
-    refused("sql = \"amount > (SELECT 1\"", "the condition");
+    refused("sql = \"true) AS a, (true\"", "it is more than one condition");
+    refused("sql = \"amount > (SELECT 1\"", "it has a query of its own");
     refused("column = \"amount\"\nsql = \"true\"", "a [[check]] has one rule");
     let twice = [check("name = \"a\"\nrows = [0, 9]"), check("name = \"a\"\nsql = \"true\"")].concat();
     project(&twice).daymill(&RUN).expect(78).says("another check has the name \"a\"");
@@ -161,4 +161,66 @@ fn a_check_that_cannot_be_asked_is_told_by_its_line() {
         .map(|c| c["name"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(names, ["sql", "sql_2"]);
+}
+
+#[test]
+fn nothing_of_a_hidden_column_is_told() {
+    let rule = "column = \"kind\"\nmatch = \"^k[01]$\"\non_fail = \"quarantine\"\n[[check]]\ncolumn = \"kind\"\nvalues = [\"k0\"]\nseverity = \"warn\"";
+    let project = project(&check(rule));
+    project.edit("jobs/j.toml", "max_bad = \"100%\"", "max_bad = \"100%\"\nredact = [\"kind\"]");
+    let said = project.daymill(&RUN).expect(0);
+    let database = std::fs::read(project.path("w.sqlite")).unwrap();
+    let whole = format!("{}{}{}", said.stdout, said.stderr, project.run_json());
+    // k2 was put aside and k1 warned about; the published table has k1, and nothing else of k2 is anywhere.
+    assert!(!whole.contains("k2") && !whole.contains("as k1"), "{whole}");
+    let words = rows_of(
+        &project.path("w.sqlite"),
+        "SELECT coalesce(distribution, 'none') FROM daymill_profiles WHERE column_name = 'kind'",
+    );
+    assert_eq!(words, ["none"]);
+    assert!(!String::from_utf8_lossy(&database).contains("\"k2\""));
+    // A name that is wrong would hide nothing.
+    project.edit("jobs/j.toml", "redact = [\"kind\"]", "redact = [\"kinds\"]");
+    project.daymill(&RUN).expect(78).says("quarantine.redact names \"kinds\"").says("did you mean");
+}
+
+#[test]
+fn a_day_of_which_no_row_is_left_is_no_empty_day() {
+    let all = check("sql = \"id < 0\"\non_fail = \"quarantine\"");
+    for on_empty in ["error", "skip"] {
+        let project = project(&all);
+        project.edit("jobs/j.toml", "timezone", &format!("on_empty = \"{on_empty}\"\ntimezone"));
+        project.daymill(&RUN).expect(65).says("all 8 rows were put aside, left out or dropped");
+        assert_eq!(project.run_json()["rejected"].as_array().unwrap().len(), 8);
+    }
+    let project = project(&all);
+    project.edit("jobs/j.toml", "timezone", "on_empty = \"replace\"\ntimezone");
+    project.daymill(&RUN).expect(0);
+    let list = project.daymill(&["quarantine", "list", "--output", "json"]).expect(0).json();
+    assert_eq!(list[0]["rows"], 8);
+    project.daymill(&["quarantine", "prune", "j", "--keep", "4294967295"]).expect(0);
+    // What a rule leaves out has a limit too.
+    let most = check("sql = \"id < 3\"\non_fail = \"drop\"");
+    let project = self::project(&most);
+    project.edit("jobs/j.toml", "max_bad = \"100%\"", "max_bad = \"50%\"");
+    project.daymill(&RUN).expect(65).says("id < 3: 5 of 8 rows; max_bad allows 50 %");
+    project.edit("jobs/j.toml", "on_fail = \"drop\"", "on_fail = \"drop\"\nmax_bad = \"70%\"");
+    project.daymill(&RUN).expect(0);
+}
+
+#[test]
+fn threads_and_batches_make_no_difference() {
+    let mut found = Vec::new();
+    for (threads, batch) in [("1", "7"), ("4", "7"), ("4", "1000"), ("2", "1")] {
+        let project = Project::flights();
+        let job = std::fs::read_to_string(project.path("jobs/flight_delay.toml")).unwrap();
+        let more = "[[check]]\ncolumn = \"distance\"\nrange = [300, 9000]\non_fail = \"quarantine\"\n[quarantine]\nmax_bad = \"50%\"\n";
+        project.write("jobs/flight_delay.toml", format!("batch_rows = {batch}\n{job}\n{more}"));
+        project.daymill(&["run", "flight_delay", "--date", "2013-06-08", "--threads", threads]).expect(0);
+        let rows = "SELECT CAST(n AS TEXT), rule, reason, row_values FROM daymill_quarantine ORDER BY n";
+        let profiles = "SELECT column_name, CAST(n AS TEXT), CAST(nulls AS TEXT), CAST(q50 AS TEXT), distribution FROM daymill_profiles ORDER BY 1";
+        found.push((project.sqlite(rows), project.sqlite(profiles)));
+        assert!(found[0].0.len() > 50);
+        assert_eq!(found.last(), found.first(), "{threads} {batch}");
+    }
 }

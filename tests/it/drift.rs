@@ -64,6 +64,18 @@ fn a_column_that_moves_is_found_and_stays_found() {
     let failed = project.daymill(&["drift", "j", "--date", "2024-01-17", "--fail-on", "moved"]).expect(65);
     failed.says("j 2024-01-17: 2 columns moved: amount, kind");
     project.daymill(&["drift", "j", "--date", "2024-01-17", "--fail-on", "drifting"]).expect(0);
+    // Long after it is still drift, beside days that stand.
+    for n in 19..=31 {
+        day(&project, n, 1.2, &["a", "b", "c", "new"]);
+    }
+    let stands = ["drift", "j", "--against", "2024-01-01..2024-01-10", "--output", "json"];
+    let stands = project.daymill(&stands).expect(0).json();
+    let first = &stands["drift"][0]["columns"][0];
+    assert_eq!(
+        (first["standing"].as_str(), first["since"].as_str()),
+        (Some("drifting"), Some("2024-01-17")),
+        "{stands}"
+    );
     // Beside days of the same kind nothing has moved; of one column only that one is shown.
     let beside = ["drift", "j", "--against", "2024-01-17..2024-01-18", "--column", "amount"];
     let beside = project.daymill(&beside).expect(0).stdout;

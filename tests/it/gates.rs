@@ -146,3 +146,21 @@ fn a_gate_that_cannot_be_asked_is_told_by_its_line() {
         "jobs/j.toml:13: the gate is of column \"amounts\", which has no profile",
     );
 }
+
+#[test]
+fn what_bins_cannot_tell_apart_is_not_taken_for_one_value() {
+    let project = project(
+        "[[gate]]\ncolumn = \"amount\"\ntop = \"50%\"\n[[gate]]\ncolumn = \"amount\"\nagainst = \"previous\"\npsi = [0.1, 0.25]\n",
+    );
+    day(&project, 1, 1009, |i| 1.7e15 + f64::from(i));
+    run(&project, 1).expect(0).says("too near to be told apart");
+    // One value, and then another: all of it moved.
+    day(&project, 2, 1009, |_| 4.0);
+    run(&project, 2).expect(65).says("100.0 % of the values are 4, and top allows 50.0 %");
+    project.edit("jobs/j.toml", "top = \"50%\"", "top = \"100%\"");
+    project.edit("jobs/j.toml", "psi = [0.1, 0.25]", "psi = [0.1, 0.25]\non_fail = \"warn\"");
+    run(&project, 2).expect(0);
+    project.edit("jobs/j.toml", "\non_fail = \"warn\"", "");
+    day(&project, 3, 1009, |_| 5.0);
+    run(&project, 3).expect(65).says("amount: psi is 18.").says("beside 2024-01-02");
+}
