@@ -120,6 +120,9 @@ pub enum Command {
         /// Also print what each column of the transform is made of
         #[arg(long)]
         lineage: bool,
+        /// Print rules that the last 28 published intervals have kept, as they would stand in the job file
+        #[arg(long, requires = "job", conflicts_with_all = ["offline", "lineage"])]
+        propose: bool,
     },
     /// What the values of each feature, score and column of a published interval are
     Profile(Profile),

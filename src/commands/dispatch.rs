@@ -1,8 +1,8 @@
 //! Runs the command that was asked for.
 
 use super::{
-    backfill, cases, check, drift, init, jobs, ledger, models, new_job, profile, quarantine, report, run, schema, show,
-    status,
+    backfill, cases, check, drift, init, jobs, ledger, models, new_job, profile, propose, quarantine, report, run,
+    schema, show, status,
 };
 use crate::cli::{Cli, Command, New};
 use crate::error::{Error, Result};
@@ -27,7 +27,8 @@ pub fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Transform(args) => run::transform(&cli.global, args),
         Command::Score(args) => run::score(&cli.global, args),
         Command::Load(args) => run::load(&cli.global, args),
-        Command::Check { job, offline, lineage } => check::check(&cli.global, job.as_deref(), *offline, *lineage),
+        Command::Check { job: Some(job), propose: true, .. } => propose::propose(&cli.global, job),
+        Command::Check { job, offline, lineage, .. } => check::check(&cli.global, job.as_deref(), *offline, *lineage),
         Command::Profile(args) => profile::profile(&cli.global, args),
         Command::Drift(args) => drift::drift(&cli.global, args),
         Command::Report(args) => report::report(&cli.global, args),

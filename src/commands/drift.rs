@@ -203,7 +203,7 @@ fn row(column: &ColumnDrift, importance: &Importance) -> Vec<String> {
     vec![
         output::line(&column.column),
         column.standing.name().into(),
-        column.since.clone().unwrap_or_else(|| "-".into()),
+        column.began().unwrap_or_else(|| "-".into()),
         fraction(movement.psi),
         movement.ks.map_or_else(|| format!("JS {}", fraction(movement.js)), |ks| fraction(Some(ks))),
         fraction(column.usual),

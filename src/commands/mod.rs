@@ -14,6 +14,7 @@ mod models;
 mod models_list;
 mod new_job;
 mod profile;
+mod propose;
 mod quarantine;
 mod report;
 mod run;

@@ -44,12 +44,22 @@ pub struct ColumnDrift {
     pub standing: Standing,
     /// Since which interval it has stood so, when it moved or drifts.
     pub since: Option<String>,
+    /// It may have begun before: no interval before that one was judged.
+    pub earlier: bool,
     #[serde(flatten)]
     pub movement: Movement,
     /// The median effect in the intervals that say what is usual.
     pub usual: Option<f64>,
     /// The effect in each interval, oldest first.
     pub history: Vec<Option<f64>>,
+}
+
+impl ColumnDrift {
+    /// Since when, as a table has it.
+    pub fn began(&self) -> Option<String> {
+        let since = self.since.as_ref()?;
+        Some(if self.earlier { format!("by {since}") } else { since.clone() })
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -113,7 +123,13 @@ pub fn drifted(days: &[Day], against: Against, ignore: &[String], floors: &Floor
         .iter()
         .enumerate()
         .map(|(at, ((side, name), _))| {
-            column((*side, name), at, &days[shown..], (&looked[shown..], &standings[shown..], &looked[..from]))
+            column(
+                (*side, name),
+                at,
+                &days[shown..],
+                (&looked[shown..], &standings[shown..], &looked[..from]),
+                looked.len() - from,
+            )
         })
         .collect();
     columns.sort_by(|a, b| {
@@ -142,6 +158,7 @@ fn column(
     at: usize,
     days: &[Day],
     (looked, standings, history): (&[Looked], &[Vec<Standing>], &[Looked]),
+    judged: usize,
 ) -> ColumnDrift {
     let standing = standings.last().map_or(Standing::Skipped, |last| last[at]);
     let moving = standings.iter().rev().take_while(|standing| standing[at] >= Standing::Moved).count();
@@ -150,6 +167,7 @@ fn column(
         column: name.to_owned(),
         standing,
         since: (moving > 0).then(|| days[days.len() - moving].label.clone()),
+        earlier: moving > 0 && moving >= judged,
         movement: looked.last().and_then(|last| last.columns[at].clone()).unwrap_or_default(),
         usual: looked.last().and_then(|last| usual(history, (at, last.weekday))).map(|(middle, _)| middle),
         history: looked.iter().map(|looked| looked.columns[at].as_ref().and_then(Movement::effect)).collect(),
@@ -193,7 +211,11 @@ mod tests {
         assert_eq!(found.columns.len(), 2);
         let first = &found.columns[0];
         assert_eq!((first.column.as_str(), first.standing), ("moving", Standing::Drifting));
-        assert_eq!(first.since.as_deref(), Some("2024-01-19"));
+        assert_eq!((first.since.as_deref(), first.earlier), (Some("2024-01-19"), false));
+        // What began before the first interval that is judged is not told to have begun there.
+        let days: Vec<Day> = (0..24).map(|n| day(n, if n >= 18 { 0.2 } else { 0.0 })).collect();
+        let later = drifted(&days, Against::Last(15), &["left".to_owned()], &Floors::default()).unwrap();
+        assert_eq!((later.columns[0].since.as_deref(), later.columns[0].earlier), (Some("2024-01-22"), true));
         assert_eq!((found.columns[1].standing, found.columns[1].since.as_deref()), (Standing::Stable, None));
         assert_eq!((first.history.len(), found.intervals.len()), (20, 20));
         assert_eq!(found.models, [("2024-01-11".to_owned(), "m@1".to_owned(), "m@2".to_owned())]);

@@ -23,7 +23,7 @@ pub fn table(drifted: &Drifted) -> String {
             column.standing.name(),
             text(&column.column),
             column.side.name(),
-            column.since.as_deref().map_or_else(|| "–".into(), text),
+            column.began().map_or_else(|| "–".into(), |began| text(&began)),
             optional(movement.psi),
             optional(movement.effect()),
             optional(column.usual),

@@ -55,6 +55,18 @@ impl SqlError {
         self
     }
 
+    /// The name of a column that is not there, when that is what is wrong.
+    pub fn no_column(&self) -> Option<&str> {
+        self.message.strip_prefix(MISSING).filter(|_| self.code == NO_COLUMN)
+    }
+
+    /// The place, what is wrong and what to do, on one line.
+    pub fn line(&self, path: &Path) -> String {
+        let hint = self.hint.as_ref().filter(|hint| hint.starts_with("did you mean"));
+        let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{}{hint}", located(path, self.place, &self.message))
+    }
+
     /// In the words of the program: the file, the line, the column, a caret.
     pub fn in_file(&self, path: &Path, text: &str) -> Error {
         let mut error = Error::config(located(path, self.place, &self.message));
@@ -63,6 +75,9 @@ impl SqlError {
         error
     }
 }
+
+/// How the message about a column that is not there begins.
+pub const MISSING: &str = "there is no column ";
 
 pub const UNSUPPORTED: &str = "0A000";
 pub const SYNTAX: &str = "42601";

@@ -2,7 +2,7 @@
 
 use sqlparser::ast::Ident;
 
-use super::error::{AMBIGUOUS, NO_COLUMN, NO_TABLE, Place, Result, SqlError};
+use super::error::{AMBIGUOUS, MISSING, NO_COLUMN, NO_TABLE, Place, Result, SqlError};
 use super::expr::{Ex, Id};
 use super::types::Ty;
 
@@ -109,7 +109,7 @@ impl Scope {
 /// There is no such column; what there is instead.
 pub fn missing(name: &str, table: Option<&str>, columns: &[&str], place: Place) -> SqlError {
     let full = table.map_or(name.to_owned(), |t| format!("{t}.{name}"));
-    let mut error = SqlError::new(NO_COLUMN, place, format!("there is no column {full}"));
+    let mut error = SqlError::new(NO_COLUMN, place, format!("{MISSING}{full}"));
     let near = crate::config::meant(name, columns.iter().copied());
     let mut listed: Vec<&str> = Vec::new();
     for column in columns {

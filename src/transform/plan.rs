@@ -29,7 +29,36 @@ pub fn compile(file: &SqlFile, tables: &[(String, LazyFrame)], interval: &Interv
     }
     let micros = |at: chrono::DateTime<chrono::Utc>| at.timestamp_micros();
     let bounds = Bounds { date: interval.date(), start: micros(interval.start), end: micros(interval.end) };
-    sql::compile(&file.text, &known, interval.zone, bounds).map_err(|e| e.in_file(&file.path, &file.text))
+    let compile = |known: &[Table]| sql::compile(&file.text, known, interval.zone, bounds);
+    compile(&known).map_err(|first| {
+        let mut error = first.in_file(&file.path, &file.text);
+        error.causes.extend(others_missing(first, known, compile).iter().map(|other| other.line(&file.path)));
+        error
+    })
+}
+
+/// Other columns that are not there, when the first fault is one that is not: each is taken for a number, and the query is bound
+/// again, until something else is wrong with it.
+fn others_missing(
+    first: sql::error::SqlError,
+    mut known: Vec<Table>,
+    compile: impl Fn(&[Table]) -> sql::error::Result<Compiled>,
+) -> Vec<sql::error::SqlError> {
+    const MOST: usize = 20;
+    let mut found: Vec<sql::error::SqlError> = Vec::new();
+    while let Some(full) = found.last().unwrap_or(&first).no_column()
+        && found.len() < MOST
+    {
+        let name = full.rsplit('.').next().unwrap_or(full).to_owned();
+        // What stands before a name may be an alias of any table.
+        let into = if full.contains('.') { known.len() } else { 1 };
+        known.iter_mut().take(into).for_each(|table| table.columns.push((name.clone(), sql::types::Ty::Float8)));
+        match compile(&known) {
+            Err(error) if error.no_column().is_some_and(|next| next != full) => found.push(error),
+            _ => break,
+        }
+    }
+    found
 }
 
 /// A query over tables, ready to run, and what is known of it before any row is read.

@@ -224,3 +224,29 @@ fn threads_and_batches_make_no_difference() {
         assert_eq!(found.last(), found.first(), "{threads} {batch}");
     }
 }
+
+#[test]
+fn rules_are_proposed_that_were_kept() {
+    let project = Project::flights();
+    for day in ["2013-06-06", "2013-06-07"] {
+        project.daymill(&["run", "flight_delay", "--date", day]).expect(0);
+    }
+    let proposed = project.daymill(&["check", "flight_delay", "--propose"]).expect(0).stdout;
+    for says in [
+        "# What 2013-06-06 to 2013-06-07 kept.",
+        "column = \"origin\"\nvalues = [\"EWR\", \"JFK\", \"LGA\"]",
+        "column = \"distance\"\nnot_null = true\n",
+        "column = \"wind_gust\"\nnot_null = true\nmax_bad = ",
+        "column = \"p_late\"\nrange = [0.0, ",
+    ] {
+        assert!(proposed.contains(says), "{says}: {proposed}");
+    }
+    assert!(!proposed.contains("column = \"dest\"\nvalues"), "a long vocabulary is not closed");
+    // They can be taken as they are, and those days keep them.
+    let job = std::fs::read_to_string(project.path("jobs/flight_delay.toml")).unwrap();
+    project.write("jobs/flight_delay.toml", format!("{job}\n{proposed}"));
+    project.daymill(&["check", "flight_delay", "--offline"]).expect(0);
+    project.daymill(&["run", "flight_delay", "--date", "2013-06-07"]).expect(0);
+    project.daymill(&["check", "carrier_daily", "--propose"]).expect(2).says("has profiles");
+    project.daymill(&["check", "--propose"]).expect(2);
+}

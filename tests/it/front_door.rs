@@ -410,3 +410,16 @@ fn a_connection_may_be_a_service_of_libpq() {
     project.write("services", "[nobody]\nhost=x\nfriend=y\n");
     project.daymill(&["run", "j", "--date", "2024-01-01"]).expect(78).says("friend");
 }
+
+#[test]
+fn all_columns_that_a_transform_lacks_are_told_at_once() {
+    let project = Project::flights();
+    project.write(
+        "sql/carrier_daily/summary.sql",
+        "SELECT f.flight_date, f.carier AS carrier, count(*) AS flights,\n  avg(f.arr_dely) AS mean_delay, max(tailnumber) AS tail\nFROM flights f GROUP BY 1, 2",
+    );
+    let said = project.daymill(&["run", "carrier_daily", "--date", "2013-06-01"]).expect(78);
+    said.says("summary.sql:1:23: there is no column f.carier")
+        .says("summary.sql:2:7: there is no column f.arr_dely (did you mean arr_delay?)")
+        .says("summary.sql:2:38: there is no column tailnumber");
+}
