@@ -71,6 +71,7 @@ fixtures: ## Make the fixtures and the model bundles again (needs python3)
 	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_foreign.py
 	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_frames.py
 	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_shop.py
+	$(CARGO_TARGET_DIR)/fixtures-venv/bin/python fixtures/make_run_qc.py
 
 clean: ## Remove what runs left behind
 	rm -rf .daymill

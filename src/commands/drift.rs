@@ -205,7 +205,10 @@ fn row(column: &ColumnDrift, importance: &Importance) -> Vec<String> {
         column.standing.name().into(),
         column.began().unwrap_or_else(|| "-".into()),
         fraction(movement.psi),
-        movement.ks.map_or_else(|| format!("JS {}", fraction(movement.js)), |ks| fraction(Some(ks))),
+        match (movement.ks, movement.js) {
+            (None, Some(js)) => format!("JS {js:.3}"),
+            (ks, _) => fraction(ks),
+        },
         fraction(column.usual),
         fraction(movement.wasserstein),
         format!("{missing}{}", unseen.unwrap_or_default()),

@@ -130,7 +130,10 @@ fn layout(job: &Job, scores: bool, scoring: &ScorePlan, transformed: &Schema) ->
     let mut columns = job.key.clone();
     let rest = match scores {
         true => job.load.keep.clone(),
-        false => transformed.iter_names().map(|name| name.to_string()).collect(),
+        // Conditions are ours.
+        false => {
+            transformed.iter_names().filter(|name| !name.starts_with(CONDITION)).map(ToString::to_string).collect()
+        }
     };
     columns.extend(rest.into_iter().filter(|name| !job.key.contains(name)));
     let outputs = scoring.outputs();

@@ -48,6 +48,16 @@ fn each_rule_finds_what_breaks_it() {
     fails("sql = \"amount < 7 AND id >= 0\"", "amount < 7 AND id >= 0: 1 of 8 rows");
     passes("sql = \"amount < 100 -- a comment\"");
     passes("sql = \"amount IS NULL OR amount >= 0\"");
+    // A condition is no column of the rows.
+    let project = project(&check("sql = \"id >= 0\""));
+    project.daymill(&RUN).expect(0);
+    let columns = rows_of(&project.path("w.sqlite"), "SELECT name FROM pragma_table_info('out') ORDER BY cid");
+    assert_eq!(
+        columns,
+        ["id", "amount", "kind", "at", "interval_start", "interval_date", "model", "model_version", "run_id"]
+    );
+    let profiled = rows_of(&project.path("w.sqlite"), "SELECT column_name FROM daymill_profiles ORDER BY 1");
+    assert_eq!(profiled, ["amount", "at", "kind"]);
     fails("column = \"kind\"\nunique = true", "kind is unique: 4 of 8 rows");
     passes("column = \"amount\"\nunique = true");
     passes("column = \"kind\"\nunique = true\nmax_bad = 4");

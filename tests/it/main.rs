@@ -30,6 +30,7 @@ mod older;
 mod postgres;
 mod reference;
 mod report;
+mod run_qc;
 mod servers;
 mod snapshots;
 mod sql;
