@@ -147,11 +147,21 @@ fn config(job: &Job) -> String {
         }
         value
     };
-    let value = json!({
+    let mut value = json!({
         "zone": job.zone.name(), "grain": if job.grain == Grain::Day { "day" } else { "hour" }, "key": job.key,
         "extract": job.extract.iter().map(table).collect::<Vec<_>>(),
         "outputs": job.score.as_ref().and_then(|s| s.outputs.clone()), "table": job.load.table, "keep": job.load.keep,
     });
+    // A rule that takes rows away decides which are published. A job without one is as it was in earlier versions.
+    let removing: Vec<_> = job
+        .checks
+        .iter()
+        .filter(|check| check.on_fail.removes())
+        .map(|check| json!([check.column, format!("{:?}", check.rule), check.on_fail]))
+        .collect();
+    if !removing.is_empty() {
+        value["removing"] = removing.into();
+    }
     digest::hex(value.to_string().as_bytes())
 }
 

@@ -260,3 +260,21 @@ fn rules_are_proposed_that_were_kept() {
     project.daymill(&["check", "carrier_daily", "--propose"]).expect(2).says("has profiles");
     project.daymill(&["check", "--propose"]).expect(2);
 }
+
+#[test]
+fn a_rule_that_takes_rows_away_makes_what_was_published_stale() {
+    let rule = "column = \"amount\"\nrange = [0, 6]\non_fail = \"quarantine\"";
+    let project = project(&[check(rule), check("rows = [1, 9]")].concat());
+    project.edit("jobs/j.toml", "timezone", "starts = \"2024-01-01\"\nends = \"2024-01-01\"\ntimezone");
+    project.daymill(&RUN).expect(0);
+    let standing = || {
+        let status = project.daymill(&["status", "j", "--output", "json"]).expect(0).json();
+        status["intervals"][0]["standing"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(standing(), "done");
+    // A rule that only asks changes no row.
+    project.edit("jobs/j.toml", "rows = [1, 9]", "rows = [1, 8]");
+    assert_eq!(standing(), "done");
+    project.edit("jobs/j.toml", "range = [0, 6]", "range = [0, 3]");
+    assert_eq!(standing(), "stale");
+}
